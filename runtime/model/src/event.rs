@@ -1,0 +1,99 @@
+//! What a committed mutation leaves behind.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::Data;
+use crate::capability::Grant;
+use crate::ids::{EventId, JobId, RecordId};
+use crate::names::{FieldKey, ModuleSlug, PluginName, WorkflowSlug};
+use crate::permission::Actor;
+
+/// What happened to the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    RecordCreated,
+    RecordUpdated,
+    RecordDeleted,
+}
+
+impl EventKind {
+    /// The kind's name in JSON and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RecordCreated => "record_created",
+            Self::RecordUpdated => "record_updated",
+            Self::RecordDeleted => "record_deleted",
+        }
+    }
+}
+
+/// Why a change was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Cause {
+    /// A person, through the API.
+    User,
+    /// A workflow run on that person's behalf.
+    Workflow { workflow: WorkflowSlug, run: JobId, plugin: PluginName, plugin_version: String },
+}
+
+/// A change that was committed: what the record was, what it became, who caused it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: EventId,
+    pub kind: EventKind,
+    pub module: ModuleSlug,
+    pub record_id: RecordId,
+    /// The record's version after the change; the first is 1.
+    pub record_version: i64,
+    pub before: Option<Data>,
+    pub after: Option<Data>,
+    pub changed_fields: Vec<FieldKey>,
+    pub actor: Actor,
+    pub cause: Cause,
+    /// 0 for what a person did, one more for each workflow run in between.
+    pub depth: u32,
+    pub occurred_at: DateTime<Utc>,
+}
+
+impl Event {
+    /// The event as a plugin may see it: only fields that its grant lets it read.
+    pub fn visible_to(&self, grant: &Grant) -> Self {
+        let visible = |data: &Data| -> Data {
+            data.iter()
+                .filter(|(field, _)| grant.may_read(self.module.as_str(), field))
+                .map(|(field, value)| (field.clone(), value.clone()))
+                .collect()
+        };
+        Self {
+            before: self.before.as_ref().map(visible),
+            after: self.after.as_ref().map(visible),
+            changed_fields: self
+                .changed_fields
+                .iter()
+                .filter(|field| grant.may_read(self.module.as_str(), field.as_str()))
+                .cloned()
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// What expressions see: `event`, `before`, `after`, `actor`.
+    pub fn expression_context(&self) -> serde_json::Value {
+        serde_json::json!({
+            "event": {
+                "kind": self.kind,
+                "module": self.module,
+                "record_id": self.record_id,
+                "changed_fields": self.changed_fields,
+                "depth": self.depth,
+                "occurred_at": self.occurred_at,
+            },
+            "before": self.before,
+            "after": self.after,
+            "actor": self.actor,
+        })
+    }
+}

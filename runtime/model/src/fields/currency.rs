@@ -1,0 +1,58 @@
+//! `currency`: an exact amount with its ISO 4217 code. Example:
+//! `{"amount": "326.00", "currency": "USD"}`.
+
+use serde_json::{Value, json};
+
+use super::{FieldType, Problem, decimal};
+use crate::definition::FieldDefinition;
+use crate::limits::DECIMAL_MAX_DIGITS;
+
+pub(crate) struct Currency;
+
+impl FieldType for Currency {
+    fn name(&self) -> &'static str {
+        "currency"
+    }
+
+    fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {
+        decimal::check_bounds(field)
+    }
+
+    fn schema(&self, _field: &FieldDefinition) -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "amount": {
+                    "type": "string",
+                    "format": "decimal",
+                    "pattern": decimal::PATTERN,
+                    "maxLength": DECIMAL_MAX_DIGITS + 2,
+                },
+                "currency": { "type": "string", "pattern": "^[A-Z]{3}$" },
+            },
+            "required": ["amount", "currency"],
+            "additionalProperties": false,
+        })
+    }
+
+    fn normalize(&self, _field: &FieldDefinition, mut value: Value) -> Value {
+        if let Some(amount) = value.get_mut("amount") {
+            *amount = decimal::normalize(amount.take());
+        }
+        value
+    }
+
+    fn check(&self, field: &FieldDefinition, value: &Value) -> Result<(), Problem> {
+        let code = value.get("currency").and_then(Value::as_str).unwrap_or_default();
+        let Some(currency) = iso_currency::Currency::from_code(code) else {
+            return Err(Problem::new("currency", format!("“{code}” is not an ISO 4217 code")));
+        };
+        let amount = decimal::parse(value.get("amount").unwrap_or(&Value::Null))?;
+        let places = u32::from(currency.exponent().unwrap_or(0));
+        if amount.normalize().scale() > places {
+            let message = format!("{code} has at most {places} decimal places");
+            return Err(Problem::new("scale", message));
+        }
+        decimal::check_range(field, amount)
+    }
+}

@@ -1,0 +1,46 @@
+//! `phone`: an international number, stored as E.164. Spaces and punctuation are accepted.
+//! Example: `"+442071838750"`.
+
+use serde_json::{Value, json};
+
+use super::{FieldType, Problem};
+use crate::definition::FieldDefinition;
+
+pub(crate) struct Phone;
+
+impl FieldType for Phone {
+    fn name(&self) -> &'static str {
+        "phone"
+    }
+
+    fn schema(&self, _field: &FieldDefinition) -> Value {
+        json!({ "type": "string", "format": "phone", "maxLength": 40 })
+    }
+
+    fn normalize(&self, _field: &FieldDefinition, value: Value) -> Value {
+        match value.as_str().and_then(e164) {
+            Some(number) => Value::String(number),
+            None => value,
+        }
+    }
+
+    fn check(&self, _field: &FieldDefinition, value: &Value) -> Result<(), Problem> {
+        match value.as_str().and_then(e164) {
+            Some(_) => Ok(()),
+            None => Err(Problem::new(
+                "format",
+                "is not an international phone number, such as +44 20 7183 8750",
+            )),
+        }
+    }
+}
+
+/// Without a `+` the country would be a guess, so there is none.
+fn e164(text: &str) -> Option<String> {
+    let text = text.trim();
+    if !text.starts_with('+') {
+        return None;
+    }
+    let number = phonenumber::parse(None, text).ok()?;
+    Some(number.format().mode(phonenumber::Mode::E164).to_string())
+}

@@ -1,0 +1,39 @@
+//! The rules of the product, pure: no I/O, no async, no clock, no randomness. Time and ids are
+//! arguments.
+//!
+//! A tenant's [`Model`] is compiled from a template's [`definition`] and the tenant's overlay.
+//! Every change to a record starts as a [`Mutation`], needs a [`Permit`], and becomes a
+//! [`ValidChange`], which only [`validate`] can make and which is all that the store writes.
+
+pub mod capability;
+pub mod definition;
+pub mod event;
+pub mod fields;
+pub mod ids;
+pub mod limits;
+pub mod manifest;
+pub mod model;
+pub mod mutation;
+pub mod names;
+pub mod permission;
+pub mod validate;
+pub mod violation;
+pub mod workflow;
+
+mod schema;
+#[cfg(test)]
+mod testing;
+
+pub use capability::{Capabilities, Grant};
+pub use event::{Cause, Event, EventKind};
+pub use ids::{ActivityId, EventId, JobId, RecordId, RunId, TenantId};
+pub use manifest::Manifest;
+pub use model::{Model, ModelError, Module};
+pub use mutation::{Mutation, NewActivity};
+pub use names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId, WorkflowSlug};
+pub use permission::{Action, Actor, Authority, Denied, Permit};
+pub use validate::{Refusal, ValidChange};
+pub use violation::{Violation, Violations};
+
+/// The data of a record: a JSON object, keyed by field.
+pub type Data = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,44 @@
+//! What a component says about itself in its `crm:manifest` section, read without running it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capabilities;
+use crate::names::PluginName;
+
+/// Name of the custom section that holds the manifest as JSON.
+pub const MANIFEST_SECTION: &str = "crm:manifest";
+
+/// Which world of the contract a component implements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum World {
+    /// A workflow step.
+    Action,
+    /// A model and its hooks.
+    Template,
+}
+
+impl World {
+    /// The world's name in the contract and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Template => "template",
+        }
+    }
+}
+
+/// A plugin's own description.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub name: PluginName,
+    pub version: semver::Version,
+    pub world: World,
+    pub title: String,
+    #[serde(default)]
+    pub description: String,
+    /// What the plugin asks for; a tenant may grant less.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+}

@@ -1,0 +1,218 @@
+//! Who may do what. A [`Permit`] is proof that somebody asked and was allowed: only [`permit`]
+//! makes one, and nothing becomes a [`crate::ValidChange`] without one.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::capability::{Grant, WriteOperation};
+use crate::definition::RoleDefinition;
+use crate::model::Model;
+use crate::names::{ModuleSlug, RoleSlug, UserId};
+
+/// Stands for every module or every action in a role.
+const ANY: &str = "*";
+
+/// What can be done to records of a module, or to the module itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Read,
+    Create,
+    Update,
+    Delete,
+    /// Change the module: its fields and workflows.
+    Manage,
+}
+
+impl Action {
+    /// All actions.
+    pub const ALL: [Self; 5] =
+        [Self::Read, Self::Create, Self::Update, Self::Delete, Self::Manage];
+
+    /// The action's name in roles.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Manage => "manage",
+        }
+    }
+
+    const fn write_operation(self) -> Option<WriteOperation> {
+        match self {
+            Self::Create => Some(WriteOperation::Create),
+            Self::Update => Some(WriteOperation::Update),
+            Self::Delete => Some(WriteOperation::Delete),
+            Self::Read | Self::Manage => None,
+        }
+    }
+}
+
+/// A person and the roles that the login gave them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub user_id: UserId,
+    pub roles: Vec<RoleSlug>,
+}
+
+/// On whose word something is done: a person's, or a plugin's on behalf of a person.
+#[derive(Clone, Copy, Debug)]
+pub enum Authority<'a> {
+    User(&'a Actor),
+    /// Allowed only what the grant *and* the person's roles allow.
+    Plugin { grant: &'a Grant, behalf_of: &'a Actor },
+}
+
+impl Authority<'_> {
+    /// The person.
+    pub fn actor(&self) -> &Actor {
+        match self {
+            Self::User(actor) => actor,
+            Self::Plugin { behalf_of, .. } => behalf_of,
+        }
+    }
+}
+
+/// Proof that an action on a module's records is allowed.
+#[derive(Clone, Debug)]
+pub struct Permit<'a> {
+    module: ModuleSlug,
+    action: Action,
+    grant: Option<&'a Grant>,
+}
+
+impl Permit<'_> {
+    pub(crate) fn covers(&self, module: &ModuleSlug, action: Action) -> bool {
+        self.module == *module && self.action == action
+    }
+
+    /// Whether this field may be set. People's roles know no fields yet, plugins' grants do.
+    pub(crate) fn covers_field(&self, field: &str) -> bool {
+        match (self.grant, self.action.write_operation()) {
+            (Some(grant), Some(operation)) => {
+                grant.may_write_field(self.module.as_str(), operation, field)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// A refusal, and whether the caller may know that the thing exists.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// May not even read the module: for this caller it does not exist.
+    #[error("there is no module “{module}”")]
+    Invisible { module: ModuleSlug },
+    /// May read it, but not do this.
+    #[error("{who} may not {action} records of “{module}”")]
+    Forbidden { module: ModuleSlug, action: &'static str, who: &'static str },
+}
+
+/// The roles of one model, compiled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Roles(BTreeMap<RoleSlug, BTreeMap<String, BTreeSet<String>>>);
+
+impl Roles {
+    pub(crate) fn compile(definitions: &[RoleDefinition]) -> Result<Self, String> {
+        let mut roles = BTreeMap::new();
+        for role in definitions {
+            for action in role.permissions.values().flatten() {
+                if action != ANY && !Action::ALL.iter().any(|known| known.name() == action) {
+                    return Err(format!("role “{}” names an unknown action “{action}”", role.slug));
+                }
+            }
+            if roles.insert(role.slug.clone(), role.permissions.clone()).is_some() {
+                return Err(format!("role “{}” stands there twice", role.slug));
+            }
+        }
+        Ok(Self(roles))
+    }
+
+    fn allow(&self, actor: &Actor, module: &str, action: Action) -> bool {
+        actor.roles.iter().filter_map(|role| self.0.get(role)).any(|permissions| {
+            [module, ANY]
+                .iter()
+                .filter_map(|key| permissions.get(*key))
+                .any(|actions| actions.contains(ANY) || actions.contains(action.name()))
+        })
+    }
+
+    pub(crate) fn permissions(
+        &self,
+        actor: &Actor,
+        modules: impl Iterator<Item = ModuleSlug>,
+    ) -> BTreeMap<ModuleSlug, Vec<Action>> {
+        modules
+            .map(|module| {
+                let allowed = Action::ALL
+                    .into_iter()
+                    .filter(|action| self.allow(actor, module.as_str(), *action))
+                    .collect();
+                (module, allowed)
+            })
+            .collect()
+    }
+}
+
+/// Asks whether `authority` may do `action` to records of `module`.
+///
+/// # Errors
+/// [`Denied::Invisible`] where the person may not read the module (or there is none),
+/// [`Denied::Forbidden`] where only this action is refused.
+pub fn permit<'a>(
+    model: &Model,
+    authority: Authority<'a>,
+    action: Action,
+    module: &ModuleSlug,
+) -> Result<Permit<'a>, Denied> {
+    let actor = authority.actor();
+    let allowed = |action| model.roles().allow(actor, module.as_str(), action);
+    let readable = model.module(module).is_some() && allowed(Action::Read);
+    if !readable {
+        return Err(Denied::Invisible { module: module.clone() });
+    }
+    let forbidden = |who| {
+        Err(Denied::Forbidden { module: module.clone(), action: action.name(), who })
+    };
+    if !allowed(action) {
+        return forbidden("your role");
+    }
+    let grant = match authority {
+        Authority::User(_) => None,
+        Authority::Plugin { grant, .. } => {
+            let granted = action
+                .write_operation()
+                .is_some_and(|operation| grant.may_write(module.as_str(), operation));
+            if !granted {
+                return forbidden("the plugin");
+            }
+            Some(grant)
+        }
+    };
+    Ok(Permit { module: module.clone(), action, grant })
+}
+
+/// Asks whether `authority` may add to timelines of `module`'s records: people who may update
+/// them, plugins whose grant says so.
+///
+/// # Errors
+/// As [`permit`].
+pub fn permit_activity(
+    model: &Model,
+    authority: Authority<'_>,
+    module: &ModuleSlug,
+) -> Result<(), Denied> {
+    permit(model, Authority::User(authority.actor()), Action::Update, module)?;
+    match authority {
+        Authority::Plugin { grant, .. } if !grant.may_add_activity(module.as_str()) => {
+            Err(Denied::Forbidden {
+                module: module.clone(),
+                action: "add activities to",
+                who: "the plugin",
+            })
+        }
+        _ => Ok(()),
+    }
+}

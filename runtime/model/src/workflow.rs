@@ -1,0 +1,115 @@
+//! Automations, compiled: which events start one, and what its steps are.
+
+use crm_expression::Expression;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::definition::{StepDefinition, WorkflowDefinition};
+use crate::event::{Event, EventKind};
+use crate::limits;
+use crate::model::{InstalledPlugin, ModelError, Module};
+use crate::names::{ModuleSlug, PluginName};
+
+/// A workflow whose module, fields, condition and actions are known to exist.
+#[derive(Debug)]
+pub struct Workflow {
+    definition: WorkflowDefinition,
+    condition: Option<Expression>,
+}
+
+impl Workflow {
+    pub(crate) fn compile_all(
+        definitions: impl Iterator<Item = WorkflowDefinition>,
+        modules: &BTreeMap<ModuleSlug, Module>,
+        plugins: &BTreeMap<PluginName, InstalledPlugin>,
+    ) -> Result<Vec<Arc<Self>>, ModelError> {
+        let mut slugs = BTreeSet::new();
+        let mut workflows = Vec::new();
+        for definition in definitions {
+            let place = format!("workflows/{}", definition.slug);
+            if !slugs.insert(definition.slug.clone()) {
+                return Err(ModelError::new(place, "stands there twice"));
+            }
+            let workflow = Self::compile(definition, modules, plugins)
+                .map_err(|message| ModelError::new(place, message))?;
+            workflows.push(Arc::new(workflow));
+        }
+        if workflows.len() > limits::MODEL_MAX_WORKFLOWS {
+            let most = limits::MODEL_MAX_WORKFLOWS;
+            return Err(ModelError::new("workflows", format!("a model has at most {most}")));
+        }
+        Ok(workflows)
+    }
+
+    fn compile(
+        definition: WorkflowDefinition,
+        modules: &BTreeMap<ModuleSlug, Module>,
+        plugins: &BTreeMap<PluginName, InstalledPlugin>,
+    ) -> Result<Self, String> {
+        let Some(module) = modules.get(&definition.module) else {
+            return Err(format!("there is no module “{}”", definition.module));
+        };
+        let known: BTreeSet<_> =
+            module.definition().fields.iter().map(|field| &field.key).collect();
+        if let Some(field) = definition.trigger.fields.iter().find(|key| !known.contains(key)) {
+            return Err(format!("trigger: “{}” has no field “{field}”", definition.module));
+        }
+        if !definition.trigger.fields.is_empty()
+            && definition.trigger.on != EventKind::RecordUpdated
+        {
+            return Err("trigger: fields go with record_updated".to_owned());
+        }
+        let steps = definition.steps.len();
+        if steps == 0 || steps > limits::WORKFLOW_MAX_STEPS {
+            return Err(format!("a workflow has 1 to {} steps", limits::WORKFLOW_MAX_STEPS));
+        }
+        for (index, step) in definition.steps.iter().enumerate() {
+            if !plugins.contains_key(&step.action) {
+                return Err(format!("steps/{index}: the action “{}” is not installed", step.action));
+            }
+            if !matches!(step.config, Value::Object(_)) {
+                return Err(format!("steps/{index}: config is a JSON object"));
+            }
+        }
+        let condition = definition
+            .condition
+            .as_deref()
+            .map(Expression::parse)
+            .transpose()
+            .map_err(|error| format!("condition: {error}"))?;
+        Ok(Self { definition, condition })
+    }
+
+    /// What its author wrote.
+    pub fn definition(&self) -> &WorkflowDefinition {
+        &self.definition
+    }
+
+    /// What it does, in order.
+    pub fn steps(&self) -> &[StepDefinition] {
+        &self.definition.steps
+    }
+
+    /// Whether the event starts it, as far as the trigger goes.
+    pub fn is_triggered_by(&self, event: &Event) -> bool {
+        let trigger = &self.definition.trigger;
+        self.definition.module == event.module
+            && trigger.on == event.kind
+            && (trigger.fields.is_empty()
+                || trigger.fields.iter().any(|field| event.changed_fields.contains(field)))
+    }
+
+    /// Whether its condition holds.
+    ///
+    /// # Errors
+    /// A sentence, where the condition cannot be answered for this event.
+    pub fn condition_holds(&self, event: &Event) -> Result<bool, String> {
+        match &self.condition {
+            None => Ok(true),
+            Some(condition) => condition
+                .evaluate_bool(&event.expression_context())
+                .map_err(|error| format!("the workflow's condition failed: {error}")),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What can go wrong in the store, by what the caller can do about it.
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, or not in time: try again later.
+    #[error("the database does not answer: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// The tenant's model is another by now: load it, validate again.
+    #[error("the tenant's model changed")]
+    StaleModel,
+    /// A record has another version by now: read it, start again.
+    #[error("a record changed under this write")]
+    StaleRecord,
+    /// Somebody else holds the job: drop the result.
+    #[error("the job's lease is lost")]
+    LeaseLost,
+    /// A row of that key is there already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// The connection could see other tenants' rows: do not serve.
+    #[error("the role “{role}” {problem}; the runtime needs one that cannot: crm_runtime")]
+    UnsafeRole { role: String, problem: &'static str },
+    /// A row holds what this version cannot read.
+    #[error("a stored {what} cannot be read: {message}")]
+    Corrupt { what: &'static str, message: String },
+    /// Anything else.
+    #[error(transparent)]
+    Database(sqlx::Error),
+}
+
+impl StoreError {
+    pub(crate) fn corrupt(what: &'static str, error: impl std::fmt::Display) -> Self {
+        Self::Corrupt { what, message: error.to_string() }
+    }
+}
+
+/// SQLSTATE classes and codes that mean “not now”: connection failure (08), insufficient
+/// resources (53), operator intervention (57P).
+/// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
+fn is_unavailable(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("53") || code.starts_with("57P")
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            sqlx::Error::Database(database) => match database.code().as_deref() {
+                Some("CR001") => Self::StaleModel,
+                Some("CR002") => Self::StaleRecord,
+                Some("CR003") => Self::LeaseLost,
+                Some(code) if is_unavailable(code) => Self::Unavailable(error),
+                _ => Self::Database(error),
+            },
+            _ => Self::Database(error),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a record was: one entry for each version.
+
+use chrono::{DateTime, Utc};
+use crm_model::{Data, RecordId};
+use sqlx::types::Json;
+
+use crate::error::StoreError;
+use crate::tenant_tx::TenantTx;
+
+/// One change of a record. `before` and `after` hold the changed fields only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEntry {
+    pub version: i64,
+    pub kind: String,
+    pub before: Data,
+    pub after: Data,
+    pub changed_at: DateTime<Utc>,
+    pub changed_by: String,
+    pub cause: serde_json::Value,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    version: i64,
+    kind: String,
+    changed_before: Option<Json<Data>>,
+    changed_after: Option<Json<Data>>,
+    changed_at: DateTime<Utc>,
+    changed_by: String,
+    cause: Json<serde_json::Value>,
+}
+
+/// A page of a record's history, newest first: versions before `before`, or all.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn history_page(
+    tx: &mut TenantTx,
+    record: RecordId,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<HistoryEntry>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select version, kind, changed_before, changed_after, changed_at, changed_by, cause
+        from crm_record_history
+        where tenant_id = $1 and record_id = $2 and version < $3
+        order by version desc
+        limit $4",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(record.uuid())
+    .bind(before.unwrap_or(i64::MAX))
+    .bind(i64::from(limit))
+    .fetch_all(tx.connection())
+    .await?;
+    let entry = |row: Row| HistoryEntry {
+        version: row.version,
+        kind: row.kind,
+        before: row.changed_before.map(|data| data.0).unwrap_or_default(),
+        after: row.changed_after.map(|data| data.0).unwrap_or_default(),
+        changed_at: row.changed_at,
+        changed_by: row.changed_by,
+        cause: row.cause.0,
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}

@@ -1,0 +1,26 @@
+//! The only SQL. Every function that touches a tenant's rows takes a [`TenantTx`], or the
+//! tenant itself where one statement does all (it sets the tenant before it looks). Nothing here
+//! decides anything: rules are the model's, order is the engine's.
+//!
+//! The exception is [`admin`]: what the owner of the database does, apart from serving.
+
+pub mod activities;
+pub mod admin;
+pub mod commit;
+pub mod history;
+pub mod jobs;
+pub mod models;
+pub mod plugins;
+pub mod records;
+pub mod runs;
+
+mod error;
+mod store;
+mod tenant_tx;
+
+pub use error::StoreError;
+pub use store::{Store, StoreSettings};
+pub use tenant_tx::TenantTx;
+
+/// Connection settings, made from a URL or by the private PostgreSQL.
+pub use sqlx::postgres::PgConnectOptions;

@@ -1,0 +1,279 @@
+//! What a tenant's model is made of: the chosen template, the overlay, the installed plugins.
+
+use chrono::{DateTime, Utc};
+use crm_model::definition::{
+    FieldDefinition, InstallDefinition, TemplateDefinition, WorkflowDefinition,
+};
+use crm_model::manifest::Manifest;
+use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
+use crm_model::{Capabilities, Grant, ModuleSlug, TemplateSlug, UserId};
+use sqlx::types::Json;
+use std::collections::BTreeMap;
+
+use crate::error::StoreError;
+use crate::tenant_tx::TenantTx;
+
+/// Reads everything that the tenant's model is compiled from; none before a template is chosen.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, StoreError> {
+    let row: Option<(String, String, i64, Json<TemplateDefinition>)> = sqlx::query_as(
+        "select c.template_slug, c.template_version, c.model_version, t.definition
+        from tenant_crm_configs c
+        join crm_templates t on t.slug = c.template_slug and t.version = c.template_version
+        where c.tenant_id = $1",
+    )
+    .bind(tx.tenant_id().uuid())
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some((slug, template_version, version, definition)) = row else { return Ok(None) };
+    let fields: Vec<(String, Json<FieldDefinition>)> = sqlx::query_as(
+        "select module_slug, definition from crm_module_fields
+        where tenant_id = $1 order by module_slug, position, field_key",
+    )
+    .bind(tx.tenant_id().uuid())
+    .fetch_all(tx.connection())
+    .await?;
+    let workflows: Vec<(Json<WorkflowDefinition>,)> =
+        sqlx::query_as("select definition from crm_workflows where tenant_id = $1 order by slug")
+            .bind(tx.tenant_id().uuid())
+            .fetch_all(tx.connection())
+            .await?;
+    let plugins: Vec<(Json<Manifest>, String, Json<Capabilities>)> = sqlx::query_as(
+        "select p.manifest, p.digest, i.granted
+        from crm_plugin_installs i
+        join crm_plugins p on p.name = i.plugin_name and p.version = i.plugin_version
+        where i.tenant_id = $1",
+    )
+    .bind(tx.tenant_id().uuid())
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(Some(ModelSource {
+        tenant_id: tx.tenant_id(),
+        version,
+        template: TemplateReference {
+            slug: slug.parse().map_err(|error| StoreError::corrupt("template name", error))?,
+            version: template_version
+                .parse()
+                .map_err(|error| StoreError::corrupt("template version", error))?,
+        },
+        definition: definition.0,
+        fields: fields
+            .into_iter()
+            .map(|(module, field)| {
+                let module: ModuleSlug =
+                    module.parse().map_err(|error| StoreError::corrupt("module name", error))?;
+                Ok((module, field.0))
+            })
+            .collect::<Result<_, StoreError>>()?,
+        workflows: workflows.into_iter().map(|(workflow,)| workflow.0).collect(),
+        plugins: plugins.into_iter().map(installed).collect::<BTreeMap<_, _>>(),
+    }))
+}
+
+fn installed(
+    (manifest, digest, granted): (Json<Manifest>, String, Json<Capabilities>),
+) -> (crm_model::PluginName, InstalledPlugin) {
+    let Manifest { name, version, capabilities, .. } = manifest.0;
+    (name, InstalledPlugin { version, digest, grant: Grant::new(capabilities, granted.0) })
+}
+
+/// The name that the host OS has for the tenant; none where it knows no such tenant.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn tenant_name(tx: &mut TenantTx) -> Result<Option<String>, StoreError> {
+    let name = sqlx::query_scalar("select name from os.tenants where id = $1")
+        .bind(tx.tenant_id().uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(name)
+}
+
+/// Writes down which template the tenant chose; its model is version 1 then.
+///
+/// # Errors
+/// [`StoreError::Exists`] where one is chosen already.
+pub async fn template_select(
+    tx: &mut TenantTx,
+    slug: &TemplateSlug,
+    version: &semver::Version,
+    at: DateTime<Utc>,
+    by: &UserId,
+) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into tenant_crm_configs (
+            tenant_id, template_slug, template_version, model_version, selected_at, selected_by)
+        values ($1, $2, $3, 1, $4, $5)
+        on conflict do nothing",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(slug.as_str())
+    .bind(version.to_string())
+    .bind(at)
+    .bind(by.as_str())
+    .execute(tx.connection())
+    .await?;
+    match inserted.rows_affected() {
+        0 => Err(StoreError::Exists("a template choice".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Installs a plugin with what the tenant grants it.
+///
+/// # Errors
+/// [`StoreError::Exists`] where it is installed already.
+pub async fn plugin_install(
+    tx: &mut TenantTx,
+    install: &InstallDefinition,
+    at: DateTime<Utc>,
+    by: &UserId,
+) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into crm_plugin_installs (
+            tenant_id, plugin_name, plugin_version, granted, installed_at, installed_by)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict do nothing",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(install.plugin.as_str())
+    .bind(install.version.to_string())
+    .bind(Json(&install.grant))
+    .bind(at)
+    .bind(by.as_str())
+    .execute(tx.connection())
+    .await?;
+    match inserted.rows_affected() {
+        0 => Err(StoreError::Exists(format!("the install of “{}”", install.plugin))),
+        _ => Ok(()),
+    }
+}
+
+/// Locks the tenant's model against other changes of it and gives it the next version. Writers
+/// of records do not wait.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn model_advance(tx: &mut TenantTx) -> Result<i64, StoreError> {
+    let version = sqlx::query_scalar(
+        "update tenant_crm_configs set model_version = model_version + 1
+        where tenant_id = $1 returning model_version",
+    )
+    .bind(tx.tenant_id().uuid())
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(version)
+}
+
+/// Adds a field of the tenant's own to a module.
+///
+/// # Errors
+/// [`StoreError::Exists`] where the tenant has added one of that key.
+pub async fn field_insert(
+    tx: &mut TenantTx,
+    module: &ModuleSlug,
+    field: &FieldDefinition,
+    at: DateTime<Utc>,
+    by: &UserId,
+) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into crm_module_fields (
+            tenant_id, module_slug, field_key, position, definition, created_at, created_by)
+        values ($1, $2, $3,
+            (select count(*) from crm_module_fields f
+            where f.tenant_id = $1 and f.module_slug = $2),
+            $4, $5, $6)
+        on conflict do nothing",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(module.as_str())
+    .bind(field.key.as_str())
+    .bind(Json(field))
+    .bind(at)
+    .bind(by.as_str())
+    .execute(tx.connection())
+    .await?;
+    match inserted.rows_affected() {
+        0 => Err(StoreError::Exists(format!("the field “{}”", field.key))),
+        _ => Ok(()),
+    }
+}
+
+/// Adds a workflow of the tenant's own.
+///
+/// # Errors
+/// [`StoreError::Exists`] where the tenant has one of that name.
+pub async fn workflow_insert(
+    tx: &mut TenantTx,
+    workflow: &WorkflowDefinition,
+    at: DateTime<Utc>,
+    by: &UserId,
+) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into crm_workflows (tenant_id, slug, definition, created_at, created_by)
+        values ($1, $2, $3, $4, $5)
+        on conflict do nothing",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(workflow.slug.as_str())
+    .bind(Json(workflow))
+    .bind(at)
+    .bind(by.as_str())
+    .execute(tx.connection())
+    .await?;
+    match inserted.rows_affected() {
+        0 => Err(StoreError::Exists(format!("the workflow “{}”", workflow.slug))),
+        _ => Ok(()),
+    }
+}
+
+/// The tenant's dashboards: name, title, layout.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn dashboards_list(
+    tx: &mut TenantTx,
+) -> Result<Vec<(String, String, serde_json::Value)>, StoreError> {
+    let rows: Vec<(String, String, Json<serde_json::Value>)> = sqlx::query_as(
+        "select slug, title, layout from crm_dashboards where tenant_id = $1 order by slug",
+    )
+    .bind(tx.tenant_id().uuid())
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|(slug, title, layout)| (slug, title, layout.0)).collect())
+}
+
+/// What a tenant has, for a summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Usage {
+    pub records: i64,
+    pub events: i64,
+    pub activities: i64,
+    /// Attempts at jobs that the run log holds.
+    pub attempts: i64,
+    /// Mutations that runs committed.
+    pub mutations: i64,
+}
+
+/// Counts what a tenant has. Reads whole tables of the tenant: for summaries, not for requests.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn usage(tx: &mut TenantTx) -> Result<Usage, StoreError> {
+    let usage = sqlx::query_as(
+        "select
+            (select count(*) from crm_records where tenant_id = $1 and deleted_at is null)
+                as records,
+            (select count(*) from crm_events where tenant_id = $1) as events,
+            (select count(*) from crm_activities where tenant_id = $1) as activities,
+            (select count(*) from crm_workflow_logs where tenant_id = $1) as attempts,
+            (select coalesce(sum(jsonb_array_length(mutations)), 0)::bigint
+            from crm_workflow_logs where tenant_id = $1 and status = 'done') as mutations",
+    )
+    .bind(tx.tenant_id().uuid())
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(usage)
+}

@@ -1,0 +1,116 @@
+//! Runs, as people look at them: a job and the log of its attempts.
+
+use chrono::{DateTime, Utc};
+use crm_model::JobId;
+use serde_json::Value;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::tenant_tx::TenantTx;
+
+/// A workflow that an event started.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Run {
+    pub id: Uuid,
+    pub workflow_slug: String,
+    pub module_slug: String,
+    pub record_id: Uuid,
+    pub event_id: Uuid,
+    /// `queued`, `leased`, `done` or `dead`.
+    pub state: String,
+    pub attempts: i32,
+    /// When it is due, or its lease ends.
+    pub available_at: DateTime<Utc>,
+    pub error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// One attempt at a run.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Attempt {
+    pub attempt: i32,
+    /// `done`, `skipped` or `failed`.
+    pub status: String,
+    pub input: Json<Value>,
+    pub steps: Json<Value>,
+    pub mutations: Json<Value>,
+    pub fuel: i64,
+    pub memory_bytes: i64,
+    pub duration_us: i64,
+    pub error: Option<String>,
+    pub started_at: DateTime<Utc>,
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub workflow: Option<String>,
+    pub state: Option<String>,
+    pub record: Option<Uuid>,
+}
+
+/// A page of runs, newest first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn runs_page(
+    tx: &mut TenantTx,
+    filter: &RunFilter,
+    before: Option<JobId>,
+    limit: u32,
+) -> Result<Vec<Run>, StoreError> {
+    let runs = sqlx::query_as(
+        "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
+            available_at, error, created_at, finished_at
+        from crm_jobs
+        where tenant_id = $1 and id < $2
+            and ($3::text is null or workflow_slug = $3)
+            and ($4::text is null or state = $4)
+            and ($5::uuid is null or record_id = $5)
+        order by id desc
+        limit $6",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(before.map_or(Uuid::max(), JobId::uuid))
+    .bind(filter.workflow.as_deref())
+    .bind(filter.state.as_deref())
+    .bind(filter.record)
+    .bind(i64::from(limit))
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(runs)
+}
+
+/// One run with its attempts, first to last.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn run_read(
+    tx: &mut TenantTx,
+    run: JobId,
+) -> Result<Option<(Run, Vec<Attempt>)>, StoreError> {
+    let found: Option<Run> = sqlx::query_as(
+        "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
+            available_at, error, created_at, finished_at
+        from crm_jobs where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.uuid())
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    let attempts = sqlx::query_as(
+        "select attempt, status, input, steps, mutations, fuel, memory_bytes, duration_us, error,
+            started_at
+        from crm_workflow_logs
+        where tenant_id = $1 and job_id = $2
+        order by attempt, id",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.uuid())
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(Some((found, attempts)))
+}
