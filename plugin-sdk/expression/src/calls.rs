@@ -9,6 +9,7 @@ use zen_expression::parser::Node;
 
 use crate::dates;
 use crate::error::ExpressionError;
+use crate::expansion::{expand, number};
 use crate::limits::{PATTERN_COMPILED_MAX_BYTES, RANGE_MAX_ITEMS};
 use crate::tree::{Place, Walk};
 
@@ -24,7 +25,7 @@ impl<'a> Walk<'_, 'a> {
     ) -> Result<&'a Node<'a>, ExpressionError> {
         match kind {
             FunctionKind::Internal(InternalFunction::Date) => {
-                return self.visit_date(node, arguments, depth);
+                return self.visit_date(node, kind, arguments, depth);
             }
             FunctionKind::Internal(function) => self.check_function(node, *function, arguments)?,
             FunctionKind::Deprecated(function) => {
@@ -81,6 +82,7 @@ impl<'a> Walk<'_, 'a> {
     fn visit_date(
         &mut self,
         node: &'a Node<'a>,
+        kind: &FunctionKind,
         arguments: &'a [&'a Node<'a>],
         depth: usize,
     ) -> Result<&'a Node<'a>, ExpressionError> {
@@ -93,8 +95,23 @@ impl<'a> Walk<'_, 'a> {
             [value, zone] => (value, Some(self.visit(zone, depth, Place::Value)?)),
             _ => return self.refuse(node, "`d` takes a date and a time zone"),
         };
-        let value = self.visit(value, depth, Place::Date)?;
-        Ok(dates::date_call(self.bump(), value, zone))
+        let written = self.visit(value, depth, Place::Date)?;
+        match zone {
+            // One that starts like a date is the name of no zone.
+            _ if matches!(written, Node::String(_)) => {
+                let utc: &'a Node<'a> = self.bump().alloc(Node::String("UTC"));
+                let arguments = self
+                    .bump()
+                    .alloc_slice_copy(&[written, zone.unwrap_or(utc)]);
+                Ok(self.bump().alloc(Node::FunctionCall {
+                    kind: kind.clone(),
+                    arguments,
+                }))
+            }
+            None if dates::is_date(value) => Ok(written),
+            None => expand(self.bump(), dates::READ, &[written]),
+            Some(zone) => expand(self.bump(), dates::READ_IN_ZONE, &[written, zone]),
+        }
     }
 
     pub(crate) fn visit_method(
@@ -114,35 +131,81 @@ impl<'a> Walk<'_, 'a> {
             return self.refuse(node, message);
         }
         let this = self.visit(this, depth, Place::Date)?;
-        if *method == DateMethod::Format {
-            return match arguments {
-                [] => Ok(dates::format_call(self.bump(), this, arguments)),
-                [Node::String(format)] if dates::is_format(format) => {
-                    Ok(dates::format_call(self.bump(), this, arguments))
-                }
-                _ => self.refuse(
-                    node,
-                    "`format` takes a string, written here, like '%Y-%m-%d'",
-                ),
-            };
-        }
-        let arguments = match arguments {
-            [other, rest @ ..] if dates::compares(*method) => {
-                if !dates::is_date(other) {
-                    let message = format!("`{method}` compares with a date: write `d(…)` there");
-                    return self.refuse(other, message);
-                }
-                let mut all = vec![self.visit(other, depth, Place::Date)?];
-                all.extend_from_slice(self.visit_all(rest, depth)?);
-                self.bump().alloc_slice_copy(&all)
+        match method {
+            DateMethod::Format => self.visit_format(node, this, arguments),
+            DateMethod::Diff
+            | DateMethod::IsSame
+            | DateMethod::IsBefore
+            | DateMethod::IsAfter
+            | DateMethod::IsSameOrBefore
+            | DateMethod::IsSameOrAfter => {
+                self.visit_comparison(node, *method, this, arguments, depth)
             }
-            _ => self.visit_all(arguments, depth)?,
+            _ => {
+                let arguments = self.visit_all(arguments, depth)?;
+                Ok(self.bump().alloc(Node::MethodCall {
+                    kind: kind.clone(),
+                    this,
+                    arguments,
+                }))
+            }
+        }
+    }
+
+    fn visit_format(
+        &mut self,
+        node: &'a Node<'a>,
+        this: &'a Node<'a>,
+        arguments: &[&'a Node<'a>],
+    ) -> Result<&'a Node<'a>, ExpressionError> {
+        match arguments {
+            [] => expand(self.bump(), dates::FORMAT, &[this]),
+            [format @ Node::String(text)] if dates::is_format(text) => {
+                expand(self.bump(), dates::FORMAT_AS, &[this, *format])
+            }
+            _ => self.refuse(
+                node,
+                "`format` takes a string, written here, like '%Y-%m-%d'",
+            ),
+        }
+    }
+
+    fn visit_comparison(
+        &mut self,
+        node: &'a Node<'a>,
+        method: DateMethod,
+        this: &'a Node<'a>,
+        arguments: &[&'a Node<'a>],
+        depth: usize,
+    ) -> Result<&'a Node<'a>, ExpressionError> {
+        let (other, unit) = match arguments {
+            [other] => (*other, None),
+            [other, Node::String(unit)] => (*other, Some(*unit)),
+            _ => {
+                let message =
+                    format!("`{method}` takes a date and a unit, written here, like 'day'");
+                return self.refuse(node, message);
+            }
         };
-        Ok(self.bump().alloc(Node::MethodCall {
-            kind: kind.clone(),
-            this,
-            arguments,
-        }))
+        if !dates::is_date(other) {
+            let message = format!("`{method}` compares with a date: write `d(…)` there");
+            return self.refuse(other, message);
+        }
+        let Some((difference, unit_size)) = dates::difference(unit) else {
+            return self.refuse(
+                node,
+                "the units are second, minute, hour, day, week, month and year",
+            );
+        };
+        let other = self.visit(other, depth, Place::Date)?;
+        let bump = self.bump();
+        match dates::method_comparison(method, unit.is_some()) {
+            Some(body) => {
+                let unit = bump.alloc(Node::String(unit.unwrap_or_default()));
+                expand(bump, body, &[this, other, unit])
+            }
+            None => expand(bump, difference, &[this, other, number(bump, unit_size)]),
+        }
     }
 
     /// A range that could be looped over has two whole numbers, written out, not far apart.

@@ -2,24 +2,103 @@
 //! output everywhere.
 //!
 //! The evaluator reads the clock in `d()`, in `d('Europe/Paris')` (a zone's name means "now
-//! there"), in `isToday` and its like, and in all its older date functions. It reads the
-//! machine's zone wherever it has to turn text into a date by itself: in `d(text)`, and when a
-//! date meets text in a comparison. So the first are refused, `d(text)` is rewritten to
-//! `d(text, 'UTC')` with anything that does not start like a date made null, and a date may stand
-//! only where it meets nothing but dates.
+//! there"), in `isToday` and its like, and in all its older date functions. It asks for the
+//! machine's zone wherever it has to make a date by itself: in `d(text)`, in the argument of
+//! `isBefore` and `diff`, and when a date meets text in a comparison. In a guest there is nobody
+//! to ask. So the first are refused; a date may stand only where it meets nothing but dates; and
+//! the rest is rewritten, in the language itself (see [`crate::expansion`]).
 
-use bumpalo::Bump;
-use rust_decimal::Decimal;
-use zen_expression::functions::{
-    ClosureFunction, DateMethod, FunctionKind, InternalFunction, MethodKind,
-};
-use zen_expression::lexer::{ComparisonOperator, LogicalOperator, Operator};
+use zen_expression::functions::{DateMethod, FunctionKind, InternalFunction, MethodKind};
+use zen_expression::lexer::ComparisonOperator;
 use zen_expression::parser::Node;
 
 /// What a date's text starts with; no time zone's name does.
 const DATE_STARTS: &str = "+-0123456789";
 /// What `format` takes after a percent sign. Others make the formatter panic.
 const FORMAT_LETTERS: &str = "YCymbBhdeaAwuUWGgVjDFHkIlPpMSTRZzsnt%";
+
+/// `d(#[0])`: text that does not start like a date gives an invalid one, all others are UTC.
+pub(crate) const READ: &str = "type(#[0]) == 'date' ? #[0] : d(type(#[0]) == 'string' and \
+    not contains('+-0123456789', #[0][0] ?? '?') ? null : #[0], 'UTC')";
+/// `d(#[0], #[1])`, likewise.
+pub(crate) const READ_IN_ZONE: &str = "d(type(#[0]) == 'string' and \
+    not contains('+-0123456789', #[0][0] ?? '?') ? null : #[0], #[1])";
+/// `#[0].format()`: null, not the words "Invalid date", for what is not a date.
+pub(crate) const FORMAT: &str = "#[0].isValid() ? #[0].format() : null";
+/// `#[0].format(#[1])`, likewise.
+pub(crate) const FORMAT_AS: &str = "#[0].isValid() ? #[0].format(#[1]) : null";
+
+/// What the operator does between dates. An invalid date equals none and is in no order.
+pub(crate) fn comparison(operator: ComparisonOperator) -> Option<&'static str> {
+    Some(match operator {
+        ComparisonOperator::Equal => "#[0].isValid() and #[1].isValid() and #[0] == #[1]",
+        ComparisonOperator::NotEqual => "not (#[0].isValid() and #[1].isValid() and #[0] == #[1])",
+        ComparisonOperator::LessThan => "#[0].isValid() and #[1].isValid() and #[0] < #[1]",
+        ComparisonOperator::GreaterThan => "#[0].isValid() and #[1].isValid() and #[0] > #[1]",
+        ComparisonOperator::LessThanOrEqual => "#[0].isValid() and #[1].isValid() and #[0] <= #[1]",
+        ComparisonOperator::GreaterThanOrEqual => {
+            "#[0].isValid() and #[1].isValid() and #[0] >= #[1]"
+        }
+        ComparisonOperator::In | ComparisonOperator::NotIn => return None,
+    })
+}
+
+/// What the method does with its date, `#[0]`, another, `#[1]`, and a unit, `#[2]`.
+pub(crate) fn method_comparison(method: DateMethod, has_unit: bool) -> Option<&'static str> {
+    Some(match (method, has_unit) {
+        (DateMethod::IsSame, false) => return comparison(ComparisonOperator::Equal),
+        (DateMethod::IsBefore, false) => return comparison(ComparisonOperator::LessThan),
+        (DateMethod::IsAfter, false) => return comparison(ComparisonOperator::GreaterThan),
+        (DateMethod::IsSameOrBefore, false) => {
+            return comparison(ComparisonOperator::LessThanOrEqual);
+        }
+        (DateMethod::IsSameOrAfter, false) => {
+            return comparison(ComparisonOperator::GreaterThanOrEqual);
+        }
+        (DateMethod::IsSame, true) => {
+            "#[0].isValid() and #[1].isValid() and \
+             #[0].startOf(#[2]) <= #[1] and #[1] <= #[0].endOf(#[2])"
+        }
+        (DateMethod::IsBefore, true) => {
+            "#[0].isValid() and #[1].isValid() and #[0].endOf(#[2]) < #[1]"
+        }
+        (DateMethod::IsAfter, true) => {
+            "#[0].isValid() and #[1].isValid() and #[0].startOf(#[2]) > #[1]"
+        }
+        (DateMethod::IsSameOrBefore, true) => {
+            "#[0].isValid() and #[1].isValid() and #[0].startOf(#[2]) <= #[1]"
+        }
+        (DateMethod::IsSameOrAfter, true) => {
+            "#[0].isValid() and #[1].isValid() and #[0].endOf(#[2]) >= #[1]"
+        }
+        _ => return None,
+    })
+}
+
+/// How a difference is counted, and in how many of what. Days and weeks have 24 hours each;
+/// months are whole ones on the calendar.
+pub(crate) fn difference(unit: Option<&str>) -> Option<(&'static str, u32)> {
+    const OF_TIME: &str = "#[0].isValid() and #[1].isValid() ? \
+        trunc((#[0].timestamp() - #[1].timestamp()) / #[2]) : null";
+    // From the earlier date to the later, and one month less if that goes too far.
+    const OF_MONTHS: &str = "#[0].isValid() and #[1].isValid() ? trunc(\
+        map([#[0] < #[1] ? [#[0], #[1], -1] : [#[1], #[0], 1]], \
+            map([[#[0], #[1], #[2], \
+                  (#[1].year() - #[0].year()) * 12 + #[1].month() - #[0].month()]], \
+                #[2] * (#[0].add(#[3], 'month') > #[1] ? #[3] - 1 : #[3]))[0])[0] / #[2]) : null";
+    Some(match unit {
+        None => (OF_TIME, 1),
+        Some("second" | "seconds" | "s") => (OF_TIME, 1000),
+        Some("minute" | "minutes" | "m") => (OF_TIME, 60_000),
+        Some("hour" | "hours" | "h") => (OF_TIME, 3_600_000),
+        Some("day" | "days" | "d") => (OF_TIME, 86_400_000),
+        Some("week" | "weeks" | "w") => (OF_TIME, 604_800_000),
+        Some("month" | "months" | "M") => (OF_MONTHS, 1),
+        Some("quarter" | "quarters" | "qtr" | "q") => (OF_MONTHS, 3),
+        Some("year" | "years" | "y") => (OF_MONTHS, 12),
+        Some(_) => return None,
+    })
+}
 
 /// Whether the node gives a date, by its form alone.
 pub(crate) fn is_date(node: &Node<'_>) -> bool {
@@ -43,19 +122,6 @@ pub(crate) fn is_date(node: &Node<'_>) -> bool {
         ),
         _ => false,
     }
-}
-
-/// Whether the method compares its date with another.
-pub(crate) fn compares(method: DateMethod) -> bool {
-    matches!(
-        method,
-        DateMethod::Diff
-            | DateMethod::IsSame
-            | DateMethod::IsBefore
-            | DateMethod::IsAfter
-            | DateMethod::IsSameOrBefore
-            | DateMethod::IsSameOrAfter
-    )
 }
 
 /// Whether the method reads the clock.
@@ -84,133 +150,4 @@ pub(crate) fn is_format(format: &str) -> bool {
         }
     }
     true
-}
-
-/// `d(value)` and `d(value, zone)` without clock and machine's zone.
-pub(crate) fn date_call<'a>(
-    bump: &'a Bump,
-    value: &'a Node<'a>,
-    zone: Option<&'a Node<'a>>,
-) -> &'a Node<'a> {
-    let utc = || -> &'a Node<'a> { bump.alloc(Node::String("UTC")) };
-    match (value, zone) {
-        (Node::String(_), zone) => call_date(bump, &[value, zone.unwrap_or_else(utc)]),
-        (date, None) if is_date(date) => date,
-        (date, Some(zone)) if is_date(date) => call_date(bump, &[date, zone]),
-        (_, Some(zone)) => {
-            let guarded = with(bump, value, zone_name_as_null(bump));
-            call_date(bump, &[guarded, zone])
-        }
-        (_, None) => {
-            let element: &'a Node<'a> = bump.alloc(Node::Pointer);
-            let read = call_date(bump, &[zone_name_as_null(bump), utc()]);
-            let body = choose(bump, is_of_type(bump, "date"), element, read);
-            with(bump, value, body)
-        }
-    }
-}
-
-/// `date.format(…)` that gives null, not the words "Invalid date", for what is not a date.
-pub(crate) fn format_call<'a>(
-    bump: &'a Bump,
-    date: &'a Node<'a>,
-    arguments: &'a [&'a Node<'a>],
-) -> &'a Node<'a> {
-    let method = |method, arguments| -> &'a Node<'a> {
-        let kind = MethodKind::DateMethod(method);
-        bump.alloc(Node::MethodCall {
-            kind,
-            this: bump.alloc(Node::Pointer),
-            arguments,
-        })
-    };
-    let valid = method(DateMethod::IsValid, &[]);
-    let text = method(DateMethod::Format, arguments);
-    with(
-        bump,
-        date,
-        choose(bump, valid, text, bump.alloc(Node::Null)),
-    )
-}
-
-/// `body` with `#` standing for `value`, which is evaluated once: `map([value], body)[0]`.
-fn with<'a>(bump: &'a Bump, value: &'a Node<'a>, body: &'a Node<'a>) -> &'a Node<'a> {
-    let list = bump.alloc(Node::Array(bump.alloc_slice_copy(&[value])));
-    let closure = bump.alloc(Node::Closure { body, alias: None });
-    let map = bump.alloc(Node::FunctionCall {
-        kind: FunctionKind::Closure(ClosureFunction::Map),
-        arguments: bump.alloc_slice_copy(&[&*list, &*closure]),
-    });
-    bump.alloc(Node::Member {
-        node: map,
-        property: bump.alloc(Node::Number(Decimal::ZERO)),
-    })
-}
-
-/// `#`, but null if it is text that does not start like a date.
-fn zone_name_as_null<'a>(bump: &'a Bump) -> &'a Node<'a> {
-    let element: &'a Node<'a> = bump.alloc(Node::Pointer);
-    let zero = bump.alloc(Node::Number(Decimal::ZERO));
-    let first = bump.alloc(Node::Member {
-        node: element,
-        property: zero,
-    });
-    // Nothing is the first character of "", and of text that starts with a longer one.
-    let first = bump.alloc(Node::Binary {
-        left: first,
-        operator: Operator::Logical(LogicalOperator::NullishCoalescing),
-        right: bump.alloc(Node::String("?")),
-    });
-    let starts = call(
-        bump,
-        InternalFunction::Contains,
-        &[bump.alloc(Node::String(DATE_STARTS)), first],
-    );
-    let not_date = bump.alloc(Node::Unary {
-        node: starts,
-        operator: Operator::Logical(LogicalOperator::Not),
-    });
-    let name = bump.alloc(Node::Binary {
-        left: is_of_type(bump, "string"),
-        operator: Operator::Logical(LogicalOperator::And),
-        right: not_date,
-    });
-    choose(bump, name, bump.alloc(Node::Null), element)
-}
-
-fn is_of_type<'a>(bump: &'a Bump, name: &'static str) -> &'a Node<'a> {
-    let element: &'a Node<'a> = bump.alloc(Node::Pointer);
-    bump.alloc(Node::Binary {
-        left: call(bump, InternalFunction::Type, &[element]),
-        operator: Operator::Comparison(ComparisonOperator::Equal),
-        right: bump.alloc(Node::String(name)),
-    })
-}
-
-fn choose<'a>(
-    bump: &'a Bump,
-    condition: &'a Node<'a>,
-    on_true: &'a Node<'a>,
-    on_false: &'a Node<'a>,
-) -> &'a Node<'a> {
-    bump.alloc(Node::Conditional {
-        condition,
-        on_true,
-        on_false,
-    })
-}
-
-fn call_date<'a>(bump: &'a Bump, arguments: &[&'a Node<'a>]) -> &'a Node<'a> {
-    call(bump, InternalFunction::Date, arguments)
-}
-
-fn call<'a>(
-    bump: &'a Bump,
-    function: InternalFunction,
-    arguments: &[&'a Node<'a>],
-) -> &'a Node<'a> {
-    bump.alloc(Node::FunctionCall {
-        kind: FunctionKind::Internal(function),
-        arguments: bump.alloc_slice_copy(arguments),
-    })
 }

@@ -21,6 +21,7 @@ mod dates;
 #[cfg(target_family = "wasm")]
 mod entropy;
 mod error;
+mod expansion;
 pub mod limits;
 mod syntax;
 mod tokens;

@@ -176,6 +176,37 @@ fn dates_are_utc_whatever_the_machine_says() {
         ("(d(at)) == d(at)", json!(true)),
         ("d(d(at)).year()", json!(2026)),
         ("d(day).diff(d(at), 'minute')", json!(30)),
+        ("d(at).diff(d(day))", json!(-1_800_000)),
+        ("d(at).diff(d('2026-02-20'), 'day')", json!(9)),
+        ("d('2026-02-28').diff(d('1990-03-01'), 'year')", json!(35)),
+        ("d('2026-03-01').diff(d('1990-03-01'), 'year')", json!(36)),
+        ("d('1990-03-01').diff(d('2026-02-28'), 'year')", json!(-35)),
+        ("d('2026-02-28').diff(d('2026-01-31'), 'month')", json!(1)),
+        ("d('2026-01-31').diff(d('2026-02-28'), 'month')", json!(-1)),
+        ("d('2026-12-31').diff(d('2026-01-01'), 'quarter')", json!(3)),
+        ("d(none).diff(d(at), 'day')", Value::Null),
+        ("d(at).isSame(d('2026-03-01'), 'day')", json!(true)),
+        ("d(at).isSame(d('2026-03-01'))", json!(false)),
+        ("d(at).isAfter(d('2026-03-01'), 'day')", json!(false)),
+        ("d(at).isAfter(d('2026-03-01'))", json!(true)),
+        ("d(at).isBefore(d('2026-04-01'), 'month')", json!(true)),
+        (
+            "d(at).isSameOrBefore(d('2026-03-31'), 'month')",
+            json!(true),
+        ),
+        (
+            "d(at).isSameOrAfter(d('2026-04-01'), 'month')",
+            json!(false),
+        ),
+        ("d(none) < d(at)", json!(false)),
+        ("d(none).isBefore(d(at))", json!(false)),
+        ("d(none) == d(none)", json!(false)),
+        ("d(none) != d(at)", json!(true)),
+        (
+            "d(at) <= d(at) and d(at) >= d(at) and not (d(at) < d(at))",
+            json!(true),
+        ),
+        ("min([1, 2]) + d(at).startOf('day').hour()", json!(1)),
         ("d(none)", Value::Null),
         ("d(none).isValid()", json!(false)),
         ("map([day, at], d(#).day())", json!([2, 1])),
@@ -186,9 +217,42 @@ fn dates_are_utc_whatever_the_machine_says() {
     ] {
         assert_eq!(evaluated(source, context.clone()), value, "{source}");
     }
+    assert!(refusal("d(at).diff(d(day), x)").contains("a unit, written here"));
+    assert!(refusal("d(at).diff(d(day), 'eon')").contains("the units are"));
     assert_eq!(refusal("d(at).format(x)"), refusal("d(at).format('%Q')"));
     for letter in "YCymbBhdeaAwuUWGgVjDFHkIlPpMSTRZzsnt%".chars() {
         assert!(evaluated(&format!("d(at).format('%{letter}')"), context.clone()).is_string());
+    }
+}
+
+#[test]
+fn every_comparing_method_takes_a_unit_or_none() {
+    let methods = [
+        "diff",
+        "isSame",
+        "isBefore",
+        "isAfter",
+        "isSameOrBefore",
+        "isSameOrAfter",
+    ];
+    for method in methods {
+        for unit in [
+            "",
+            ", 'second'",
+            ", 'hour'",
+            ", 'week'",
+            ", 'month'",
+            ", 'q'",
+            ", 'y'",
+        ] {
+            let source = format!("d('2026-01-01').{method}(d('2026-01-01'){unit})");
+            let expected = match method {
+                "diff" => json!(0),
+                "isBefore" | "isAfter" => json!(false),
+                _ => json!(true),
+            };
+            assert_eq!(evaluated(&source, json!({})), expected, "{source}");
+        }
     }
 }
 
@@ -394,6 +458,9 @@ fn no_source_breaks_the_parser() {
         "d(x)",
         ".format('%Y')",
         ".add(2147483647,'quarter')",
+        ".isBefore(",
+        ".diff(",
+        "'day'",
         "split(",
         "median(",
         "merge(",

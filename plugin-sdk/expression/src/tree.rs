@@ -8,6 +8,7 @@ use zen_expression::parser::{AstNodeError, Node, ParserResult};
 
 use crate::dates;
 use crate::error::{ExpressionError, Position};
+use crate::expansion::expand;
 use crate::limits::TREE_MAX_DEPTH;
 use crate::syntax;
 
@@ -175,9 +176,22 @@ impl<'s, 'a> Walk<'s, 'a> {
                 operator,
                 right,
             } => {
-                let (left_place, right_place) = sides(*operator, left, right);
+                if let Some(body) = date_comparison(*operator, left, right) {
+                    let left = self.visit(left, depth, Place::Date)?;
+                    let right = self.visit(right, depth, Place::Date)?;
+                    return expand(bump, body, &[left, right]);
+                }
+                let membership = matches!(
+                    operator,
+                    Operator::Comparison(ComparisonOperator::In | ComparisonOperator::NotIn)
+                );
+                let right_place = if membership {
+                    Place::Membership
+                } else {
+                    Place::Value
+                };
                 Node::Binary {
-                    left: self.visit(left, depth, left_place)?,
+                    left: self.visit(left, depth, Place::Value)?,
                     operator: *operator,
                     right: self.visit(right, depth, right_place)?,
                 }
@@ -226,15 +240,15 @@ impl<'s, 'a> Walk<'s, 'a> {
     }
 }
 
-/// What the two sides of an operator may be.
-fn sides(operator: Operator, left: &Node<'_>, right: &Node<'_>) -> (Place, Place) {
-    match operator {
-        Operator::Comparison(ComparisonOperator::In | ComparisonOperator::NotIn) => {
-            (Place::Value, Place::Membership)
-        }
-        Operator::Comparison(_) if dates::is_date(left) && dates::is_date(right) => {
-            (Place::Date, Place::Date)
-        }
-        _ => (Place::Value, Place::Value),
+/// What the operator does if both its sides are dates.
+fn date_comparison(operator: Operator, left: &Node<'_>, right: &Node<'_>) -> Option<&'static str> {
+    let Operator::Comparison(operator) = operator else {
+        return None;
+    };
+    let dates = dates::is_date(left) && dates::is_date(right);
+    if dates {
+        dates::comparison(operator)
+    } else {
+        None
     }
 }

@@ -89,6 +89,20 @@ impl Admin {
         Ok(comment.as_deref().and_then(parse_schema_comment))
     }
 
+    /// Whether this login may publish: it owns the tables, or is a member of their owner.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_owner(&mut self) -> Result<bool, StoreError> {
+        let is_owner = sqlx::query_scalar(
+            "select pg_has_role(current_user, c.relowner, 'usage') from pg_class c
+            where c.oid = to_regclass('crm_plugins')",
+        )
+        .fetch_optional(&mut self.connection)
+        .await?;
+        Ok(is_owner.unwrap_or(false))
+    }
+
     /// Brings the schema to this build's version; says how many steps that took. Safe to call
     /// from many processes at once: the others wait and find it done.
     ///

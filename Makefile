@@ -1,0 +1,45 @@
+# The commands of this repository. `make` alone lists them.
+#
+# DEMO_FLAGS   passed on to `crm demo`, for example DEMO_FLAGS=--exit
+# CARGO_FLAGS  passed on to the build of `crm`, for example
+#              CARGO_FLAGS='--features download-postgres'
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint bench
+
+# A shell that was opened before Rust was installed does not have it on its PATH yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO_FLAGS
+CARGO := $(or $(shell command -v cargo 2>/dev/null),cargo)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Find or install what building and testing need
+	@.ci/setup
+
+# `exec`, so that Ctrl-C and the exit status are those of crm.
+demo: ## Build everything, then serve a demo tenant with data (DEMO_FLAGS=--exit ends when it is imported)
+	@.ci/setup demo
+	$(CARGO) build --release --bin crm $(CARGO_FLAGS)
+	@exec $(TARGET)/release/crm demo $(DEMO_FLAGS)
+
+# The end-to-end tests start `crm` itself, so it is built first.
+test: ## Run all tests
+	@.ci/setup test
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+lint: ## Check formatting, lints, licences and sources
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; \
+	then $(CARGO) deny --all-features check bans licenses sources; \
+	else echo "lint: cargo-deny is not installed, so licences and sources are not checked (cargo install cargo-deny)"; \
+	fi
+
+bench: ## Measure against pgbench and bare wasmtime, into target/bench.json
+	@.ci/setup bench
+	$(CARGO) bench -p crm-tests --bench bench

@@ -1,0 +1,89 @@
+//! `crm serve`: the host.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use crm_engine::worker::WorkerSettings;
+use crm_store::StoreSettings;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Common;
+use crate::host::{Host, HostSettings, listen, sandbox_settings, stop_signal};
+use crate::{Database, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Where to listen
+    #[arg(long, env = "CRM_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Which parts to run here
+    #[arg(long, value_delimiter = ',', default_value = "api,worker", value_name = "ROLES")]
+    role: Vec<Role>,
+    /// How long a worker holds a job before another may take it up
+    #[arg(long, env = "CRM_LEASE_SECONDS", value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        default_value_t = crm_model::limits::LEASE_DEFAULT_SECONDS)]
+    lease_seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Role {
+    Api,
+    Worker,
+}
+
+/// Logs to standard error; `RUST_LOG` chooses what.
+fn log_to_stderr(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = if json { log.json().try_init() } else { log.try_init() };
+}
+
+pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<()> {
+    log_to_stderr(common.json);
+    let is = |role| arguments.role.contains(&role);
+    let listener = match is(Role::Api) {
+        true => Some(listen(arguments.listen).await?),
+        false => None,
+    };
+    let database =
+        Database::open(common.database_url.as_deref(), &common.data_dir, say::step).await?;
+    let settings = HostSettings {
+        dev_issuer: common.dev_issuer,
+        store: StoreSettings::default(),
+        sandbox: sandbox_settings(&common.data_dir)?,
+    };
+    let stop = CancellationToken::new();
+    let served = async {
+        let host = tokio::select! {
+            host = Host::prepare(&database, settings, say::step) => host?,
+            () = stop_signal() => return Ok(()),
+        };
+        if let Some(listener) = &listener {
+            say::step(&format!("serving on http://{}", listener.local_addr()?));
+        }
+        if common.dev_issuer {
+            tracing::warn!("the development issuer is enabled: `crm token` lets anybody in");
+        }
+        let worker = is(Role::Worker).then(|| WorkerSettings {
+            lease: Duration::from_secs(arguments.lease_seconds),
+            ..WorkerSettings::default()
+        });
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                stop_signal().await;
+                say::step("stopping: running requests and runs come to their end");
+                stop.cancel();
+            }
+        });
+        let served = host.run(listener, worker, stop.clone()).await;
+        host.engine.close().await;
+        served
+    };
+    let served = served.await;
+    database.close().await;
+    served
+}

@@ -1,0 +1,105 @@
+//! `crm tenant`: tenants of an installation without a host OS.
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use crm_model::{Actor, TemplateSlug, TenantId};
+use crm_store::StoreSettings;
+use serde_json::json;
+
+use crate::arguments::Common;
+use crate::host::{Host, HostSettings, migrate, sandbox_settings};
+use crate::{Database, say};
+
+/// Who chooses a template on the command line.
+const OPERATOR: &str = "crm-operator";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Create a tenant; prints its id alone on standard output
+    Create {
+        /// What people call it
+        #[arg(long)]
+        name: String,
+        /// The template to give it at once
+        #[arg(long, value_name = "TEMPLATE")]
+        template: Option<TemplateSlug>,
+    },
+    /// All tenants: id and name
+    List,
+}
+
+pub(crate) async fn tenant(common: &Common, command: TenantCommand) -> Result<()> {
+    let database =
+        Database::open(common.database_url.as_deref(), &common.data_dir, say::step).await?;
+    let done = match command {
+        TenantCommand::Create { name, template } => {
+            create(common, &database, &name, template).await
+        }
+        TenantCommand::List => list(common, &database).await,
+    };
+    database.close().await;
+    done
+}
+
+async fn create(
+    common: &Common,
+    database: &Database,
+    name: &str,
+    template: Option<TemplateSlug>,
+) -> Result<()> {
+    let name = name.trim();
+    anyhow::ensure!(!name.is_empty(), "a tenant needs a name");
+    let mut admin = database.admin().await?;
+    migrate(&mut admin, say::step).await?;
+    let id = new_tenant_id();
+    match template {
+        None => admin.tenant_create(id, name).await?,
+        Some(template) => {
+            let settings = HostSettings {
+                dev_issuer: false,
+                store: StoreSettings::default(),
+                sandbox: sandbox_settings(&common.data_dir)?,
+            };
+            let host = Host::prepare(database, settings, say::step).await?;
+            // Asked first, so that a wrong name leaves no tenant behind.
+            host.engine.template(id, &template, None).await?;
+            admin.tenant_create(id, name).await?;
+            let actor = operator()?;
+            let chosen = host.engine.template_select(id, actor, template, None).await;
+            host.engine.close().await;
+            chosen.with_context(|| format!("tenant {id} was created, but has no template"))?;
+        }
+    }
+    if common.json {
+        println!("{}", json!({ "id": id, "name": name }));
+    } else {
+        println!("{id}");
+    }
+    Ok(())
+}
+
+fn operator() -> Result<Actor> {
+    Ok(Actor { user_id: OPERATOR.parse()?, roles: vec!["owner".parse()?] })
+}
+
+/// A fresh id for a tenant.
+#[allow(clippy::disallowed_methods, reason = "here the command stands in for the host OS")]
+pub(crate) fn new_tenant_id() -> TenantId {
+    TenantId::new(uuid::Uuid::now_v7())
+}
+
+async fn list(common: &Common, database: &Database) -> Result<()> {
+    let mut admin = database.admin().await?;
+    migrate(&mut admin, say::step).await?;
+    let tenants = admin.tenants_list().await?;
+    if common.json {
+        let tenants: Vec<_> =
+            tenants.iter().map(|tenant| json!({ "id": tenant.id, "name": tenant.name })).collect();
+        println!("{}", serde_json::to_string_pretty(&tenants)?);
+    } else {
+        for tenant in tenants {
+            println!("{}  {}", tenant.id, tenant.name);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! A client of the host's own API: what the demo asks over HTTP.
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+/// Records on a page, the most that the API gives.
+const PAGE_RECORDS: u32 = 200;
+
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr, token: String) -> Result<Self> {
+        // The host is on this machine; whatever proxy the environment names is not for it.
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { http, base: format!("http://{address}/api/crm"), token })
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value)> {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.http.request(method.clone(), &url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.with_context(|| format!("{method} {url} failed"))?;
+        let status = response.status();
+        let answer = response.json().await.unwrap_or(Value::Null);
+        if status.is_client_error() || status.is_server_error() {
+            bail!("{method} {url} answered {status}: {answer}");
+        }
+        Ok((status, answer))
+    }
+
+    /// Chooses a template unless one is chosen; says whether it did.
+    pub(crate) async fn choose_template(&self, template: &str) -> Result<bool> {
+        let (_, bootstrap) = self.call(Method::GET, "/bootstrap", None).await?;
+        if bootstrap["state"] == "ready" {
+            return Ok(false);
+        }
+        let choice = json!({ "template_id": template });
+        self.call(Method::POST, "/templates/select", Some(&choice)).await?;
+        Ok(true)
+    }
+
+    pub(crate) async fn create_item(&self, data: &Value) -> Result<()> {
+        self.call(Method::POST, "/records/items", Some(&json!({ "data": data }))).await?;
+        Ok(())
+    }
+
+    /// How many items there are.
+    pub(crate) async fn count_items(&self) -> Result<u64> {
+        let (_, page) = self.call(Method::GET, "/records/items?limit=1&include=total", None).await?;
+        Ok(page["total"]["value"].as_u64().unwrap_or_default())
+    }
+
+    /// The stock-keeping units of all items.
+    pub(crate) async fn skus(&self) -> Result<HashSet<String>> {
+        let mut skus = HashSet::new();
+        let mut path = format!("/records/items?limit={PAGE_RECORDS}");
+        loop {
+            let (_, page) = self.call(Method::GET, &path, None).await?;
+            let records = page["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let found = records.iter().filter_map(|record| record["data"]["sku"].as_str());
+            skus.extend(found.map(str::to_owned));
+            match page["next_cursor"].as_str() {
+                Some(cursor) => {
+                    path = format!("/records/items?limit={PAGE_RECORDS}&cursor={cursor}");
+                }
+                None => return Ok(skus),
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A host, put together: schema up to date, bundled components published, connections as the
+//! runtime's role, sandbox, engine.
+
+use anyhow::{Context, Result, bail};
+use crm_engine::Engine;
+use crm_engine::publish::publish;
+use crm_engine::worker::WorkerSettings;
+use crm_sandbox::{Sandbox, SandboxSettings};
+use crm_server::App;
+use crm_server::auth::{DevIssuer, Issuers};
+use crm_store::admin::{Admin, Published, newest_schema_version};
+use crm_store::{Store, StoreSettings};
+use rand::TryRngCore;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Database, bundled};
+
+/// Bytes of the development issuer's key (HMAC-SHA-256 wants at least 32).
+const DEV_KEY_BYTES: usize = 32;
+/// How long running requests and attempts may take to end after the stop.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
+
+/// What to put together.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    pub dev_issuer: bool,
+    pub store: StoreSettings,
+    pub sandbox: SandboxSettings,
+}
+
+/// A host that is ready to serve.
+pub struct Host {
+    pub engine: Engine,
+    /// Where it is enabled.
+    pub dev_issuer: Option<DevIssuer>,
+}
+
+impl Host {
+    /// Brings the database up to date and connects to it.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub async fn prepare(
+        database: &Database,
+        settings: HostSettings,
+        mut progress: impl FnMut(&str),
+    ) -> Result<Self> {
+        let mut admin = database.admin().await?;
+        migrate(&mut admin, &mut progress).await?;
+        let sandbox = Sandbox::new(settings.sandbox)?;
+        let owner = admin.is_owner().await?;
+        if owner {
+            publish_bundled(&mut admin, &sandbox, &mut progress).await?;
+        }
+        let dev_issuer = match settings.dev_issuer {
+            true => Some(dev_issuer(&mut admin).await?),
+            false => None,
+        };
+        let runtime = match owner {
+            true => database.runtime(&mut admin).await?,
+            false => crm_store::admin::runtime_options(database.owner_options()),
+        };
+        let store = Store::connect(runtime, settings.store).await?;
+        Ok(Self { engine: Engine::new(store, sandbox), dev_issuer })
+    }
+
+    /// Serves until `stop`, then lets what runs come to its end.
+    ///
+    /// # Errors
+    /// From the listener.
+    pub async fn run(
+        &self,
+        listener: Option<TcpListener>,
+        worker: Option<WorkerSettings>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let working = worker.map(|settings| {
+            let (engine, stop) = (self.engine.clone(), stop.clone());
+            tokio::spawn(async move { engine.work(settings, stop).await })
+        });
+        let serving = listener.map(|listener| {
+            let app = App::new(self.engine.clone(), Issuers::new(self.dev_issuer.clone()));
+            tokio::spawn(crm_server::serve(listener, app, stop.clone()))
+        });
+        let all = async {
+            if let Some(serving) = serving {
+                serving.await??;
+            }
+            if let Some(working) = working {
+                working.await?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::pin!(all);
+        tokio::select! {
+            done = &mut all => return done,
+            () = stop.cancelled() => {}
+        }
+        match tokio::time::timeout(SHUTDOWN_MAX, all).await {
+            Ok(done) => done,
+            Err(_) => {
+                tracing::warn!("some requests or runs did not end in time; their leases run out");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Brings the schema up to date, if the login may; an old schema that it may not change is an
+/// error.
+pub(crate) async fn migrate(admin: &mut Admin, mut progress: impl FnMut(&str)) -> Result<()> {
+    let newest = newest_schema_version();
+    match admin.schema_version().await? {
+        Some(version) if version == newest => return Ok(()),
+        Some(version) if version > newest => bail!(
+            "the database has schema version {version}, newer than this crm's {newest}: use the \
+             newer crm"
+        ),
+        _ => {}
+    }
+    let steps = admin.migrate().await.context(
+        "the database's schema cannot be brought up to date; run `crm migrate` as its owner",
+    )?;
+    progress(&format!("the schema is at version {newest} ({steps} migrations applied)"));
+    Ok(())
+}
+
+/// Publishes what the binary brings.
+pub(crate) async fn publish_bundled(
+    admin: &mut Admin,
+    sandbox: &Sandbox,
+    mut progress: impl FnMut(&str),
+) -> Result<()> {
+    for (name, component) in bundled::components() {
+        let published = publish(admin, sandbox, component).await;
+        let (manifest, published) =
+            published.with_context(|| format!("the bundled component “{name}” is refused"))?;
+        match published {
+            Published::New => progress(&format!("published {name} {}", manifest.version)),
+            Published::Unchanged => {}
+            Published::Conflict => tracing::warn!(
+                plugin.name = name, plugin.version = %manifest.version,
+                "another build of this version is published; published versions stay as they are"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// The development issuer with the database's key, made on first use.
+pub(crate) async fn dev_issuer(admin: &mut Admin) -> Result<DevIssuer> {
+    let mut fresh = [0_u8; DEV_KEY_BYTES];
+    rand::rngs::OsRng.try_fill_bytes(&mut fresh)?;
+    let key = admin.dev_issuer_key(&fresh).await.context(
+        "the development issuer's key cannot be read; it is the database owner's alone",
+    )?;
+    Ok(DevIssuer::new(&key))
+}
+
+/// Where compiled components are kept between starts.
+pub(crate) fn sandbox_settings(data_dir: &Path) -> Result<SandboxSettings> {
+    let cache = data_dir.join("cache");
+    std::fs::create_dir_all(&cache)
+        .with_context(|| format!("{} cannot be created", cache.display()))?;
+    let cache = cache.canonicalize()?;
+    Ok(SandboxSettings { cache_dir: Some(cache), ..SandboxSettings::default() })
+}
+
+/// Binds the address, or says who could have it.
+pub(crate) async fn listen(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "{address} cannot be listened on (is another crm running?); choose another address \
+             with --listen"
+        )
+    })
+}
+
+/// Ends at Ctrl-C or SIGTERM.
+pub(crate) async fn stop_signal() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupted.await;
+}

@@ -1,0 +1,16 @@
+//! The `crm` command: reads what it is told, puts the rooms together, says what it does. The
+//! product's verbs are in the engine.
+
+pub mod bundled;
+pub mod doctor;
+pub mod host;
+pub mod postgres;
+
+mod arguments;
+mod commands;
+mod database;
+mod demo;
+mod say;
+
+pub use arguments::run;
+pub use database::Database;

@@ -1,0 +1,22 @@
+//! What the command says while it works: progress on standard error, results on standard output.
+
+/// A step that begins.
+pub(crate) fn step(text: &str) {
+    eprintln!("· {text}");
+}
+
+/// Something that went wrong, with its causes, as one sentence.
+pub(crate) fn error(error: &anyhow::Error) {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Many errors repeat their cause; once is enough.
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    eprintln!("crm: {text}");
+}

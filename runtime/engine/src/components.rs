@@ -1,0 +1,40 @@
+//! Components on their way from the store into the sandbox.
+
+use crm_model::TenantId;
+use crm_model::model::InstalledPlugin;
+use crm_sandbox::{Digest, Plugin};
+use crm_store::TenantTx;
+use std::sync::Arc;
+
+use crate::{Engine, EngineError};
+
+impl Engine {
+    /// The compiled component of an installed plugin: the loaded one, else read and compiled
+    /// off the threads that serve.
+    pub(crate) async fn component(
+        &self,
+        tenant: TenantId,
+        plugin: &InstalledPlugin,
+    ) -> Result<Arc<Plugin>, EngineError> {
+        let digest: Digest = plugin
+            .digest
+            .parse()
+            .map_err(|_| EngineError::Internal(format!("“{}” is no digest", plugin.digest)))?;
+        if let Some(plugin) = self.sandbox().loaded(&digest) {
+            return Ok(plugin);
+        }
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let bytes = crm_store::plugins::component_read(&mut tx, &plugin.digest).await?;
+        drop(tx);
+        let bytes = bytes.ok_or(EngineError::NotFound("component"))?;
+        self.component_load(bytes).await
+    }
+
+    /// Compiles a component off the threads that serve.
+    pub(crate) async fn component_load(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, EngineError> {
+        let engine = self.clone();
+        let loaded = tokio::task::spawn_blocking(move || engine.sandbox().load(&bytes)).await;
+        let loaded = loaded.map_err(|error| EngineError::Internal(error.to_string()))?;
+        Ok(loaded?)
+    }
+}

@@ -1,0 +1,67 @@
+//! Why a verb did not do what it was asked, by what the caller can do about it.
+
+use crm_model::{Denied, ModelError, ModuleSlug, Refusal, Violations};
+use crm_sandbox::{RunFailure, SandboxError};
+use crm_store::StoreError;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The model, the permissions or the record's version say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The definition does not make a model.
+    #[error(transparent)]
+    Definition(#[from] ModelError),
+    /// There is no such thing, or none that the caller may see.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// It is there, and the caller may know, but not do this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// Others change the same thing too fast: try again.
+    #[error("the record is changed by others too often; try again")]
+    Contended,
+    /// A component was refused.
+    #[error(transparent)]
+    Component(#[from] SandboxError),
+    /// A component did not say what it had to.
+    #[error(transparent)]
+    Run(#[from] RunFailure),
+    /// The database.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A bug or a broken installation.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl EngineError {
+    /// The module does not exist for this caller.
+    pub(crate) fn no_module(module: &ModuleSlug) -> Self {
+        Denied::Invisible { module: module.clone() }.into()
+    }
+
+    /// The input has this one mistake.
+    pub(crate) fn invalid(violations: Violations) -> Self {
+        Self::Refused(Refusal::Invalid(violations))
+    }
+}
+
+impl From<Denied> for EngineError {
+    fn from(denied: Denied) -> Self {
+        Self::Refused(Refusal::Denied(denied))
+    }
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Exists(what) => Self::Conflict(format!("{what} exists already")),
+            other => Self::Store(other),
+        }
+    }
+}

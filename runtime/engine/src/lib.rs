@@ -1,0 +1,64 @@
+//! The verbs of the product. Reads like its sentence: a client's or a plugin's mutation goes
+//! through [`write`], the one door, which asks the model and commits through the store; the
+//! [`worker`] takes the jobs that follow, lets the sandbox run the plugin, and hands what it
+//! answers to the same door.
+//!
+//! No SQL here, no wasmtime, no HTTP; no transaction is open while a guest runs.
+
+pub mod bootstrap;
+pub mod customize;
+pub mod publish;
+pub mod read;
+pub mod select;
+pub mod worker;
+pub mod write;
+
+mod components;
+mod error;
+mod fresh;
+mod models;
+mod run;
+
+pub use error::EngineError;
+
+use crm_model::{Model, TenantId};
+use crm_sandbox::Sandbox;
+use crm_store::Store;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What the verbs work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    sandbox: Sandbox,
+    models: moka::sync::Cache<TenantId, Arc<Model>>,
+    /// Told after each commit that made jobs, so that this process's worker need not wait for
+    /// its next look.
+    jobs_waiting: Notify,
+}
+
+impl Engine {
+    /// An engine on these connections and this sandbox.
+    pub fn new(store: Store, sandbox: Sandbox) -> Self {
+        let models = moka::sync::Cache::new(crm_model::limits::MODEL_CACHE_MAX_MODELS);
+        Self { inner: Arc::new(Inner { store, sandbox, models, jobs_waiting: Notify::new() }) }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        &self.inner.sandbox
+    }
+
+    /// Closes the connections; what runs gets errors.
+    pub async fn close(&self) {
+        self.inner.store.close().await;
+    }
+}

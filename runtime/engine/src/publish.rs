@@ -1,0 +1,70 @@
+//! Publishing: a component becomes known to this installation. What a template says has to
+//! compile before anybody can choose it.
+
+use crm_model::definition::TemplateDefinition;
+use crm_model::manifest::World;
+use crm_model::model::{InstalledPlugin, Model, ModelSource, TemplateReference};
+use crm_model::{Grant, Manifest, TenantId};
+use crm_sandbox::{Inspected, Sandbox, component_inspect};
+use crm_store::admin::{Admin, Published};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+use crate::EngineError;
+
+/// Checks a component and publishes it, as the owner of the database.
+///
+/// # Errors
+/// [`EngineError::Component`] where it is refused, [`EngineError::Definition`] where its model
+/// does not compile, [`EngineError::Store`].
+pub async fn publish(
+    admin: &mut Admin,
+    sandbox: &Sandbox,
+    component: &[u8],
+) -> Result<(Manifest, Published), EngineError> {
+    let Inspected { manifest, digest, .. } = component_inspect(component)?;
+    let digest = digest.to_string();
+    if let Some(there) = admin.published_digest(&manifest).await? {
+        let same = if there == digest { Published::Unchanged } else { Published::Conflict };
+        return Ok((manifest, same));
+    }
+    let plugin = tokio::task::block_in_place(|| sandbox.load(component))?;
+    let template = match manifest.world {
+        World::Action => None,
+        World::Template => {
+            let text = sandbox.template_model(&plugin).await?;
+            Some(definition_check(&manifest, &text)?)
+        }
+    };
+    let published = admin.publish(&manifest, &digest, component, template.as_ref()).await?;
+    Ok((manifest, published))
+}
+
+/// Parses what a template says and compiles it as for a tenant that just chose it.
+fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinition, EngineError> {
+    let definition: TemplateDefinition =
+        serde_json::from_str(text).map_err(|error| crm_model::ModelError {
+            place: format!("the model of “{}”", manifest.name),
+            message: error.to_string(),
+        })?;
+    let installed = definition.installs.iter().map(|install| {
+        let plugin = InstalledPlugin {
+            version: install.version.clone(),
+            digest: String::new(),
+            grant: Grant::new(install.grant.clone(), install.grant.clone()),
+        };
+        (install.plugin.clone(), plugin)
+    });
+    let slug = manifest.name.as_str().parse();
+    let slug = slug.map_err(|error| EngineError::Internal(format!("{error}")))?;
+    Model::compile(ModelSource {
+        tenant_id: TenantId::new(Uuid::nil()),
+        version: 1,
+        template: TemplateReference { slug, version: manifest.version.clone() },
+        plugins: installed.collect::<BTreeMap<_, _>>(),
+        definition: definition.clone(),
+        fields: Vec::new(),
+        workflows: Vec::new(),
+    })?;
+    Ok(definition)
+}

@@ -1,0 +1,254 @@
+//! Reading: records, their history and timelines, runs. Each answer is what the caller may see
+//! under the model of now; the rest does not exist.
+
+use crm_model::limits::TOTAL_EXACT_MAX_RECORDS;
+use crm_model::permission::{Action, Authority, permit};
+use crm_model::{ActivityId, Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
+use crm_store::activities::Activity;
+use crm_store::history::HistoryEntry;
+use crm_store::jobs::JobCounts;
+use crm_store::models::Usage;
+use crm_store::records::Record;
+use crm_store::runs::{Attempt, Run, RunFilter};
+use crm_store::{StoreError, TenantTx};
+use std::sync::Arc;
+
+use crate::{Engine, EngineError};
+
+/// A part of a list, and whether there is more.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    pub more: bool,
+    pub total: Option<Total>,
+}
+
+/// How long the whole list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    pub value: i64,
+    /// Otherwise `value` is a lower bound.
+    pub exact: bool,
+}
+
+impl<T> Page<T> {
+    /// From one row more than asked for.
+    fn cut(mut rows: Vec<T>, limit: u32) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Self { rows, more, total: None }
+    }
+}
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct PageRequest<T> {
+    /// Rows before this one; from the newest where none.
+    pub before: Option<T>,
+    pub limit: u32,
+    pub total: bool,
+}
+
+fn check_read(
+    model: Option<&Model>,
+    actor: &Actor,
+    module: &ModuleSlug,
+) -> Result<(), EngineError> {
+    let model = model.ok_or_else(|| EngineError::no_module(module))?;
+    permit(model, Authority::User(actor), Action::Read, module)?;
+    Ok(())
+}
+
+impl Engine {
+    /// One record.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where it does not exist for the caller.
+    pub async fn record(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+        record: RecordId,
+    ) -> Result<Record, EngineError> {
+        let (version, found) =
+            crm_store::records::record_read(self.store(), tenant, module, record).await?;
+        let model = self.model_at(tenant, version).await?;
+        check_read(model.as_deref(), actor, module)?;
+        found.ok_or_else(|| Refusal::NotFound.into())
+    }
+
+    /// A page of a module's records, newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where the module does not exist for the caller.
+    pub async fn records(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+        page: PageRequest<RecordId>,
+    ) -> Result<Page<Record>, EngineError> {
+        let (mut tx, _) = self.begin_read(tenant, actor, module).await?;
+        let rows =
+            crm_store::records::records_page(&mut tx, module, page.before, page.limit + 1).await?;
+        let mut answer = Page::cut(rows, page.limit);
+        if page.total {
+            let most = TOTAL_EXACT_MAX_RECORDS;
+            let count = crm_store::records::records_count(&mut tx, module, most).await?;
+            answer.total = Some(Total { value: count.min(most), exact: count <= most });
+        }
+        Ok(answer)
+    }
+
+    /// A page of a record's history, newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where the record does not exist for the caller.
+    pub async fn history(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+        record: RecordId,
+        page: PageRequest<i64>,
+    ) -> Result<Page<HistoryEntry>, EngineError> {
+        self.record(tenant, actor, module, record).await?;
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let rows =
+            crm_store::history::history_page(&mut tx, record, page.before, page.limit + 1).await?;
+        Ok(Page::cut(rows, page.limit))
+    }
+
+    /// A page of a record's timeline, newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where the record does not exist for the caller.
+    pub async fn activities(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+        record: RecordId,
+        page: PageRequest<ActivityId>,
+    ) -> Result<Page<Activity>, EngineError> {
+        self.record(tenant, actor, module, record).await?;
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let limit = page.limit + 1;
+        let rows =
+            crm_store::activities::activities_page(&mut tx, record, page.before, limit).await?;
+        Ok(Page::cut(rows, page.limit))
+    }
+
+    /// The tenant's model, with the modules that the caller may read; none before a template is
+    /// chosen.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn model(&self, tenant: TenantId) -> Result<Option<Arc<Model>>, EngineError> {
+        let tx = TenantTx::begin(self.store(), tenant).await?;
+        let version = tx.model_version();
+        drop(tx);
+        self.model_at(tenant, version).await
+    }
+
+    /// A page of runs, newest first. The run log shows records of all modules: for those who may
+    /// manage one.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`].
+    pub async fn runs(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        filter: &RunFilter,
+        page: PageRequest<JobId>,
+    ) -> Result<Page<Run>, EngineError> {
+        let mut tx = self.begin_runs(tenant, actor).await?;
+        let rows =
+            crm_store::runs::runs_page(&mut tx, filter, page.before, page.limit + 1).await?;
+        Ok(Page::cut(rows, page.limit))
+    }
+
+    /// One run with its attempts.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Forbidden`].
+    pub async fn run(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        run: JobId,
+    ) -> Result<(Run, Vec<Attempt>), EngineError> {
+        let mut tx = self.begin_runs(tenant, actor).await?;
+        let found = crm_store::runs::run_read(&mut tx, run).await?;
+        found.ok_or(EngineError::NotFound("run"))
+    }
+
+    /// How many jobs of a tenant wait or run.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn jobs_open(&self, tenant: TenantId) -> Result<i64, EngineError> {
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        Ok(crm_store::jobs::jobs_open(&mut tx).await?)
+    }
+
+    /// What a tenant has. Counts whole tables: for summaries.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn usage(&self, tenant: TenantId) -> Result<(Usage, JobCounts), EngineError> {
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let usage = crm_store::models::usage(&mut tx).await?;
+        Ok((usage, crm_store::jobs::jobs_count(&mut tx).await?))
+    }
+
+    /// Whether the database answers and has this build's schema.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] where it does not answer, [`EngineError::Internal`] where its
+    /// schema is another.
+    pub async fn check_ready(&self) -> Result<(), EngineError> {
+        let newest = crm_store::admin::newest_schema_version();
+        match self.store().schema_version().await? {
+            Some(version) if version == newest => Ok(()),
+            found => Err(EngineError::Internal(format!(
+                "the database has schema version {}, this build needs {newest}: run `crm migrate`",
+                found.unwrap_or_default()
+            ))),
+        }
+    }
+
+    async fn begin_read(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+    ) -> Result<(TenantTx, Arc<Model>), EngineError> {
+        let tx = TenantTx::begin(self.store(), tenant).await?;
+        let model = self.model_at(tenant, tx.model_version()).await?;
+        check_read(model.as_deref(), actor, module)?;
+        let model = model.ok_or_else(|| EngineError::no_module(module))?;
+        Ok((tx, model))
+    }
+
+    async fn begin_runs(&self, tenant: TenantId, actor: &Actor) -> Result<TenantTx, EngineError> {
+        let tx = TenantTx::begin(self.store(), tenant).await?;
+        let model = self.model_at(tenant, tx.model_version()).await?;
+        let may = model.is_some_and(|model| {
+            model.permissions(actor).values().any(|actions| actions.contains(&Action::Manage))
+        });
+        if may {
+            Ok(tx)
+        } else {
+            Err(EngineError::Forbidden("runs are for those who may manage a module"))
+        }
+    }
+}
+
+/// Whether the database is away, so that trying again later helps.
+pub fn is_away(error: &EngineError) -> bool {
+    matches!(error, EngineError::Store(StoreError::Unavailable(_)))
+}

@@ -1,0 +1,392 @@
+//! One attempt at a job: find the plugin, let the sandbox run it on the event, take its
+//! mutations to the door together with the end of the attempt. No transaction is open while the
+//! guest runs.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use crm_model::limits::JOB_MAX_ATTEMPTS;
+use crm_model::model::InstalledPlugin;
+use crm_model::permission::Authority;
+use crm_model::workflow::Workflow;
+use crm_model::{Cause, Data, Model, Mutation, RecordId, RunId, TenantId, Violations};
+use crm_sandbox::{ActionCall, ActionReport, RunFailure};
+use crm_store::StoreError;
+use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
+use crm_store::jobs::LoadedJob;
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+use crate::write::{Known, Proposal};
+use crate::{Engine, EngineError, fresh};
+
+/// A job under a lease.
+pub(crate) struct Lease {
+    pub(crate) tenant: TenantId,
+    pub(crate) token: Uuid,
+    pub(crate) job: LoadedJob,
+    /// The first pause before trying again; doubles with each attempt.
+    pub(crate) backoff: Duration,
+}
+
+/// How an attempt ended, before it is written down.
+enum Verdict {
+    Done,
+    Skipped(String),
+    /// May be tried again, not before the time given.
+    Again { reason: String, after: Duration },
+    /// Will never work.
+    Never(String),
+}
+
+/// What the log keeps of an attempt, as far as it got.
+struct Trace {
+    started_at: DateTime<Utc>,
+    input: Box<RawValue>,
+    steps: serde_json::Value,
+    mutations: Vec<Mutation>,
+    fuel: u64,
+    memory_bytes: usize,
+    duration: Duration,
+}
+
+impl Trace {
+    fn empty(job: &LoadedJob) -> Self {
+        Self {
+            started_at: fresh::now(),
+            input: raw(&json!({ "event": job.event })),
+            steps: json!([]),
+            mutations: Vec::new(),
+            fuel: 0,
+            memory_bytes: 0,
+            duration: Duration::ZERO,
+        }
+    }
+}
+
+fn raw(value: &serde_json::Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+impl Engine {
+    /// Runs one attempt and writes down how it ended. What the database does not take now is
+    /// taken up again when the lease ends.
+    pub(crate) async fn attempt(&self, model: &Arc<Model>, lease: Lease) {
+        match self.attempt_and_record(model, &lease).await {
+            Ok(status) => metrics::counter!("crm_runs_total", "status" => status).increment(1),
+            Err(StoreError::LeaseLost) => {
+                metrics::counter!("crm_runs_total", "status" => "lease_lost").increment(1);
+                tracing::info!(job.id = %lease.job.id, "somebody else has the job by now");
+            }
+            Err(error) => {
+                tracing::warn!(job.id = %lease.job.id, %error, "the attempt could not be recorded");
+            }
+        }
+    }
+
+    async fn attempt_and_record(
+        &self,
+        model: &Arc<Model>,
+        lease: &Lease,
+    ) -> Result<&'static str, StoreError> {
+        let mut trace = Trace::empty(&lease.job);
+        let slug = &lease.job.workflow;
+        let workflow = model.workflows().iter().find(|found| found.definition().slug == *slug);
+        let step = workflow.and_then(|workflow| Some((workflow, workflow.steps().first()?)));
+        let verdict = match step {
+            _ if lease.job.attempt > JOB_MAX_ATTEMPTS => Verdict::Never(format!(
+                "none of {JOB_MAX_ATTEMPTS} attempts came to an end: the worker stopped in the \
+                 middle of each"
+            )),
+            None => Verdict::Never(format!("there is no workflow “{slug}” any more")),
+            Some((workflow, step)) => match model.plugin(&step.action) {
+                None => Verdict::Never(format!("the action “{}” is not installed", step.action)),
+                Some(plugin) => {
+                    match self.call(lease, plugin, workflow, &mut trace).await {
+                        Err(verdict) => verdict,
+                        Ok(()) => match self.apply(lease, plugin, workflow, &trace).await? {
+                            None => return Ok("done"),
+                            Some(verdict) => verdict,
+                        },
+                    }
+                }
+            },
+        };
+        self.record_end(model, lease, trace, verdict).await
+    }
+
+    /// Runs the plugin; leaves its mutations in the trace.
+    async fn call(
+        &self,
+        lease: &Lease,
+        plugin: &InstalledPlugin,
+        workflow: &Workflow,
+        trace: &mut Trace,
+    ) -> Result<(), Verdict> {
+        let again = |reason: String| Verdict::Again { reason, after: Duration::ZERO };
+        let component = self.component(lease.tenant, plugin).await;
+        let component = component.map_err(|error| again(error.to_string()))?;
+        let event = Arc::new(lease.job.event.visible_to(&plugin.grant));
+        let step = workflow.steps().first();
+        let config = step.map(|step| step.config.clone()).unwrap_or_default();
+        trace.input = raw(&json!({ "event": &*event, "config": config }));
+        let call = ActionCall { event, config: Arc::new(config.to_string()) };
+        let report = self.sandbox().run_action(&component, call).await;
+        let action = component.manifest();
+        trace.steps = json!([step_log(action.name.as_str(), &action.version, &report)]);
+        trace.fuel = report.fuel;
+        trace.memory_bytes = report.memory_bytes;
+        trace.duration = report.duration;
+        match report.outcome {
+            Ok(mutations) => {
+                trace.mutations = mutations;
+                Ok(())
+            }
+            Err(RunFailure::Skip(reason)) => Err(Verdict::Skipped(reason)),
+            Err(RunFailure::Fail(message)) => Err(Verdict::Never(message)),
+            Err(RunFailure::Retry { after, reason }) => Err(Verdict::Again { reason, after }),
+            Err(other) => Err(again(other.to_string())),
+        }
+    }
+
+    /// Takes the mutations to the door. `None`: committed, with the end of the attempt.
+    async fn apply(
+        &self,
+        lease: &Lease,
+        plugin: &InstalledPlugin,
+        workflow: &Workflow,
+        trace: &Trace,
+    ) -> Result<Option<Verdict>, StoreError> {
+        if trace.mutations.is_empty() {
+            return Ok(Some(Verdict::Done));
+        }
+        let again =
+            |reason: String| Ok(Some(Verdict::Again { reason, after: Duration::ZERO }));
+        let mutations = match fold(&trace.mutations) {
+            Ok(mutations) => mutations,
+            Err(violations) => return again(format!("the mutations are refused: {violations}")),
+        };
+        let event = &lease.job.event;
+        let name = workflow.steps().first().map(|step| step.action.clone());
+        let Some(name) = name else { return again("the workflow has no steps".to_owned()) };
+        let cause = Cause::Workflow {
+            workflow: lease.job.workflow.clone(),
+            run: lease.job.id,
+            plugin: name,
+            plugin_version: plugin.version.to_string(),
+        };
+        let current = lease.job.current.clone();
+        let known = current.map(|base| (event.record_id, Known { base, record: None }));
+        let proposal = Proposal {
+            tenant: lease.tenant,
+            authority: Authority::Plugin { grant: &plugin.grant, behalf_of: &event.actor },
+            cause: &cause,
+            depth: event.depth + 1,
+            mutations: &mutations,
+            known: known.into_iter().collect(),
+            completion: Some(completion(lease, trace, &Verdict::Done)),
+        };
+        match self.propose(proposal).await {
+            Ok(_) => Ok(None),
+            Err(EngineError::Store(error)) => Err(error),
+            Err(error) => again(format!("the mutations are refused: {error}")),
+        }
+    }
+
+    /// Writes down the end of an attempt that changes no record.
+    async fn record_end(
+        &self,
+        model: &Model,
+        lease: &Lease,
+        trace: Trace,
+        verdict: Verdict,
+    ) -> Result<&'static str, StoreError> {
+        let completion = completion(lease, &trace, &verdict);
+        let status = match (completion.log.status, completion.state) {
+            (AttemptStatus::Done, _) => "done",
+            (AttemptStatus::Skipped, _) => "skipped",
+            (AttemptStatus::Failed, JobState::Dead) => "dead",
+            (AttemptStatus::Failed, _) => "failed",
+        };
+        if let Some(error) = &completion.error {
+            tracing::info!(
+                tenant.id = %lease.tenant, job.id = %lease.job.id,
+                workflow = %lease.job.workflow, attempt = lease.job.attempt, status, error,
+                "the attempt did not succeed"
+            );
+        }
+        let commit = |model_version| Commit {
+            tenant: lease.tenant,
+            model_version,
+            at: fresh::now(),
+            actor: &lease.job.event.actor,
+            cause: &lease.job.event.cause,
+            depth: lease.job.event.depth,
+            changes: Vec::new(),
+            jobs: Vec::new(),
+            activities: Vec::new(),
+            completion: Some(completion.clone()),
+        };
+        match crm_store::commit::commit(self.store(), commit(model.version())).await {
+            // The account of what happened is true under any model.
+            Err(StoreError::StaleModel) => {
+                self.model_forget(lease.tenant);
+                let tx = crm_store::TenantTx::begin(self.store(), lease.tenant).await?;
+                let version = tx.model_version().unwrap_or_default();
+                drop(tx);
+                crm_store::commit::commit(self.store(), commit(version)).await?;
+            }
+            other => other?,
+        }
+        Ok(status)
+    }
+}
+
+fn step_log(action: &str, version: &semver::Version, report: &ActionReport) -> serde_json::Value {
+    json!({
+        "action": action,
+        "version": version,
+        "status": match &report.outcome {
+            Ok(_) => "done",
+            Err(failure) => failure.code(),
+        },
+        "fuel": report.fuel,
+        "memory_bytes": report.memory_bytes,
+        "duration_us": micros(report.duration),
+        "logs": report.logs,
+        "log_truncated": report.log_truncated,
+    })
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
+    let last = lease.job.attempt >= JOB_MAX_ATTEMPTS;
+    let (state, status, error) = match verdict {
+        Verdict::Done => (JobState::Done, AttemptStatus::Done, None),
+        Verdict::Skipped(reason) => (JobState::Done, AttemptStatus::Skipped, Some(reason)),
+        Verdict::Never(reason) => (JobState::Dead, AttemptStatus::Failed, Some(reason)),
+        Verdict::Again { reason, .. } if last => {
+            (JobState::Dead, AttemptStatus::Failed, Some(reason))
+        }
+        Verdict::Again { reason, .. } => (JobState::Queued, AttemptStatus::Failed, Some(reason)),
+    };
+    let available_at = match verdict {
+        Verdict::Again { after, .. } if !last => {
+            Some(fresh::now() + pause(lease, *after))
+        }
+        _ => None,
+    };
+    Completion {
+        job_id: lease.job.id,
+        lease_token: lease.token,
+        state,
+        available_at,
+        error: error.cloned(),
+        log: AttemptLog {
+            id: RunId::new(fresh::id()),
+            workflow: lease.job.workflow.clone(),
+            attempt: lease.job.attempt,
+            status,
+            input: trace.input.clone(),
+            steps: trace.steps.clone(),
+            mutations: trace.mutations.clone(),
+            fuel: trace.fuel,
+            memory_bytes: trace.memory_bytes,
+            duration_us: micros(trace.duration),
+            started_at: trace.started_at,
+        },
+    }
+}
+
+/// Doubles with each attempt, plus up to a half, so that jobs that failed together do not come
+/// back together. The lease's token is the random part: it is new with each lease.
+fn pause(lease: &Lease, at_least: Duration) -> TimeDelta {
+    let doublings = u32::try_from(lease.job.attempt.saturating_sub(1)).unwrap_or_default().min(16);
+    let base = lease.backoff.saturating_mul(1 << doublings);
+    let share = u32::from(lease.token.as_bytes().first().copied().unwrap_or_default());
+    let jittered = base + base * share / 512;
+    TimeDelta::from_std(jittered.max(at_least)).unwrap_or(TimeDelta::MAX)
+}
+
+/// One change for each record: patches of the same record become one, anything else twice is
+/// refused.
+fn fold(mutations: &[Mutation]) -> Result<Vec<Mutation>, Violations> {
+    let mut folded: Vec<Mutation> = Vec::new();
+    let mut places: HashMap<RecordId, usize> = HashMap::new();
+    for (index, mutation) in mutations.iter().enumerate() {
+        let record = match mutation {
+            Mutation::Create { .. } | Mutation::Activity { .. } => None,
+            other => other.record_id(),
+        };
+        let place = record.and_then(|id| places.get(&id).copied());
+        let Some(earlier) = place.and_then(|place| folded.get_mut(place)) else {
+            if let Some(id) = record {
+                places.insert(id, folded.len());
+            }
+            folded.push(mutation.clone());
+            continue;
+        };
+        match (earlier, mutation) {
+            (Mutation::Update { patch, .. }, Mutation::Update { patch: later, .. }) => {
+                join_patches(patch, later);
+            }
+            _ => {
+                let message = "changes a record that an earlier mutation of this run changes";
+                return Err(Violations::one(&format!("/{index}"), "conflict", message));
+            }
+        }
+    }
+    Ok(folded)
+}
+
+fn join_patches(patch: &mut Data, later: &Data) {
+    for (name, value) in later {
+        match (patch.get_mut(name), value) {
+            (Some(serde_json::Value::Object(earlier)), serde_json::Value::Object(value)) => {
+                join_patches(earlier, value);
+            }
+            _ => {
+                patch.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(patch: serde_json::Value) -> Mutation {
+        Mutation::Update {
+            module: "items".parse().unwrap(),
+            record_id: RecordId::new(Uuid::from_u128(1)),
+            expected_version: None,
+            patch: patch.as_object().unwrap().clone(),
+        }
+    }
+
+    #[test]
+    fn patches_of_one_record_become_one() {
+        let folded = fold(&[
+            update(json!({"a": 1, "price": {"amount": "1"}})),
+            update(json!({"a": null, "price": {"currency": "USD"}})),
+        ]);
+        let expected = update(json!({"a": null, "price": {"amount": "1", "currency": "USD"}}));
+        assert_eq!(folded, Ok(vec![expected]));
+    }
+
+    #[test]
+    fn a_record_cannot_be_changed_and_deleted_at_once() {
+        let delete = Mutation::Delete {
+            module: "items".parse().unwrap(),
+            record_id: RecordId::new(Uuid::from_u128(1)),
+            expected_version: None,
+        };
+        assert!(fold(&[update(json!({})), delete]).is_err());
+    }
+}

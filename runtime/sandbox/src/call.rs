@@ -1,0 +1,114 @@
+//! One call: a turn, a fresh instance, the guest's answer, the account of it.
+
+use crm_model::manifest::World;
+use crm_model::{Event, Mutation};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use wasmtime::Store;
+
+use crate::event::EventText;
+use crate::failure::{RunFailure, Stage, failure_of};
+use crate::mutation::answer_decode;
+use crate::plugin::{Guest, Plugin};
+use crate::report::ActionReport;
+use crate::settings::GuestLimits;
+use crate::store::{GuestState, store_close, store_new};
+
+/// What an action is called with.
+#[derive(Clone, Debug)]
+pub struct ActionCall {
+    /// The event, already cut down to what the plugin may see
+    /// ([`Event::visible_to`](crm_model::Event::visible_to)).
+    pub event: Arc<Event>,
+    /// The step's configuration as JSON text; written once per model, not once per call.
+    pub config: Arc<String>,
+}
+
+/// The limits, and the turns that calls wait for.
+pub(crate) struct Room {
+    pub(crate) limits: GuestLimits,
+    turns: Semaphore,
+}
+
+impl Room {
+    pub(crate) fn new(limits: GuestLimits, concurrency: u32) -> Self {
+        Self {
+            limits,
+            turns: Semaphore::new(concurrency as usize),
+        }
+    }
+
+    /// Calls an action's `run`.
+    pub(crate) async fn action(&self, plugin: &Plugin, call: &ActionCall) -> ActionReport {
+        // Dropped after the store: a turn ends when the instance's place in the pool is free.
+        let Ok(_turn) = self.turns.acquire().await else {
+            return ActionReport::not_run(RunFailure::host("the sandbox is closed"));
+        };
+        let mut store = match store_new(plugin.engine(), &self.limits) {
+            Ok(store) => store,
+            Err(failure) => return ActionReport::not_run(failure),
+        };
+        let outcome = self.action_in(&mut store, plugin, call).await;
+        let usage = store_close(store, &self.limits);
+        ActionReport {
+            outcome,
+            fuel: usage.fuel,
+            memory_bytes: usage.memory_bytes,
+            duration: usage.duration,
+            logs: usage.logs,
+            log_truncated: usage.log_truncated,
+        }
+    }
+
+    async fn action_in(
+        &self,
+        store: &mut Store<GuestState>,
+        plugin: &Plugin,
+        call: &ActionCall,
+    ) -> Result<Vec<Mutation>, RunFailure> {
+        let Guest::Action(action) = &plugin.guest else {
+            return Err(wrong_world(plugin, World::Action));
+        };
+        let text = EventText::new(&call.event).map_err(RunFailure::host)?;
+        let instance = action.instantiate_async(&mut *store).await;
+        let instance = instance.map_err(|error| self.failure(&error, Stage::Start, store))?;
+        let answer = instance
+            .call_run(&mut *store, text.lower(), &call.config)
+            .await;
+        let answer = answer.map_err(|error| self.failure(&error, Stage::Call, store))?;
+        answer_decode(answer, &self.limits)
+    }
+
+    /// Calls a template's `model`; JSON text.
+    pub(crate) async fn template_model(&self, plugin: &Plugin) -> Result<String, RunFailure> {
+        let Guest::Template(template) = &plugin.guest else {
+            return Err(wrong_world(plugin, World::Template));
+        };
+        let _turn = self.turns.acquire().await.map_err(RunFailure::host)?;
+        let mut store = store_new(plugin.engine(), &self.limits)?;
+        let instance = template.instantiate_async(&mut store).await;
+        let instance = instance.map_err(|error| self.failure(&error, Stage::Start, &store))?;
+        let answer = instance.call_model(&mut store).await;
+        let answer = answer.map_err(|error| self.failure(&error, Stage::Call, &store))?;
+        if answer.len() > self.limits.output_max_bytes {
+            return Err(RunFailure::output_too_big(&self.limits));
+        }
+        Ok(answer)
+    }
+
+    fn failure(
+        &self,
+        error: &wasmtime::Error,
+        stage: Stage,
+        store: &Store<GuestState>,
+    ) -> RunFailure {
+        failure_of(error, stage, store.data(), &self.limits)
+    }
+}
+
+fn wrong_world(plugin: &Plugin, called: World) -> RunFailure {
+    RunFailure::WrongWorld {
+        is: plugin.manifest().world,
+        called,
+    }
+}

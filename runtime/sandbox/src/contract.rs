@@ -1,0 +1,110 @@
+//! The contract of `plugin-sdk/wit`, as code: bindings for each world, and the check that a
+//! component's imports and exports have the contract's types. Nothing here runs a guest.
+
+use crm_model::manifest::World;
+use std::sync::LazyLock;
+use wit_parser::{Resolve, WorldId};
+
+use crate::error::SandboxError;
+
+/// The package and version of every interface that a guest may import.
+macro_rules! interface {
+    ($name:literal) => {
+        concat!("crm:plugin/", $name, "@0.1.0")
+    };
+}
+
+/// The interface through which a guest writes its run log.
+pub(crate) const LOG: &str = interface!("log");
+/// The interface that holds types only.
+const TYPES: &str = interface!("types");
+
+/// The generated bindings. `run` borrows the event, so that its JSON is not copied once more on
+/// its way into the guest.
+#[allow(
+    unsafe_code,
+    unreachable_pub,
+    dead_code,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "written by wasmtime's macro, which keeps to other rules"
+)]
+pub(crate) mod bindings {
+    pub(crate) mod action {
+        wasmtime::component::bindgen!({
+            path: "../../plugin-sdk/wit",
+            world: "action",
+            ownership: Borrowing { duplicate_if_necessary: false },
+            exports: { default: async },
+        });
+    }
+
+    pub(crate) mod template {
+        wasmtime::component::bindgen!({
+            path: "../../plugin-sdk/wit",
+            world: "template",
+            exports: { default: async },
+        });
+    }
+}
+
+/// What a component of that world may import.
+pub(crate) const fn imports_of(world: World) -> &'static [&'static str] {
+    match world {
+        World::Action => &[LOG, TYPES],
+        World::Template => &[TYPES],
+    }
+}
+
+/// The function that a component of that world has to export.
+pub(crate) const fn export_of(world: World) -> &'static str {
+    match world {
+        World::Action => "run",
+        World::Template => "model",
+    }
+}
+
+struct Contract {
+    resolve: Resolve,
+    action: WorldId,
+    template: WorldId,
+}
+
+/// Read once: the text is part of the program, so it can only fail in a build that no test ran.
+static CONTRACT: LazyLock<Result<Contract, String>> = LazyLock::new(|| {
+    let mut resolve = Resolve::default();
+    let text = include_str!("../../../plugin-sdk/wit/plugin.wit");
+    let package = resolve
+        .push_str("plugin.wit", text)
+        .map_err(|error| error.to_string())?;
+    let world = |name: &str| {
+        resolve
+            .select_world(&[package], Some(name))
+            .map_err(|error| error.to_string())
+    };
+    let (action, template) = (world(World::Action.name())?, world(World::Template.name())?);
+    Ok(Contract {
+        resolve,
+        action,
+        template,
+    })
+});
+
+/// Validates a component and checks its imports and exports against its world, types included.
+///
+/// # Errors
+/// [`SandboxError::Contract`] with what does not fit.
+pub(crate) fn check(world: World, component: &[u8]) -> Result<(), SandboxError> {
+    let contract = CONTRACT
+        .as_ref()
+        .map_err(|error| SandboxError::Unavailable(error.clone()))?;
+    let id = match world {
+        World::Action => contract.action,
+        World::Template => contract.template,
+    };
+    wit_component::targets(&contract.resolve, id, component)
+        .map_err(|error| SandboxError::Contract(error.root_cause().to_string()))
+}

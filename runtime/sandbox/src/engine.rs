@@ -1,0 +1,106 @@
+//! How wasmtime is set up, and the clock that lets guests be interrupted.
+//!
+//! Measured for a fresh instance per call: pooled memory that stays resident, small stacks, no
+//! `pagemap_scan` (wasmtime issue 14357: a swapped-out dirty page survives into the next
+//! instance).
+
+use std::time::Duration;
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
+    PoolingAllocationConfig,
+};
+
+use crate::error::SandboxError;
+use crate::settings::SandboxSettings;
+
+/// How often a running guest is looked at: it yields, or is stopped when its time is over.
+const TICK: Duration = Duration::from_millis(3);
+
+/// Core instances and tables of one component. A wrapped Rust guest has three and two; Python's
+/// has 38 instances.
+pub(crate) const COMPONENT_MAX_INSTANCES: u32 = 64;
+/// Linear memories of one component.
+pub(crate) const COMPONENT_MAX_MEMORIES: u32 = 2;
+
+/// Native stack of guest code, about.
+const GUEST_STACK_BYTES: usize = 64 << 10;
+/// Native stack of a call: the guest's, and what the host needs on top of it.
+const CALL_STACK_BYTES: usize = 256 << 10;
+
+/// What stays in memory of a slot after a call, so that the next one takes no page faults.
+const MEMORY_RESIDENT_BYTES: usize = 2 << 20;
+const TABLE_RESIDENT_BYTES: usize = 64 << 10;
+
+/// The configuration of the sandbox's engine, for a benchmark that compares with bare wasmtime.
+///
+/// # Errors
+/// [`SandboxError::Unavailable`] when the cache directory cannot be used.
+pub fn wasmtime_config(settings: &SandboxSettings) -> Result<Config, SandboxError> {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)))
+        .memory_may_move(false)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .async_stack_size(CALL_STACK_BYTES)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        // Same input, same output, on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_threads(false)
+        // Plugins are stripped, so a backtrace would say nothing; traps are named without one.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(cfg!(windows));
+    if let Some(directory) = &settings.cache_dir {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(directory);
+        config.cache(Some(Cache::new(cache).map_err(unavailable)?));
+    }
+    Ok(config)
+}
+
+fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
+    let calls = settings.concurrency;
+    let mut pool = PoolingAllocationConfig::new();
+    // Every call may take all that a component may have, so that a permit is all that a call
+    // has to wait for. Memory slots are address space until they are used.
+    pool.total_component_instances(calls)
+        .total_stacks(calls)
+        .total_core_instances(calls.saturating_mul(COMPONENT_MAX_INSTANCES))
+        .max_core_instances_per_component(COMPONENT_MAX_INSTANCES)
+        .total_tables(calls.saturating_mul(COMPONENT_MAX_INSTANCES))
+        .max_tables_per_component(COMPONENT_MAX_INSTANCES)
+        .table_elements(settings.limits.table_max_elements)
+        .total_memories(calls.saturating_mul(COMPONENT_MAX_MEMORIES))
+        .max_memories_per_component(COMPONENT_MAX_MEMORIES)
+        .max_memory_size(settings.limits.memory_max_bytes)
+        .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
+        .table_keep_resident(TABLE_RESIDENT_BYTES)
+        .async_stack_keep_resident(CALL_STACK_BYTES)
+        .pagemap_scan(Enabled::No);
+    pool
+}
+
+/// An engine whose clock ticks for as long as the engine is used.
+pub(crate) fn engine_start(settings: &SandboxSettings) -> Result<Engine, SandboxError> {
+    let engine = Engine::new(&wasmtime_config(settings)?).map_err(unavailable)?;
+    let clock = engine.weak();
+    std::thread::Builder::new()
+        .name("guest-clock".to_owned())
+        .spawn(move || {
+            while let Some(engine) = clock.upgrade() {
+                engine.increment_epoch();
+                // Not held while asleep, or it would never go away.
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })
+        .map_err(unavailable)?;
+    Ok(engine)
+}
+
+pub(crate) fn unavailable(error: impl ToString) -> SandboxError {
+    SandboxError::Unavailable(error.to_string())
+}

@@ -1,0 +1,51 @@
+//! Why a component is not accepted, or a sandbox not made.
+
+use crm_model::manifest::World;
+
+use crate::text::Bytes;
+
+/// Why a component cannot be used. All but [`SandboxError::Unavailable`] are the component's own
+/// fault, so trying again does not help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SandboxError {
+    /// The file is larger than a component may be.
+    #[error("the component has {}; at most {} are accepted", Bytes(*.size_bytes), Bytes(*.limit_bytes))]
+    TooBig {
+        size_bytes: usize,
+        limit_bytes: usize,
+    },
+    /// Not a WebAssembly component: anything else, a core module, or precompiled code.
+    #[error("this is not a component: {0}")]
+    NotAComponent(String),
+    /// The manifest section is missing, there twice or not readable.
+    #[error("the component's manifest is not usable: {0}")]
+    Manifest(String),
+    /// It wants something that the host does not give.
+    #[error(
+        "the component imports `{name}`, which a plugin of the world `{}` does not get: \
+         only {allowed}", .world.name()
+    )]
+    ForbiddenImport {
+        name: String,
+        world: World,
+        allowed: String,
+    },
+    /// It lacks the function that its world has.
+    #[error("the component does not export the function `{export}` of the world `{}`", .world.name())]
+    MissingExport { world: World, export: &'static str },
+    /// The manifest names one world, the exports are another's.
+    #[error(
+        "the manifest says that the component is of the world `{}`, but it exports that of `{}`",
+        .claimed.name(), .found.name()
+    )]
+    WorldMismatch { claimed: World, found: World },
+    /// Imports or exports have other types than the contract.
+    #[error("the component does not keep to the contract: {0}")]
+    Contract(String),
+    /// It could not be compiled or needs more than the sandbox has.
+    #[error("the component cannot be compiled: {0}")]
+    Compile(String),
+    /// The machine's fault: no memory, no threads, no cache directory.
+    #[error("the sandbox is not available: {0}")]
+    Unavailable(String),
+}

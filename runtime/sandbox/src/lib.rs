@@ -1,0 +1,35 @@
+//! The room for other people's code, and the only one that names wasmtime.
+//!
+//! A [`Sandbox`] reads components ([`component_inspect`]), compiles them once and runs each call
+//! in a fresh instance on a runtime of its own, under limits of memory, fuel, time, output and
+//! log. It never opens a file, a socket or a database for a guest, never keeps an instance
+//! between two calls, and never lets a guest's fault become more than a [`RunFailure`].
+
+mod call;
+mod contract;
+mod digest;
+mod engine;
+mod error;
+mod event;
+mod failure;
+mod host;
+mod inspect;
+mod limiter;
+mod mutation;
+mod plugin;
+mod report;
+mod sandbox;
+mod settings;
+mod store;
+mod text;
+
+pub use call::ActionCall;
+pub use digest::{Digest, DigestError};
+pub use engine::wasmtime_config;
+pub use error::SandboxError;
+pub use failure::RunFailure;
+pub use inspect::{Inspected, component_inspect};
+pub use plugin::Plugin;
+pub use report::{ActionReport, LogLevel, LogLine};
+pub use sandbox::Sandbox;
+pub use settings::{GuestLimits, SandboxSettings};

@@ -1,0 +1,149 @@
+//! Counts what an instance holds and refuses what goes past its limits: memory and table
+//! elements, each summed over all that the instance has.
+
+use wasmtime::ResourceLimiter;
+
+use crate::engine::{COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES};
+use crate::settings::GuestLimits;
+
+/// One call's account.
+pub(crate) struct Limiter {
+    memory_max_bytes: usize,
+    memory_bytes: usize,
+    memory_peak_bytes: usize,
+    memory_refused: bool,
+    table_max_elements: usize,
+    table_elements: usize,
+    /// What was allowed last, taken back if the growth fails all the same.
+    last_growth: usize,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: &GuestLimits) -> Self {
+        Self {
+            memory_max_bytes: limits.memory_max_bytes,
+            memory_bytes: 0,
+            memory_peak_bytes: 0,
+            memory_refused: false,
+            table_max_elements: limits.table_max_elements,
+            table_elements: 0,
+            last_growth: 0,
+        }
+    }
+
+    /// The most linear memory that the instance held.
+    pub(crate) fn memory_peak_bytes(&self) -> usize {
+        self.memory_peak_bytes
+    }
+
+    /// Whether the instance asked for more memory than it may have.
+    pub(crate) fn memory_refused(&self) -> bool {
+        self.memory_refused
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let growth = desired.saturating_sub(current);
+        let total = self.memory_bytes.saturating_add(growth);
+        if total > self.memory_max_bytes {
+            self.memory_refused = true;
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.last_growth = growth;
+        self.memory_bytes = total;
+        self.memory_peak_bytes = self.memory_peak_bytes.max(total);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes = self.memory_bytes.saturating_sub(self.last_growth);
+        self.last_growth = 0;
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .table_elements
+            .saturating_add(desired.saturating_sub(current));
+        if total > self.table_max_elements || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        COMPONENT_MAX_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        COMPONENT_MAX_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        COMPONENT_MAX_MEMORIES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter() -> Limiter {
+        Limiter::new(&GuestLimits {
+            memory_max_bytes: 100,
+            table_max_elements: 10,
+            ..GuestLimits::default()
+        })
+    }
+
+    #[test]
+    fn memory_is_summed_and_refused_one_past_the_limit() {
+        let mut limiter = limiter();
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.memory_growing(0, 40, None).unwrap());
+        assert!(!limiter.memory_refused());
+        assert!(!limiter.memory_growing(60, 61, None).unwrap());
+        assert!(limiter.memory_refused());
+        assert_eq!(limiter.memory_peak_bytes(), 100);
+    }
+
+    #[test]
+    fn a_growth_that_fails_is_taken_back() {
+        let mut limiter = limiter();
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        limiter
+            .memory_grow_failed(wasmtime::Error::msg("no pages left"))
+            .unwrap();
+        assert!(limiter.memory_growing(0, 100, None).unwrap());
+    }
+
+    #[test]
+    fn a_memory_s_own_maximum_is_not_the_limit_of_the_sandbox() {
+        let mut limiter = limiter();
+        assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(!limiter.memory_refused());
+    }
+
+    #[test]
+    fn table_elements_are_summed_and_refused_one_past_the_limit() {
+        let mut limiter = limiter();
+        assert!(limiter.table_growing(0, 6, None).unwrap());
+        assert!(limiter.table_growing(0, 4, None).unwrap());
+        assert!(!limiter.table_growing(6, 7, None).unwrap());
+    }
+}

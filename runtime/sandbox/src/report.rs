@@ -1,0 +1,56 @@
+//! What a call leaves behind.
+
+use crm_model::Mutation;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use crate::failure::RunFailure;
+
+/// The account of one call of an action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionReport {
+    /// The mutations that it proposes, decoded and counted but not yet checked against any model
+    /// or grant; or why there are none.
+    pub outcome: Result<Vec<Mutation>, RunFailure>,
+    /// Units of fuel that it used, about one per instruction.
+    pub fuel: u64,
+    /// The most linear memory that it held.
+    pub memory_bytes: usize,
+    /// From the instance's start to its answer, without waiting for a turn.
+    pub duration: Duration,
+    /// What it wrote to its log, oldest first.
+    pub logs: Vec<LogLine>,
+    /// Whether it wrote more than is kept.
+    pub log_truncated: bool,
+}
+
+impl ActionReport {
+    /// The report of a call that never got an instance.
+    pub(crate) fn not_run(failure: RunFailure) -> Self {
+        Self {
+            outcome: Err(failure),
+            fuel: 0,
+            memory_bytes: 0,
+            duration: Duration::ZERO,
+            logs: Vec::new(),
+            log_truncated: false,
+        }
+    }
+}
+
+/// One line of a run's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub level: LogLevel,
+    pub message: String,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}

@@ -1,0 +1,78 @@
+//! One store per call: the guest's account, its deadline and its log. Made for the call, gone
+//! after it; nothing of one guest is ever seen by the next.
+
+use std::time::{Duration, Instant};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use crate::failure::RunFailure;
+use crate::host::log::RunLog;
+use crate::limiter::Limiter;
+use crate::report::LogLine;
+use crate::settings::GuestLimits;
+
+/// What the host knows of a running guest.
+pub(crate) struct GuestState {
+    pub(crate) limiter: Limiter,
+    pub(crate) log: RunLog,
+    started: Instant,
+    deadline: Instant,
+}
+
+/// What a call took.
+pub(crate) struct Usage {
+    pub(crate) fuel: u64,
+    pub(crate) memory_bytes: usize,
+    pub(crate) duration: Duration,
+    pub(crate) logs: Vec<LogLine>,
+    pub(crate) log_truncated: bool,
+}
+
+/// A store with every limit set; its time runs from here.
+pub(crate) fn store_new(
+    engine: &Engine,
+    limits: &GuestLimits,
+) -> Result<Store<GuestState>, RunFailure> {
+    let started = Instant::now();
+    let state = GuestState {
+        limiter: Limiter::new(limits),
+        log: RunLog::new(limits.log_max_bytes),
+        started,
+        deadline: started + limits.call_max,
+    };
+    let mut store = Store::try_new(engine, state).map_err(RunFailure::host)?;
+    store.limiter(|state| &mut state.limiter);
+    store
+        .set_fuel(limits.fuel_max_units)
+        .map_err(RunFailure::host)?;
+    store.set_hostcall_fuel(limits.crossing_max_bytes());
+    // At each tick: stopped when its time is over, else to the end of the queue. Tokio's own
+    // yield, because it lets everything that is ready go first.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        if Instant::now() >= store.data().deadline {
+            Ok(UpdateDeadline::Interrupt)
+        } else {
+            Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(tokio::task::yield_now()),
+            ))
+        }
+    });
+    Ok(store)
+}
+
+/// Ends a call: its instance is gone, its account remains.
+pub(crate) fn store_close(store: Store<GuestState>, limits: &GuestLimits) -> Usage {
+    let fuel = limits
+        .fuel_max_units
+        .saturating_sub(store.get_fuel().unwrap_or(0));
+    let state = store.into_data();
+    let (logs, log_truncated) = state.log.into_parts();
+    Usage {
+        fuel,
+        memory_bytes: state.limiter.memory_peak_bytes(),
+        duration: state.started.elapsed(),
+        logs,
+        log_truncated,
+    }
+}

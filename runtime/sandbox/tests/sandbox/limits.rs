@@ -1,0 +1,343 @@
+//! Guests that trap, spin, hoard, flood and lie: each call ends with a sentence that says so, and
+//! the sandbox serves the next one.
+
+use crm_model::limits::{
+    GUEST_LOG_MAX_BYTES, GUEST_MEMORY_MAX_BYTES, GUEST_OUTPUT_MAX_BYTES, RUN_MAX_MUTATIONS,
+};
+use crm_sandbox::{ActionReport, GuestLimits, RunFailure};
+use rstest::rstest;
+use std::time::Duration;
+
+use crate::guests::{ANSWER, Answer, SPIN, action, action_with, answering, data_segment, template};
+use crate::{call, failure, run, sandbox};
+
+#[rstest]
+#[case("(unreachable)", "unreachable code (abort or panic)")]
+#[case("(i32.load (i32.const -8))", "it reached outside of its memory")]
+#[case("(i32.div_s (i32.const 1) (i32.const 0))", "division by zero")]
+#[case(
+    "(call $run (i32.const 0))",
+    "its call stack is used up (endless recursion?)"
+)]
+#[tokio::test]
+async fn a_trap_is_said_in_words(#[case] body: &str, #[case] reason: &str) {
+    let failure = failure(&action(body)).await;
+    assert_eq!(
+        failure.to_string(),
+        format!("the component trapped: {reason}")
+    );
+    assert_eq!(failure.code(), "trapped");
+}
+
+#[tokio::test]
+async fn a_loop_uses_up_its_fuel() {
+    let report = run(GuestLimits::default(), &action(SPIN)).await;
+    let expected = "the component used up its 200000000 units of fuel";
+    assert_eq!(report.outcome.unwrap_err().to_string(), expected);
+    assert_eq!(report.fuel, 200_000_000);
+}
+
+#[tokio::test]
+async fn a_loop_at_the_start_uses_up_its_fuel_too() {
+    let start = "(func $start (loop (br 0))) (start $start)";
+    let failure = failure(&action_with(2, "(unreachable)", start)).await;
+    assert_eq!(failure.code(), "out_of_fuel");
+}
+
+#[tokio::test]
+async fn fuel_at_the_limit_is_enough_and_one_unit_less_is_not() {
+    // Ends with a call, because fuel is looked at where a function or a turn of a loop starts.
+    let component = action_with(
+        2,
+        &format!("(call $end) (i32.const {ANSWER})"),
+        &format!(
+            "(func $end) {}",
+            data_segment(ANSWER, &Answer::creates(0, b"", ""))
+        ),
+    );
+    let used = run(GuestLimits::default(), &component).await.fuel;
+    let limits = |fuel_max_units| GuestLimits {
+        fuel_max_units,
+        ..GuestLimits::default()
+    };
+    assert_eq!(run(limits(used), &component).await.outcome, Ok(vec![]));
+    let outcome = run(limits(used - 1), &component).await.outcome;
+    assert_eq!(outcome, Err(RunFailure::OutOfFuel { limit_units: used - 1 }));
+}
+
+#[tokio::test]
+async fn a_loop_with_fuel_to_spare_runs_out_of_time() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX,
+        call_max: Duration::from_millis(50),
+        ..GuestLimits::default()
+    };
+    let outcome = run(limits, &action(SPIN)).await.outcome;
+    assert_eq!(
+        outcome.unwrap_err().to_string(),
+        "the component took longer than 50 ms"
+    );
+}
+
+#[tokio::test]
+async fn guests_that_spin_do_not_keep_others_from_being_served() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX,
+        call_max: Duration::from_millis(500),
+        ..GuestLimits::default()
+    };
+    let sandbox = sandbox(limits);
+    let spinning = sandbox.load(&action(SPIN)).unwrap();
+    let good = sandbox
+        .load(&answering("", &Answer::creates(0, b"", "")))
+        .unwrap();
+    let served = async {
+        let mut served = 0;
+        // Two guests spin on the only thread meanwhile.
+        for _ in 0..20 {
+            served += usize::from(sandbox.run_action(&good, call()).await.outcome.is_ok());
+        }
+        served
+    };
+    let (first, second, served) = tokio::join!(
+        sandbox.run_action(&spinning, call()),
+        sandbox.run_action(&spinning, call()),
+        served
+    );
+    assert_eq!(served, 20);
+    for report in [first, second] {
+        assert_eq!(report.outcome.unwrap_err().code(), "timed_out");
+    }
+}
+
+#[tokio::test]
+async fn calls_beyond_the_pool_wait_for_their_turn() {
+    let sandbox = sandbox(GuestLimits::default());
+    let plugin = sandbox
+        .load(&answering("", &Answer::creates(0, b"", "")))
+        .unwrap();
+    let calls: Vec<_> = (0..40)
+        .map(|_| sandbox.run_action(&plugin, call()))
+        .collect();
+    let mut answered = 0;
+    for report in calls {
+        answered += usize::from(report.await.outcome.is_ok());
+    }
+    assert_eq!(answered, 40);
+}
+
+/// Grows by one page until it is refused.
+const HOARD: &str = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))";
+
+#[tokio::test]
+async fn memory_up_to_the_limit_is_given_and_no_page_more() {
+    let report = run(
+        GuestLimits::default(),
+        &answering(HOARD, &Answer::creates(0, b"", "")),
+    )
+    .await;
+    assert_eq!(report.outcome, Ok(vec![]));
+    assert_eq!(report.memory_bytes, GUEST_MEMORY_MAX_BYTES);
+}
+
+#[rstest]
+#[case(HOARD)]
+#[case("(drop (memory.grow (i32.const 1023)))")]
+#[tokio::test]
+async fn a_guest_that_cannot_do_with_less_memory_is_told_the_limit(#[case] hoard: &str) {
+    let report = run(
+        GuestLimits::default(),
+        &action(&format!("{hoard} (unreachable)")),
+    )
+    .await;
+    let expected = "the component wanted more than 64 MiB of memory";
+    assert_eq!(report.outcome.unwrap_err().to_string(), expected);
+}
+
+#[tokio::test]
+async fn table_elements_up_to_the_limit_are_given_and_not_one_more() {
+    let more = "(table $t 1 funcref)";
+    let grown = |by: i32| {
+        format!(
+            "(if (i32.eq (table.grow $t (ref.null func) (i32.const {by}))
+        (i32.const -1)) (then (unreachable))) (i32.const {ANSWER})"
+        )
+    };
+    let component = |by| action_with(2, &grown(by), more);
+    assert!(
+        run(GuestLimits::default(), &component(19_900))
+            .await
+            .outcome
+            .is_ok()
+    );
+    assert_eq!(failure(&component(20_000)).await.code(), "trapped");
+}
+
+/// An action that creates one record whose data is that long, module name and all.
+fn talker(bytes: usize) -> Vec<u8> {
+    const DATA: usize = 128 << 10;
+    let mut answer = Answer::creates(1, b"items", "");
+    let length = u32::try_from(bytes - "items".len()).unwrap();
+    answer[48..52].copy_from_slice(&u32::try_from(DATA).unwrap().to_le_bytes());
+    answer[52..56].copy_from_slice(&length.to_le_bytes());
+    let body = format!(
+        "(memory.fill (i32.const {DATA}) (i32.const 32) (i32.const {length}))
+        (i32.store8 (i32.const {DATA}) (i32.const 123))
+        (i32.store8 (i32.const {}) (i32.const 125))
+        (i32.const {ANSWER})",
+        DATA + bytes - "items".len() - 1
+    );
+    action_with(
+        2 + bytes.div_ceil(64 << 10),
+        &body,
+        &data_segment(ANSWER, &answer),
+    )
+}
+
+#[tokio::test]
+async fn an_answer_at_the_limit_is_taken_and_one_byte_more_is_not() {
+    let report = run(GuestLimits::default(), &talker(GUEST_OUTPUT_MAX_BYTES)).await;
+    assert_eq!(report.outcome.unwrap().len(), 1);
+    assert_eq!(
+        failure(&talker(GUEST_OUTPUT_MAX_BYTES + 1))
+            .await
+            .to_string(),
+        "the component answered with nonsense: more than 1 MiB of text"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_far_beyond_the_limit_is_not_even_copied() {
+    let expected = "the component answered with nonsense: it passed more than 2112 KiB at once";
+    assert_eq!(failure(&talker(8 << 20)).await.to_string(), expected);
+    // A list that is only long: nearly all of it lies in one page of memory.
+    let component = action_with(
+        512,
+        &format!("(i32.const {ANSWER})"),
+        &data_segment(ANSWER, &Answer::list(65_536, 500_000)),
+    );
+    assert_eq!(failure(&component).await.to_string(), expected);
+}
+
+#[tokio::test]
+async fn as_many_mutations_as_allowed_and_not_one_more() {
+    let many = |count| answering("", &Answer::creates(count, b"items", "{}"));
+    let report = run(GuestLimits::default(), &many(RUN_MAX_MUTATIONS)).await;
+    assert_eq!(report.outcome.unwrap().len(), RUN_MAX_MUTATIONS);
+    assert_eq!(
+        failure(&many(RUN_MAX_MUTATIONS + 1)).await.to_string(),
+        "the component answered with nonsense: 101 mutations; at most 100 are accepted"
+    );
+}
+
+#[rstest]
+#[case::case_that_does_not_exist(vec![9; 32], "invalid expected discriminant")]
+#[case::list_outside(Answer::list(1 << 30, 1), "out of bounds")]
+#[case::list_askew(Answer::list(ANSWER + 1, 1), "not aligned")]
+#[case::no_utf8(Answer::creates(1, b"\xff\xfe", "{}"), "invalid utf-8")]
+#[case::no_module(Answer::creates(1, b"Items", "{}"), "is not a module name")]
+#[case::no_json(Answer::creates(1, b"items", "{"), "mutation 1: its data is not JSON")]
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_refused(#[case] answer: Vec<u8>, #[case] reason: &str) {
+    match failure(&answering("", &answer)).await {
+        RunFailure::Nonsense(found) => assert!(found.contains(reason), "{found}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_s_address_outside_of_memory_is_refused() {
+    assert_eq!(
+        failure(&action("(i32.const 0x7ffffff8)")).await.code(),
+        "nonsense"
+    );
+}
+
+fn flood(bytes_per_line: usize, lines: usize) -> Vec<u8> {
+    let body = format!(
+        "(local $i i32) (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64))
+        (memory.fill (i32.const 4096) (i32.const 120) (i32.const {bytes_per_line}))
+        (loop
+            (call $log (i32.const 1) (i32.const 4096) (i32.const {bytes_per_line}))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if 0 (i32.lt_u (local.get $i) (i32.const {lines}))))
+        (i32.const {ANSWER})"
+    );
+    action_with(2 + bytes_per_line.div_ceil(64 << 10), &body, "")
+}
+
+fn log_bytes(report: &ActionReport) -> usize {
+    report.logs.iter().map(|line| line.message.len() + 1).sum()
+}
+
+#[tokio::test]
+async fn a_log_at_its_limit_is_kept_whole_and_one_byte_more_is_cut() {
+    let report = run(GuestLimits::default(), &flood(GUEST_LOG_MAX_BYTES - 1, 1)).await;
+    assert_eq!(
+        (log_bytes(&report), report.log_truncated),
+        (GUEST_LOG_MAX_BYTES, false)
+    );
+    let report = run(GuestLimits::default(), &flood(GUEST_LOG_MAX_BYTES, 1)).await;
+    assert_eq!(
+        (log_bytes(&report), report.log_truncated),
+        (GUEST_LOG_MAX_BYTES, true)
+    );
+}
+
+#[rstest]
+#[case::many_lines(10, 10_000)]
+#[case::empty_lines(0, 10_000)]
+#[case::long_lines(1 << 20, 100)]
+#[tokio::test]
+async fn a_flood_of_log_lines_is_dropped_and_harms_nobody(
+    #[case] bytes: usize,
+    #[case] lines: usize,
+) {
+    let report = run(GuestLimits::default(), &flood(bytes, lines)).await;
+    assert_eq!(report.outcome, Ok(vec![]));
+    assert!(report.log_truncated);
+    assert!(log_bytes(&report) <= GUEST_LOG_MAX_BYTES);
+}
+
+#[tokio::test]
+async fn a_model_at_the_limit_is_taken_and_one_byte_more_is_not() {
+    let sandbox = sandbox(GuestLimits::default());
+    let model = async |bytes: usize| {
+        let plugin = sandbox.load(&template("{}", bytes - 2)).unwrap();
+        sandbox.template_model(&plugin).await
+    };
+    assert_eq!(
+        model(GUEST_OUTPUT_MAX_BYTES).await.unwrap().len(),
+        GUEST_OUTPUT_MAX_BYTES
+    );
+    assert_eq!(
+        model(GUEST_OUTPUT_MAX_BYTES + 1)
+            .await
+            .unwrap_err()
+            .to_string(),
+        "the component answered with nonsense: more than 1 MiB of text"
+    );
+}
+
+#[tokio::test]
+async fn a_sandbox_can_be_dropped_while_guests_run() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX,
+        ..GuestLimits::default()
+    };
+    let sandbox = sandbox(limits);
+    let plugin = sandbox.load(&action(SPIN)).unwrap();
+    let handle = sandbox.handle().clone();
+    // A call that is never waited for.
+    drop(handle.spawn({
+        let plugin = std::sync::Arc::clone(&plugin);
+        async move { plugin.digest() }
+    }));
+    let running = sandbox.run_action(&plugin, call());
+    tokio::select! {
+        biased;
+        report = running => panic!("{report:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    drop(sandbox);
+}

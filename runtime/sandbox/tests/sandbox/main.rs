@@ -1,0 +1,70 @@
+//! The sandbox through its public door, with small guests written as WebAssembly text.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+mod guests;
+mod inspect;
+mod limits;
+mod load;
+mod run;
+
+use crm_model::Event;
+use crm_sandbox::{ActionCall, ActionReport, GuestLimits, RunFailure, Sandbox, SandboxSettings};
+use serde_json::json;
+use std::sync::Arc;
+
+/// A sandbox with a small pool and one thread.
+fn sandbox(limits: GuestLimits) -> Sandbox {
+    Sandbox::new(SandboxSettings {
+        threads: 1,
+        concurrency: 4,
+        cache_dir: None,
+        limits,
+    })
+    .unwrap()
+}
+
+fn event() -> Arc<Event> {
+    let event = json!({
+        "id": "018f4e6a-7c1e-7000-8000-00000000000e",
+        "kind": "record_updated",
+        "module": "items",
+        "record_id": "018f4e6a-7c1e-7000-8000-000000000001",
+        "record_version": 7,
+        "before": {"carat": "0.5"},
+        "after": {"carat": "0.7", "name": "Koh-i-Noor ◆"},
+        "changed_fields": ["carat"],
+        "actor": {"user_id": "ada@example.com", "roles": ["owner", "clerk"]},
+        "cause": {"kind": "user"},
+        "depth": 3,
+        "occurred_at": "2024-05-06T07:08:09.123456Z"
+    });
+    Arc::new(serde_json::from_value(event).unwrap())
+}
+
+fn call() -> ActionCall {
+    ActionCall {
+        event: event(),
+        config: Arc::new(r#"{"band":"A"}"#.to_owned()),
+    }
+}
+
+/// Loads a component and calls it once.
+async fn run(limits: GuestLimits, component: &[u8]) -> ActionReport {
+    let sandbox = sandbox(limits);
+    let plugin = sandbox.load(component).unwrap();
+    sandbox.run_action(&plugin, call()).await
+}
+
+/// Why the call of a component under the usual limits has no answer.
+async fn failure(component: &[u8]) -> RunFailure {
+    run(GuestLimits::default(), component)
+        .await
+        .outcome
+        .unwrap_err()
+}

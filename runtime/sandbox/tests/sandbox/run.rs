@@ -1,0 +1,178 @@
+//! Calls that end as a guest's author means them to, and what passes in and out.
+
+use crm_model::Mutation;
+use crm_model::manifest::World;
+use crm_sandbox::{ActionReport, GuestLimits, LogLevel, LogLine, RunFailure};
+use rstest::rstest;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::guests::{Answer, action_with, answering, data_segment, echo, template};
+use crate::{call, failure, run, sandbox};
+
+const DEFAULT: fn() -> GuestLimits = GuestLimits::default;
+
+#[tokio::test]
+async fn an_action_answers_with_mutations_and_an_account() {
+    let answer = Answer::creates(2, b"orders", r#"{"total":"12.50"}"#);
+    let report = run(DEFAULT(), &answering("", &answer)).await;
+    let mutations = serde_json::to_value(report.outcome.unwrap()).unwrap();
+    let create = json!({"op": "create", "module": "orders", "data": {"total": "12.50"}});
+    assert_eq!(mutations, json!([create, create]));
+    assert!(report.fuel > 0 && report.fuel < 1_000, "{}", report.fuel);
+    assert_eq!(report.memory_bytes, 2 << 16);
+    assert!(report.duration > Duration::ZERO);
+    assert_eq!((report.logs, report.log_truncated), (vec![], false));
+}
+
+#[tokio::test]
+async fn no_mutations_are_an_answer_too() {
+    let report = run(DEFAULT(), &answering("", &Answer::creates(0, b"", ""))).await;
+    assert_eq!(report.outcome, Ok(vec![]));
+}
+
+/// Offsets in the parameters of `run`, after the canonical ABI.
+#[rstest]
+#[case::id(0, "018f4e6a-7c1e-7000-8000-00000000000e")]
+#[case::module(12, "items")]
+#[case::record_id(20, "018f4e6a-7c1e-7000-8000-000000000001")]
+#[case::before(44, r#"{"carat":"0.5"}"#)]
+#[case::after(56, r#"{"carat":"0.7","name":"Koh-i-Noor ◆"}"#)]
+#[case::user_id(72, "ada@example.com")]
+#[case::occurred_at(92, "2024-05-06T07:08:09.123456Z")]
+#[case::config(104, r#"{"band":"A"}"#)]
+#[tokio::test]
+async fn the_guest_sees_the_event(#[case] offset: usize, #[case] expected: &str) {
+    assert_eq!(
+        failure(&echo(offset)).await,
+        RunFailure::Fail(expected.to_owned())
+    );
+}
+
+#[tokio::test]
+async fn the_guest_sees_kind_version_and_depth() {
+    // Traps unless kind, version, the number of changed fields and roles, and depth are right.
+    let check = r"(if (i32.ne (i32.load8_u offset=8 (local.get $event)) (i32.const 1))
+            (then (unreachable)))
+        (if (i64.ne (i64.load offset=32 (local.get $event)) (i64.const 7)) (then (unreachable)))
+        (if (i32.ne (i32.load offset=68 (local.get $event)) (i32.const 1)) (then (unreachable)))
+        (if (i32.ne (i32.load offset=84 (local.get $event)) (i32.const 2)) (then (unreachable)))
+        (if (i32.ne (i32.load offset=88 (local.get $event)) (i32.const 3)) (then (unreachable)))";
+    let report = run(DEFAULT(), &answering(check, &Answer::creates(0, b"", ""))).await;
+    assert_eq!(report.outcome, Ok(vec![]));
+}
+
+#[rstest]
+#[case(Answer::fail("no price"), RunFailure::Fail("no price".into()))]
+#[case(Answer::skip("no rate"), RunFailure::Skip("no rate".into()))]
+#[case(
+    Answer::retry(1_500, "busy"),
+    RunFailure::Retry { after: Duration::from_millis(1_500), reason: "busy".into() }
+)]
+#[tokio::test]
+async fn a_guest_can_say_how_it_failed(#[case] answer: Vec<u8>, #[case] expected: RunFailure) {
+    assert_eq!(failure(&answering("", &answer)).await, expected);
+}
+
+#[tokio::test]
+async fn lines_for_the_log_are_kept() {
+    let log = "(call $log (i32.const 2) (i32.const 8) (i32.const 5))
+        (call $log (i32.const 0) (i32.const 0) (i32.const 0))";
+    let answer = Answer::fail("stop");
+    let more = format!(
+        "{} {}",
+        data_segment(1024, &answer),
+        data_segment(8, b"hel\0o")
+    );
+    let report = run(
+        DEFAULT(),
+        &action_with(2, &format!("{log} (i32.const 1024)"), &more),
+    )
+    .await;
+    let line = |level, message: &str| LogLine {
+        level,
+        message: message.to_owned(),
+    };
+    assert_eq!(
+        report.logs,
+        [
+            line(LogLevel::Warn, "hel\u{fffd}o"),
+            line(LogLevel::Debug, "")
+        ]
+    );
+    assert!(!report.log_truncated);
+    // A failed run's log is kept as well.
+    assert_eq!(report.outcome, Err(RunFailure::Fail("stop".into())));
+}
+
+#[tokio::test]
+async fn an_instance_remembers_nothing_of_the_one_before() {
+    // Traps when it finds what it wrote, in memory, in a global or in a grown page.
+    let body = "(if (i32.load (i32.const 16)) (then (unreachable)))
+        (if (global.get $seen) (then (unreachable)))
+        (if (i32.ne (memory.grow (i32.const 1)) (i32.const 2)) (then (unreachable)))
+        (if (i32.load (i32.const 131072)) (then (unreachable)))
+        (i32.store (i32.const 16) (i32.const 1))
+        (i32.store (i32.const 131072) (i32.const 1))
+        (global.set $seen (i32.const 1))
+        (i32.const 1024)";
+    let more = format!(
+        "(global $seen (mut i32) (i32.const 0)) {}",
+        data_segment(1024, &Answer::creates(0, b"", ""))
+    );
+    let sandbox = sandbox(DEFAULT());
+    let plugin = sandbox.load(&action_with(2, body, &more)).unwrap();
+    for _ in 0..20 {
+        let report = sandbox.run_action(&plugin, call()).await;
+        assert_eq!(report.outcome, Ok(vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_caller_on_the_guests_runtime_needs_no_second_task() {
+    let sandbox = Arc::new(sandbox(DEFAULT()));
+    let plugin = sandbox
+        .load(&answering("", &Answer::creates(1, b"items", "{}")))
+        .unwrap();
+    let inside = Arc::clone(&sandbox);
+    let reports: Vec<ActionReport> = sandbox
+        .handle()
+        .spawn(async move {
+            let mut reports = Vec::new();
+            for _ in 0..3 {
+                reports.push(inside.run_action_here(&plugin, &call()).await);
+            }
+            reports
+        })
+        .await
+        .unwrap();
+    for report in reports {
+        assert!(matches!(
+            report.outcome.unwrap().as_slice(),
+            [Mutation::Create { .. }]
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_template_says_its_model() {
+    let sandbox = sandbox(DEFAULT());
+    let plugin = sandbox.load(&template(r#"{"modules":[]}"#, 0)).unwrap();
+    assert_eq!(
+        sandbox.template_model(&plugin).await,
+        Ok(r#"{"modules":[]}"#.to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_component_is_only_called_as_what_it_is() {
+    let sandbox = sandbox(DEFAULT());
+    let wrong = |is, called| RunFailure::WrongWorld { is, called };
+    let plugin = sandbox.load(&template("{}", 0)).unwrap();
+    let report = sandbox.run_action(&plugin, call()).await;
+    assert_eq!(report.outcome, Err(wrong(World::Template, World::Action)));
+    let plugin = sandbox.load(&answering("", &Answer::fail(""))).unwrap();
+    let answer = sandbox.template_model(&plugin).await;
+    assert_eq!(answer, Err(wrong(World::Action, World::Template)));
+}

@@ -1,0 +1,163 @@
+//! The application: its state, its router as one list, and what happens to every request and
+//! answer on the way.
+
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Router, serve::ListenerExt};
+use crm_engine::Engine;
+use crm_model::limits::{REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tracing::Instrument;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::Issuers;
+use crate::problem::{self, Kind, Problem};
+use crate::{openapi, routes};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_MAX_CHARACTERS: usize = 100;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) engine: Engine,
+    pub(crate) issuers: Arc<Issuers>,
+}
+
+impl App {
+    /// An application over an engine that trusts these issuers.
+    pub fn new(engine: Engine, issuers: Issuers) -> Self {
+        Self { engine, issuers: Arc::new(issuers) }
+    }
+}
+
+fn api() -> OpenApiRouter<App> {
+    let resources = OpenApiRouter::new()
+        .routes(routes!(routes::bootstrap::bootstrap_get))
+        .routes(routes!(routes::templates::templates_list))
+        .routes(routes!(routes::templates::template_get))
+        .routes(routes!(routes::templates::template_select))
+        .routes(routes!(routes::modules::modules_list))
+        .routes(routes!(routes::modules::module_get))
+        .routes(routes!(routes::modules::module_schema))
+        .routes(routes!(routes::fields::fields_list, routes::fields::field_add))
+        .routes(routes!(routes::records::records_list, routes::records::record_create))
+        .routes(routes!(
+            routes::records::record_get,
+            routes::records::record_update,
+            routes::records::record_replace,
+            routes::records::record_delete
+        ))
+        .routes(routes!(routes::history::history_list))
+        .routes(routes!(
+            routes::activities::activities_list,
+            routes::activities::activity_add
+        ))
+        .routes(routes!(routes::workflows::workflows_list, routes::workflows::workflow_add))
+        .routes(routes!(routes::workflows::workflow_get))
+        .routes(routes!(routes::runs::workflow_runs_list))
+        .routes(routes!(routes::runs::runs_list))
+        .routes(routes!(routes::runs::run_get));
+    OpenApiRouter::with_openapi(openapi::document())
+        .nest("/api/crm", resources)
+        .routes(routes!(routes::operations::healthz))
+        .routes(routes!(routes::operations::readyz))
+        .routes(routes!(routes::operations::problem_get))
+}
+
+/// The whole HTTP surface.
+pub fn router(app: App) -> Router {
+    let (router, document) = api().split_for_parts();
+    let document = Arc::new(document.to_pretty_json().unwrap_or_default());
+    let metrics = recorder();
+    router
+        .route("/metrics", get(move || async move { metrics.map(PrometheusHandle::render).unwrap_or_default() }))
+        .route(
+            "/openapi.json",
+            get(move || async move {
+                ([(header::CONTENT_TYPE, "application/json")], document.as_str().to_owned())
+            }),
+        )
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed) })
+        .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX_BYTES))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn(around))
+        .layer(CompressionLayer::new())
+        .with_state(app)
+}
+
+/// Metrics are the process's; the first application installs the recorder.
+fn recorder() -> Option<&'static PrometheusHandle> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).as_ref()
+}
+
+/// Around every request: its id, its span, its time limit, its metrics; and the last touch on
+/// problems, which carry the request's id.
+async fn around(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let span = tracing::info_span!("request", request.id = ?id, http.method = %method, http.route = route);
+    let limit = Duration::from_secs(REQUEST_MAX_SECONDS);
+    let answered = async {
+        let response = match tokio::time::timeout(limit, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => problem::timed_out(),
+        };
+        problem::finish(response, id.to_str().unwrap_or_default())
+    };
+    let mut response = answered.instrument(span).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    let seconds = started.elapsed().as_secs_f64();
+    let status = response.status().as_str().to_owned();
+    let labels = [("method", method.to_string()), ("route", route), ("status", status)];
+    metrics::counter!("crm_http_requests_total", &labels).increment(1);
+    metrics::histogram!("crm_http_request_seconds", &labels).record(seconds);
+    response
+}
+
+/// The client's own id where it is harmless, else a fresh one.
+fn request_id(request: &Request) -> HeaderValue {
+    let given = request.headers().get(REQUEST_ID).filter(|id| {
+        id.len() <= REQUEST_ID_MAX_CHARACTERS
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    });
+    match given {
+        Some(id) => id.clone(),
+        None => HeaderValue::from_str(&fresh_request_id())
+            .unwrap_or_else(|_| HeaderValue::from_static("none")),
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an id of a request, not of anything stored")]
+fn fresh_request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Serves until `stop`, then lets running requests come to their end.
+///
+/// # Errors
+/// From the listener.
+pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
+    // Answers are small and written whole: waiting to fill a packet only delays them.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
+    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+}

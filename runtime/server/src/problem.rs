@@ -1,0 +1,313 @@
+//! Everything that is not an answer: RFC 9457 problems, and the one exhaustive map from the
+//! engine's errors to HTTP. A 5xx says nothing of the inside; the log says all of it, once.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use crm_engine::EngineError;
+use crm_engine::write::is_invisible;
+use crm_model::{Denied, Refusal, Violation, Violations};
+use crm_store::StoreError;
+use problem_details::ProblemDetails;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// When to come back after the database was away.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// Every kind of problem. Its name is the last part of its `type`, `/problems/{name}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    MalformedRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    Stale,
+    TooLarge,
+    UnsupportedMediaType,
+    Invalid,
+    Internal,
+    Unavailable,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::MalformedRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::Stale,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// Name, status, title, and what to do about it.
+    pub(crate) const fn facts(self) -> (&'static str, StatusCode, &'static str, &'static str) {
+        match self {
+            Self::MalformedRequest => (
+                "malformed-request",
+                StatusCode::BAD_REQUEST,
+                "The request cannot be read",
+                "The body is not JSON, or a header or parameter has not the form that it must \
+                 have. The detail says where. Mend the request; repeating it does not help.",
+            ),
+            Self::Unauthorized => (
+                "unauthorized",
+                StatusCode::UNAUTHORIZED,
+                "A valid token is needed",
+                "Send `Authorization: Bearer <token>` with a token of a configured issuer that \
+                 has not expired.",
+            ),
+            Self::Forbidden => (
+                "forbidden",
+                StatusCode::FORBIDDEN,
+                "Not allowed",
+                "You may see this, but your role does not allow this action. Ask an owner.",
+            ),
+            Self::NotFound => (
+                "not-found",
+                StatusCode::NOT_FOUND,
+                "Not found",
+                "It does not exist, or you may not see it: the answer is the same.",
+            ),
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This path does not take this method",
+                "The `Allow` header lists the methods that it takes.",
+            ),
+            Self::Conflict => (
+                "conflict",
+                StatusCode::CONFLICT,
+                "In conflict with what is there",
+                "Something of that name exists already, or the choice has been made. Read the \
+                 present state before you try something else.",
+            ),
+            Self::Stale => (
+                "stale",
+                StatusCode::PRECONDITION_FAILED,
+                "The record has changed",
+                "`If-Match` names an old version. Read the record again, apply your change to \
+                 it, and send its new version.",
+            ),
+            Self::TooLarge => (
+                "too-large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large",
+                "The detail says how large a body may be.",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body is not JSON",
+                "Send `Content-Type: application/json`.",
+            ),
+            Self::Invalid => (
+                "invalid",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The data breaks the rules",
+                "`errors` lists every violation with a JSON pointer into what you sent, a \
+                 stable code and a message.",
+            ),
+            Self::Internal => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Something went wrong here",
+                "Report it with the `request_id`; the log has the rest.",
+            ),
+            Self::Unavailable => (
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not available at the moment",
+                "Try again after the seconds in `Retry-After`.",
+            ),
+        }
+    }
+}
+
+/// A problem on its way out.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: Option<String>,
+    errors: Violations,
+}
+
+/// What a problem's body looks like.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// A path that documents this kind of problem.
+    #[schema(example = "/problems/invalid")]
+    r#type: String,
+    title: String,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    request_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ViolationBody>,
+}
+
+/// One violation.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Violation)]
+pub(crate) struct ViolationBody {
+    /// JSON pointer into what was sent.
+    #[schema(example = "/data/phone")]
+    pointer: String,
+    /// Stable.
+    #[schema(example = "format")]
+    code: String,
+    message: String,
+}
+
+impl From<&Violation> for ViolationBody {
+    fn from(violation: &Violation) -> Self {
+        let Violation { pointer, code, message } = violation.clone();
+        Self { pointer, code, message }
+    }
+}
+
+#[derive(Serialize)]
+struct Extension {
+    request_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ViolationBody>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, detail: None, errors: Violations::default() }
+    }
+
+    pub(crate) fn detailed(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(kind) }
+    }
+
+    pub(crate) fn invalid(violations: Violations) -> Self {
+        Self { errors: violations, ..Self::new(Kind::Invalid) }
+    }
+
+    /// The same for everything that is not there for this caller.
+    pub(crate) fn not_found() -> Self {
+        Self::new(Kind::NotFound)
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Refused(refusal) if is_invisible(&refusal) => Self::not_found(),
+            EngineError::NotFound(_) => Self::not_found(),
+            EngineError::Refused(Refusal::Denied(denied @ Denied::Forbidden { .. })) => {
+                Self::detailed(Kind::Forbidden, denied.to_string())
+            }
+            EngineError::Refused(Refusal::Invalid(violations)) => Self::invalid(violations),
+            EngineError::Refused(stale @ Refusal::Stale { .. }) => {
+                Self::detailed(Kind::Stale, stale.to_string())
+            }
+            EngineError::Refused(Refusal::NotFound | Refusal::Denied(Denied::Invisible { .. })) => {
+                Self::not_found()
+            }
+            EngineError::Definition(error) => Self::detailed(Kind::Invalid, error.to_string()),
+            EngineError::Forbidden(message) => Self::detailed(Kind::Forbidden, message),
+            EngineError::Conflict(message) => Self::detailed(Kind::Conflict, message),
+            EngineError::Contended => Self::detailed(Kind::Conflict, error.to_string()),
+            EngineError::Component(error) => Self::detailed(Kind::Invalid, error.to_string()),
+            EngineError::Store(StoreError::Unavailable(error)) => {
+                tracing::warn!(%error, "the database does not answer");
+                Self::detailed(Kind::Unavailable, "the database does not answer")
+            }
+            EngineError::Store(error) => {
+                tracing::error!(%error, "the store failed");
+                Self::new(Kind::Internal)
+            }
+            EngineError::Run(error) => {
+                tracing::error!(%error, "a component failed");
+                Self::new(Kind::Internal)
+            }
+            EngineError::Internal(error) => {
+                tracing::error!(error, "internal error");
+                Self::new(Kind::Internal)
+            }
+        }
+    }
+}
+
+/// The body is written by [`finish`], which knows the request's id.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (_, status, _, _) = self.kind.facts();
+        let mut response = status.into_response();
+        match self.kind {
+            Kind::Unauthorized => {
+                let challenge = HeaderValue::from_static("Bearer");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            Kind::Unavailable => {
+                let after = HeaderValue::from(RETRY_AFTER_SECONDS);
+                response.headers_mut().insert(header::RETRY_AFTER, after);
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// For a handler that panicked.
+pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(Kind::Internal).into_response()
+}
+
+/// For a request that took too long.
+pub(crate) fn timed_out() -> Response {
+    let seconds = crm_model::limits::REQUEST_MAX_SECONDS;
+    let detail = format!("the request took longer than {seconds} seconds");
+    Problem::detailed(Kind::Unavailable, detail).into_response()
+}
+
+/// Writes the body of a problem; every error that came without one gets the one of its status.
+pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.facts().1 == status);
+        Problem::new(kind.unwrap_or(Kind::MalformedRequest))
+    });
+    let (name, _, title, _) = problem.kind.facts();
+    let extension = Extension {
+        request_id: request_id.to_owned(),
+        errors: problem.errors.as_slice().iter().map(ViolationBody::from).collect(),
+    };
+    let mut details = ProblemDetails::from_status_code(status)
+        .with_title(title)
+        .with_extensions(extension);
+    if let Ok(kind) = format!("/problems/{name}").parse::<axum::http::Uri>() {
+        details = details.with_type(kind);
+    }
+    if let Some(detail) = problem.detail {
+        details = details.with_detail(detail);
+    }
+    let mut finished = details.into_response();
+    for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ALLOW] {
+        keep(&name, &response, &mut finished);
+    }
+    finished
+}
+
+fn keep(name: &HeaderName, from: &Response, to: &mut Response) {
+    if let Some(value) = from.headers().get(name) {
+        to.headers_mut().insert(name.clone(), value.clone());
+    }
+}

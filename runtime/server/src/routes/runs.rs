@@ -1,0 +1,206 @@
+//! `/runs`: what the workflows did, why it failed, what comes next.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use crm_engine::read::PageRequest;
+use crm_model::{JobId, Violations};
+use crm_store::runs::{Attempt, Run, RunFilter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::extract::{Parameters, segment};
+use crate::page::{List, PageParameters};
+use crate::problem::{Problem, ProblemBody};
+
+const STATUSES: [&str; 4] = ["queued", "running", "done", "dead"];
+
+/// A workflow that an event started.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Run)]
+pub(crate) struct RunBody {
+    id: String,
+    workflow: String,
+    module: String,
+    record_id: String,
+    event_id: String,
+    /// `queued`, `running`, `done` or `dead`.
+    status: &'static str,
+    attempts: i32,
+    /// Why the last attempt did not succeed, or was skipped.
+    error: Option<String>,
+    created_at: DateTime<Utc>,
+    /// When a queued run is due.
+    due_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// A run with the log of its attempts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunDetail)]
+pub(crate) struct RunDetailBody {
+    #[serde(flatten)]
+    run: RunBody,
+    log: Vec<AttemptBody>,
+}
+
+/// One attempt at a run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+struct AttemptBody {
+    /// Counts from 1.
+    attempt: i32,
+    /// `done`, `skipped` or `failed`.
+    status: String,
+    /// The event and the configuration, as the plugin got them.
+    input: Value,
+    /// Each step: action, version, status, fuel, memory, duration, log lines.
+    steps: Value,
+    /// What the plugin proposed; committed where the status is `done`.
+    mutations: Value,
+    /// Units, about one per WebAssembly instruction.
+    fuel: i64,
+    memory_bytes: i64,
+    duration_us: i64,
+    error: Option<String>,
+    started_at: DateTime<Utc>,
+}
+
+impl From<Run> for RunBody {
+    fn from(run: Run) -> Self {
+        let status = match run.state.as_str() {
+            "leased" => "running",
+            "done" => "done",
+            "dead" => "dead",
+            _ => "queued",
+        };
+        Self {
+            id: run.id.to_string(),
+            workflow: run.workflow_slug,
+            module: run.module_slug,
+            record_id: run.record_id.to_string(),
+            event_id: run.event_id.to_string(),
+            due_at: (status == "queued").then_some(run.available_at),
+            status,
+            attempts: run.attempts,
+            error: run.error,
+            created_at: run.created_at,
+            finished_at: run.finished_at,
+        }
+    }
+}
+
+impl From<Attempt> for AttemptBody {
+    fn from(attempt: Attempt) -> Self {
+        Self {
+            attempt: attempt.attempt,
+            status: attempt.status,
+            input: attempt.input.0,
+            steps: attempt.steps.0,
+            mutations: attempt.mutations.0,
+            fuel: attempt.fuel,
+            memory_bytes: attempt.memory_bytes,
+            duration_us: attempt.duration_us,
+            error: attempt.error,
+            started_at: attempt.started_at,
+        }
+    }
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RunParameters {
+    workflow: Option<String>,
+    /// `queued`, `running`, `done` or `dead`.
+    status: Option<String>,
+    record_id: Option<String>,
+    /// Runs on a page: 1 to 200, 50 unless given.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl RunParameters {
+    fn page(&self) -> Result<PageRequest<JobId>, Problem> {
+        let (limit, cursor) = (self.limit, self.cursor.clone());
+        PageParameters { limit, cursor, include: None }.request()
+    }
+
+    fn filter(self) -> Result<RunFilter, Problem> {
+        let mut violations = Violations::default();
+        if self.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
+            let message = format!("use one of: {}", STATUSES.join(", "));
+            violations.add("/status".to_owned(), "enum", message);
+        }
+        let record = self.record_id.as_deref().map(str::parse).transpose();
+        if record.is_err() {
+            violations.add("/record_id".to_owned(), "format", "is not the id of a record");
+        }
+        violations.into_result().map_err(Problem::invalid)?;
+        let state = self.status.map(|status| match status.as_str() {
+            "running" => "leased".to_owned(),
+            _ => status,
+        });
+        Ok(RunFilter { workflow: self.workflow, state, record: record.ok().flatten() })
+    }
+}
+
+async fn list(
+    app: &App,
+    caller: &Caller,
+    parameters: RunParameters,
+) -> Result<Json<List<RunBody>>, Problem> {
+    let page = parameters.page()?;
+    let filter = parameters.filter()?;
+    let page = app.engine.runs(caller.tenant, &caller.actor, &filter, page).await?;
+    Ok(Json(List::page(page, |run| run.id.to_string(), RunBody::from)))
+}
+
+/// Runs, newest first.
+#[utoipa::path(get, path = "/runs", tag = "workflows", params(RunParameters),
+    responses((status = 200, body = List<RunBody>), (status = 403, body = ProblemBody)))]
+pub(crate) async fn runs_list(
+    State(app): State<App>,
+    caller: Caller,
+    Parameters(parameters): Parameters<RunParameters>,
+) -> Result<Json<List<RunBody>>, Problem> {
+    list(&app, &caller, parameters).await
+}
+
+/// Runs of one workflow, newest first.
+#[utoipa::path(get, path = "/workflows/{id}/runs", tag = "workflows",
+    params(("id" = String, Path), PageParameters),
+    responses((status = 200, body = List<RunBody>), (status = 403, body = ProblemBody)))]
+pub(crate) async fn workflow_runs_list(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Parameters(PageParameters { limit, cursor, .. }): Parameters<PageParameters>,
+) -> Result<Json<List<RunBody>>, Problem> {
+    let workflow = Some(id);
+    let parameters = RunParameters { workflow, status: None, record_id: None, limit, cursor };
+    list(&app, &caller, parameters).await
+}
+
+/// One run: input, mutations, fuel, duration and error of each attempt.
+#[utoipa::path(get, path = "/runs/{id}", tag = "workflows",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = RunDetailBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+    ))]
+pub(crate) async fn run_get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<RunDetailBody>, Problem> {
+    let (run, attempts) = app.engine.run(caller.tenant, &caller.actor, segment(&id)?).await?;
+    let log = attempts.into_iter().map(AttemptBody::from).collect();
+    Ok(Json(RunDetailBody { run: run.into(), log }))
+}

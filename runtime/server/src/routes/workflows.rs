@@ -1,0 +1,87 @@
+//! `/workflows`: the automations of the tenant's model.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use crm_model::definition::WorkflowDefinition;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::extract::Body;
+use crate::page::List;
+use crate::problem::{Problem, ProblemBody};
+
+/// A workflow.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Workflow)]
+pub(crate) struct WorkflowBody {
+    /// The same as `slug`.
+    id: String,
+    /// `slug`, `name`, `module`, `trigger`, `condition`, `steps`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    definition: WorkflowDefinition,
+}
+
+impl From<&WorkflowDefinition> for WorkflowBody {
+    fn from(definition: &WorkflowDefinition) -> Self {
+        Self { id: definition.slug.to_string(), definition: definition.clone() }
+    }
+}
+
+/// The workflows of the modules that the caller may read.
+async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBody>, Problem> {
+    let bootstrap = app.engine.bootstrap(caller.tenant, &caller.actor).await?;
+    let Some(ready) = bootstrap.ready else { return Ok(Vec::new()) };
+    let definitions = ready.model.workflows().iter().map(|workflow| workflow.definition());
+    Ok(definitions
+        .filter(|definition| ready.permissions.contains_key(&definition.module))
+        .map(WorkflowBody::from)
+        .collect())
+}
+
+/// All workflows that you may see.
+#[utoipa::path(get, path = "/workflows", tag = "workflows", responses(
+    (status = 200, body = List<WorkflowBody>),
+))]
+pub(crate) async fn workflows_list(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<List<WorkflowBody>>, Problem> {
+    Ok(Json(List::whole(visible(&app, &caller).await?)))
+}
+
+/// One workflow.
+#[utoipa::path(get, path = "/workflows/{id}", tag = "workflows",
+    params(("id" = String, Path)),
+    responses((status = 200, body = WorkflowBody), (status = 404, body = ProblemBody)))]
+pub(crate) async fn workflow_get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<WorkflowBody>, Problem> {
+    let workflows = visible(&app, &caller).await?;
+    let found = workflows.into_iter().find(|workflow| workflow.id == id);
+    found.map(Json).ok_or_else(Problem::not_found)
+}
+
+/// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`. Live for the next
+/// request.
+#[utoipa::path(post, path = "/workflows", tag = "workflows",
+    request_body = Object,
+    responses(
+        (status = 201, body = WorkflowBody),
+        (status = 403, body = ProblemBody),
+        (status = 409, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn workflow_add(
+    State(app): State<App>,
+    caller: Caller,
+    Body(workflow): Body<WorkflowDefinition>,
+) -> Result<(StatusCode, Json<WorkflowBody>), Problem> {
+    app.engine.workflow_add(caller.tenant, caller.actor, workflow.clone()).await?;
+    Ok((StatusCode::CREATED, Json(WorkflowBody::from(&workflow))))
+}
