@@ -32,7 +32,7 @@ macro_rules! export_action {
             impl contract::Guest for Component {
                 fn run(
                     event: contract::Event,
-                    config: contract::Json,
+                    config: String,
                 ) -> ::core::result::Result<::std::vec::Vec<contract::Mutation>, contract::Failure>
                 {
                     $crate::private::run($run, event, config)
@@ -96,7 +96,7 @@ macro_rules! export_template {
             struct Component;
 
             impl contract::Guest for Component {
-                fn model() -> contract::Json {
+                fn model() -> String {
                     model()
                 }
             }

@@ -1,7 +1,7 @@
 //! The connections of the runtime's role.
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, Executor};
+use sqlx::Executor;
 use std::time::Duration;
 
 use crate::error::StoreError;
@@ -62,12 +62,9 @@ impl Store {
         let transactions = pool(settings.transaction_connections)
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    if !connection.is_in_transaction() {
-                        // What sqlx lost count of, PostgreSQL has not: this tells without a
-                        // warning in its log, which a bare rollback would leave each time.
-                        connection.execute("do $$ begin end $$").await?;
-                    }
-                    connection.execute("rollback").await?;
+                    // Ends whatever is open. A bare rollback would leave a warning in two logs
+                    // each time that nothing is.
+                    connection.execute("begin; rollback").await?;
                     Ok(true)
                 })
             })
