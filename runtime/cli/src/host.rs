@@ -12,6 +12,7 @@ use crm_store::admin::{Admin, Published, newest_schema_version};
 use crm_store::{Store, StoreSettings};
 use rand::TryRngCore;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,7 @@ impl Host {
             false => crm_store::admin::runtime_options(database.owner_options()),
         };
         let store = Store::connect(runtime, settings.store).await?;
-        Ok(Self { engine: Engine::new(store, sandbox), dev_issuer })
+        Ok(Self { engine: Engine::new(store, Arc::new(sandbox)), dev_issuer })
     }
 
     /// Serves until `stop`, then lets what runs come to its end.

@@ -35,7 +35,7 @@ pub struct Engine {
 
 struct Inner {
     store: Store,
-    sandbox: Sandbox,
+    sandbox: Arc<Sandbox>,
     models: moka::sync::Cache<TenantId, Arc<Model>>,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
@@ -44,7 +44,7 @@ struct Inner {
 
 impl Engine {
     /// An engine on these connections and this sandbox.
-    pub fn new(store: Store, sandbox: Sandbox) -> Self {
+    pub fn new(store: Store, sandbox: Arc<Sandbox>) -> Self {
         let models = moka::sync::Cache::new(crm_model::limits::MODEL_CACHE_MAX_MODELS);
         Self { inner: Arc::new(Inner { store, sandbox, models, jobs_waiting: Notify::new() }) }
     }

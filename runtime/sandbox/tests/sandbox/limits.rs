@@ -9,7 +9,7 @@ use rstest::rstest;
 use std::time::Duration;
 
 use crate::guests::{ANSWER, Answer, SPIN, action, action_with, answering, data_segment, template};
-use crate::{call, failure, run, sandbox};
+use crate::{call, failure, run, sandbox, usual};
 
 #[rstest]
 #[case("(unreachable)", "unreachable code (abort or panic)")]
@@ -31,7 +31,7 @@ async fn a_trap_is_said_in_words(#[case] body: &str, #[case] reason: &str) {
 
 #[tokio::test]
 async fn a_loop_uses_up_its_fuel() {
-    let report = run(GuestLimits::default(), &action(SPIN)).await;
+    let report = run(usual(), &action(SPIN)).await;
     let expected = "the component used up its 200000000 units of fuel";
     assert_eq!(report.outcome.unwrap_err().to_string(), expected);
     assert_eq!(report.fuel, 200_000_000);
@@ -55,14 +55,19 @@ async fn fuel_at_the_limit_is_enough_and_one_unit_less_is_not() {
             data_segment(ANSWER, &Answer::creates(0, b"", ""))
         ),
     );
-    let used = run(GuestLimits::default(), &component).await.fuel;
+    let used = run(usual(), &component).await.fuel;
     let limits = |fuel_max_units| GuestLimits {
         fuel_max_units,
-        ..GuestLimits::default()
+        ..usual()
     };
     assert_eq!(run(limits(used), &component).await.outcome, Ok(vec![]));
     let outcome = run(limits(used - 1), &component).await.outcome;
-    assert_eq!(outcome, Err(RunFailure::OutOfFuel { limit_units: used - 1 }));
+    assert_eq!(
+        outcome,
+        Err(RunFailure::OutOfFuel {
+            limit_units: used - 1
+        })
+    );
 }
 
 #[tokio::test]
@@ -70,7 +75,7 @@ async fn a_loop_with_fuel_to_spare_runs_out_of_time() {
     let limits = GuestLimits {
         fuel_max_units: u64::MAX,
         call_max: Duration::from_millis(50),
-        ..GuestLimits::default()
+        ..usual()
     };
     let outcome = run(limits, &action(SPIN)).await.outcome;
     assert_eq!(
@@ -84,7 +89,7 @@ async fn guests_that_spin_do_not_keep_others_from_being_served() {
     let limits = GuestLimits {
         fuel_max_units: u64::MAX,
         call_max: Duration::from_millis(500),
-        ..GuestLimits::default()
+        ..usual()
     };
     let sandbox = sandbox(limits);
     let spinning = sandbox.load(&action(SPIN)).unwrap();
@@ -112,7 +117,7 @@ async fn guests_that_spin_do_not_keep_others_from_being_served() {
 
 #[tokio::test]
 async fn calls_beyond_the_pool_wait_for_their_turn() {
-    let sandbox = sandbox(GuestLimits::default());
+    let sandbox = sandbox(usual());
     let plugin = sandbox
         .load(&answering("", &Answer::creates(0, b"", "")))
         .unwrap();
@@ -131,11 +136,7 @@ const HOARD: &str = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.con
 
 #[tokio::test]
 async fn memory_up_to_the_limit_is_given_and_no_page_more() {
-    let report = run(
-        GuestLimits::default(),
-        &answering(HOARD, &Answer::creates(0, b"", "")),
-    )
-    .await;
+    let report = run(usual(), &answering(HOARD, &Answer::creates(0, b"", ""))).await;
     assert_eq!(report.outcome, Ok(vec![]));
     assert_eq!(report.memory_bytes, GUEST_MEMORY_MAX_BYTES);
 }
@@ -145,11 +146,7 @@ async fn memory_up_to_the_limit_is_given_and_no_page_more() {
 #[case("(drop (memory.grow (i32.const 1023)))")]
 #[tokio::test]
 async fn a_guest_that_cannot_do_with_less_memory_is_told_the_limit(#[case] hoard: &str) {
-    let report = run(
-        GuestLimits::default(),
-        &action(&format!("{hoard} (unreachable)")),
-    )
-    .await;
+    let report = run(usual(), &action(&format!("{hoard} (unreachable)"))).await;
     let expected = "the component wanted more than 64 MiB of memory";
     assert_eq!(report.outcome.unwrap_err().to_string(), expected);
 }
@@ -164,12 +161,7 @@ async fn table_elements_up_to_the_limit_are_given_and_not_one_more() {
         )
     };
     let component = |by| action_with(2, &grown(by), more);
-    assert!(
-        run(GuestLimits::default(), &component(19_900))
-            .await
-            .outcome
-            .is_ok()
-    );
+    assert!(run(usual(), &component(19_900)).await.outcome.is_ok());
     assert_eq!(failure(&component(20_000)).await.code(), "trapped");
 }
 
@@ -196,7 +188,7 @@ fn talker(bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_answer_at_the_limit_is_taken_and_one_byte_more_is_not() {
-    let report = run(GuestLimits::default(), &talker(GUEST_OUTPUT_MAX_BYTES)).await;
+    let report = run(usual(), &talker(GUEST_OUTPUT_MAX_BYTES)).await;
     assert_eq!(report.outcome.unwrap().len(), 1);
     assert_eq!(
         failure(&talker(GUEST_OUTPUT_MAX_BYTES + 1))
@@ -222,7 +214,7 @@ async fn an_answer_far_beyond_the_limit_is_not_even_copied() {
 #[tokio::test]
 async fn as_many_mutations_as_allowed_and_not_one_more() {
     let many = |count| answering("", &Answer::creates(count, b"items", "{}"));
-    let report = run(GuestLimits::default(), &many(RUN_MAX_MUTATIONS)).await;
+    let report = run(usual(), &many(RUN_MAX_MUTATIONS)).await;
     assert_eq!(report.outcome.unwrap().len(), RUN_MAX_MUTATIONS);
     assert_eq!(
         failure(&many(RUN_MAX_MUTATIONS + 1)).await.to_string(),
@@ -272,12 +264,12 @@ fn log_bytes(report: &ActionReport) -> usize {
 
 #[tokio::test]
 async fn a_log_at_its_limit_is_kept_whole_and_one_byte_more_is_cut() {
-    let report = run(GuestLimits::default(), &flood(GUEST_LOG_MAX_BYTES - 1, 1)).await;
+    let report = run(usual(), &flood(GUEST_LOG_MAX_BYTES - 1, 1)).await;
     assert_eq!(
         (log_bytes(&report), report.log_truncated),
         (GUEST_LOG_MAX_BYTES, false)
     );
-    let report = run(GuestLimits::default(), &flood(GUEST_LOG_MAX_BYTES, 1)).await;
+    let report = run(usual(), &flood(GUEST_LOG_MAX_BYTES, 1)).await;
     assert_eq!(
         (log_bytes(&report), report.log_truncated),
         (GUEST_LOG_MAX_BYTES, true)
@@ -293,7 +285,7 @@ async fn a_flood_of_log_lines_is_dropped_and_harms_nobody(
     #[case] bytes: usize,
     #[case] lines: usize,
 ) {
-    let report = run(GuestLimits::default(), &flood(bytes, lines)).await;
+    let report = run(usual(), &flood(bytes, lines)).await;
     assert_eq!(report.outcome, Ok(vec![]));
     assert!(report.log_truncated);
     assert!(log_bytes(&report) <= GUEST_LOG_MAX_BYTES);
@@ -301,7 +293,7 @@ async fn a_flood_of_log_lines_is_dropped_and_harms_nobody(
 
 #[tokio::test]
 async fn a_model_at_the_limit_is_taken_and_one_byte_more_is_not() {
-    let sandbox = sandbox(GuestLimits::default());
+    let sandbox = sandbox(usual());
     let model = async |bytes: usize| {
         let plugin = sandbox.load(&template("{}", bytes - 2)).unwrap();
         sandbox.template_model(&plugin).await
@@ -323,7 +315,7 @@ async fn a_model_at_the_limit_is_taken_and_one_byte_more_is_not() {
 async fn a_sandbox_can_be_dropped_while_guests_run() {
     let limits = GuestLimits {
         fuel_max_units: u64::MAX,
-        ..GuestLimits::default()
+        ..usual()
     };
     let sandbox = sandbox(limits);
     let plugin = sandbox.load(&action(SPIN)).unwrap();

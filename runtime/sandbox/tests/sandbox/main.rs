@@ -17,6 +17,15 @@ use crm_model::Event;
 use crm_sandbox::{ActionCall, ActionReport, GuestLimits, RunFailure, Sandbox, SandboxSettings};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The usual limits, but time enough for a machine that is busy with something else.
+fn usual() -> GuestLimits {
+    GuestLimits {
+        call_max: Duration::from_secs(60),
+        ..GuestLimits::default()
+    }
+}
 
 /// A sandbox with a small pool and one thread.
 fn sandbox(limits: GuestLimits) -> Sandbox {
@@ -63,8 +72,5 @@ async fn run(limits: GuestLimits, component: &[u8]) -> ActionReport {
 
 /// Why the call of a component under the usual limits has no answer.
 async fn failure(component: &[u8]) -> RunFailure {
-    run(GuestLimits::default(), component)
-        .await
-        .outcome
-        .unwrap_err()
+    run(usual(), component).await.outcome.unwrap_err()
 }

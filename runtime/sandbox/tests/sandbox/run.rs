@@ -2,21 +2,19 @@
 
 use crm_model::Mutation;
 use crm_model::manifest::World;
-use crm_sandbox::{ActionReport, GuestLimits, LogLevel, LogLine, RunFailure};
+use crm_sandbox::{ActionReport, LogLevel, LogLine, RunFailure};
 use rstest::rstest;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::guests::{Answer, action_with, answering, data_segment, echo, template};
-use crate::{call, failure, run, sandbox};
-
-const DEFAULT: fn() -> GuestLimits = GuestLimits::default;
+use crate::{call, failure, run, sandbox, usual};
 
 #[tokio::test]
 async fn an_action_answers_with_mutations_and_an_account() {
     let answer = Answer::creates(2, b"orders", r#"{"total":"12.50"}"#);
-    let report = run(DEFAULT(), &answering("", &answer)).await;
+    let report = run(usual(), &answering("", &answer)).await;
     let mutations = serde_json::to_value(report.outcome.unwrap()).unwrap();
     let create = json!({"op": "create", "module": "orders", "data": {"total": "12.50"}});
     assert_eq!(mutations, json!([create, create]));
@@ -28,7 +26,7 @@ async fn an_action_answers_with_mutations_and_an_account() {
 
 #[tokio::test]
 async fn no_mutations_are_an_answer_too() {
-    let report = run(DEFAULT(), &answering("", &Answer::creates(0, b"", ""))).await;
+    let report = run(usual(), &answering("", &Answer::creates(0, b"", ""))).await;
     assert_eq!(report.outcome, Ok(vec![]));
 }
 
@@ -59,7 +57,7 @@ async fn the_guest_sees_kind_version_and_depth() {
         (if (i32.ne (i32.load offset=68 (local.get $event)) (i32.const 1)) (then (unreachable)))
         (if (i32.ne (i32.load offset=84 (local.get $event)) (i32.const 2)) (then (unreachable)))
         (if (i32.ne (i32.load offset=88 (local.get $event)) (i32.const 3)) (then (unreachable)))";
-    let report = run(DEFAULT(), &answering(check, &Answer::creates(0, b"", ""))).await;
+    let report = run(usual(), &answering(check, &Answer::creates(0, b"", ""))).await;
     assert_eq!(report.outcome, Ok(vec![]));
 }
 
@@ -86,7 +84,7 @@ async fn lines_for_the_log_are_kept() {
         data_segment(8, b"hel\0o")
     );
     let report = run(
-        DEFAULT(),
+        usual(),
         &action_with(2, &format!("{log} (i32.const 1024)"), &more),
     )
     .await;
@@ -121,7 +119,7 @@ async fn an_instance_remembers_nothing_of_the_one_before() {
         "(global $seen (mut i32) (i32.const 0)) {}",
         data_segment(1024, &Answer::creates(0, b"", ""))
     );
-    let sandbox = sandbox(DEFAULT());
+    let sandbox = sandbox(usual());
     let plugin = sandbox.load(&action_with(2, body, &more)).unwrap();
     for _ in 0..20 {
         let report = sandbox.run_action(&plugin, call()).await;
@@ -131,7 +129,7 @@ async fn an_instance_remembers_nothing_of_the_one_before() {
 
 #[tokio::test]
 async fn a_caller_on_the_guests_runtime_needs_no_second_task() {
-    let sandbox = Arc::new(sandbox(DEFAULT()));
+    let sandbox = Arc::new(sandbox(usual()));
     let plugin = sandbox
         .load(&answering("", &Answer::creates(1, b"items", "{}")))
         .unwrap();
@@ -157,7 +155,7 @@ async fn a_caller_on_the_guests_runtime_needs_no_second_task() {
 
 #[tokio::test]
 async fn a_template_says_its_model() {
-    let sandbox = sandbox(DEFAULT());
+    let sandbox = sandbox(usual());
     let plugin = sandbox.load(&template(r#"{"modules":[]}"#, 0)).unwrap();
     assert_eq!(
         sandbox.template_model(&plugin).await,
@@ -167,7 +165,7 @@ async fn a_template_says_its_model() {
 
 #[tokio::test]
 async fn a_component_is_only_called_as_what_it_is() {
-    let sandbox = sandbox(DEFAULT());
+    let sandbox = sandbox(usual());
     let wrong = |is, called| RunFailure::WrongWorld { is, called };
     let plugin = sandbox.load(&template("{}", 0)).unwrap();
     let report = sandbox.run_action(&plugin, call()).await;

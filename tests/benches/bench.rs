@@ -1,0 +1,85 @@
+//! The benches: each measures one thing of the product as a ratio to the least that anybody could
+//! do in its place, on the same machine in the same run. A ratio says more than a rate: it stays
+//! when the machine changes.
+//!
+//! `make bench` runs all; `cargo bench -p crm-tests --bench bench -- action_call` runs one. The
+//! figures go to `target/bench.json` too. A missed aim is printed, and is no error.
+
+mod action_call;
+mod bare;
+mod load;
+mod pgbench;
+mod record_create;
+mod report;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, json};
+use std::path::Path;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tracing_subscriber::EnvFilter;
+
+use crate::report::Measure;
+
+/// Where cargo lets benches keep files: `tmp` in the target directory.
+const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// The measures by name, in the order in which they run.
+const MEASURES: [&str; 2] = [action_call::NAME, record_create::NAME];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        eprintln!("bench: not run, because only `cargo bench` builds it for speed");
+        return Ok(());
+    }
+    let chosen: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|name| !name.starts_with('-')).collect();
+    for name in &chosen {
+        ensure!(MEASURES.contains(name), "there is no measure {name}; there are {MEASURES:?}");
+    }
+    // As `crm serve` has it: spans cost something, and the product pays for them.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let started = Instant::now();
+    let runtime = Runtime::new()?;
+    let mut measures = Vec::new();
+    for name in MEASURES {
+        if !chosen.is_empty() && !chosen.contains(&name) {
+            continue;
+        }
+        say(&format!("{name} begins"));
+        let began = Instant::now();
+        let mut measure = match name {
+            action_call::NAME => runtime.block_on(action_call::measure())?,
+            _ => runtime.block_on(record_create::measure())?,
+        };
+        measure.took = began.elapsed();
+        measures.push(measure);
+    }
+    let target = Path::new(TEMPORARY).parent().context("the target directory has no name")?;
+    write(&target.join("bench.json"), &measures, started)?;
+    println!("{}", report::table(&measures));
+    Ok(())
+}
+
+fn write(path: &Path, measures: &[Measure], started: Instant) -> Result<()> {
+    let figures: Map<_, _> =
+        measures.iter().map(|measure| (measure.name.to_owned(), measure.json())).collect();
+    let document = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "machine": report::machine(),
+        "duration_seconds": started.elapsed().as_secs_f64(),
+        "measures": figures,
+    });
+    std::fs::write(path, serde_json::to_string_pretty(&document)? + "\n")
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    say(&format!("all figures are in {}", path.display()));
+    Ok(())
+}
+
+/// A line of progress.
+fn say(line: &str) {
+    eprintln!("· {line}");
+}

@@ -1,0 +1,291 @@
+//! Records created over HTTP: each validated and committed with its history, its event and one
+//! job. The reference: pgbench with the same rows in the same tables, pipelined, under the same
+//! row-level security, on the same server, with as many clients.
+//!
+//! Both take turns, each in a database of its own; no worker runs, so that the jobs stay. The
+//! server makes commits durable, as in production.
+
+use anyhow::{Context, Result, ensure};
+use crm_cli::Database;
+use crm_cli::host::{Host, HostSettings};
+use crm_cli::postgres::{PrivatePostgres, Settings, find_server};
+use crm_model::{Actor, TenantId};
+use crm_sandbox::SandboxSettings;
+use crm_server::App;
+use crm_server::auth::Issuers;
+use crm_store::admin::Admin;
+use crm_store::{PgConnectOptions, StoreSettings};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::load::Load;
+use crate::pgbench::{self, Pgbench};
+use crate::report::{Aim, Measure, median};
+use crate::{TEMPORARY, say};
+
+pub(crate) const NAME: &str = "record_create";
+
+const CLIENTS: usize = 32;
+const ROUNDS: u32 = 3;
+const WARM_UP: Duration = Duration::from_secs(2);
+const MEASURED: Duration = Duration::from_secs(8);
+
+const OURS: &str = "bench_ours";
+const REFERENCE: &str = "bench_reference";
+const TENANT: TenantId = TenantId::new(Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_0001));
+const PATH: &str = "/api/crm/records/items";
+/// Stands in a body where the number of the record goes.
+const NUMBER: &str = "{number}";
+
+const DIAMONDS: &str = include_str!("../../templates/jewellery/sample/diamonds.csv");
+
+/// The statements that a create comes down to, in one transaction and one round trip.
+const PIPELINE: &str = r"\startpipeline
+begin;
+select set_config('crm.tenant_id', :tenant, true);
+select model_version from tenant_crm_configs where tenant_id = :tenant::uuid and model_version = :model_version::bigint;
+insert into crm_records (tenant_id, id, module_slug, data, version, owner_id, created_at, created_by, updated_at, updated_by) values (:tenant::uuid, gen_random_uuid(), 'items', :data::jsonb, 1, :person, now(), :person, now(), :person);
+insert into crm_record_history (tenant_id, record_id, version, kind, changed_before, changed_after, changed_at, changed_by, cause, event_id) values (:tenant::uuid, gen_random_uuid(), 1, 'record_created', null, :data::jsonb, now(), :person, :cause::jsonb, gen_random_uuid());
+insert into crm_events (tenant_id, id, kind, module_slug, record_id, record_version, before, after, changed_fields, actor, cause, depth, occurred_at) values (:tenant::uuid, gen_random_uuid(), 'record_created', 'items', gen_random_uuid(), 1, null, :data::jsonb, :changed_fields::jsonb, :actor::jsonb, :cause::jsonb, 0, now());
+insert into crm_jobs (tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at, created_at) values (:tenant::uuid, gen_random_uuid(), 'valuation', gen_random_uuid(), 'items', gen_random_uuid(), 'queued', now(), now());
+commit;
+\endpipeline
+";
+
+/// The store's own statement, for comparison: what it costs without HTTP, model and engine. The
+/// ids have to be put into the JSON here, which costs a little itself.
+const STATEMENT: &str = r"select crm_commit(:tenant::uuid, :model_version::bigint, now(), :actor::jsonb, :cause::jsonb, 0, jsonb_build_array(:change::jsonb || jsonb_build_object('record_id', gen_random_uuid(), 'event_id', gen_random_uuid())), jsonb_build_array(jsonb_build_object('id', gen_random_uuid(), 'workflow', 'valuation', 'event_id', gen_random_uuid(), 'module', 'items', 'record_id', gen_random_uuid(), 'error', null)), null, null);
+";
+
+pub(crate) async fn measure() -> Result<Measure> {
+    let server = find_server().await?;
+    let pgbench = pgbench::find(&server)?;
+    let settings = Settings { durable: true, max_connections: 100 };
+    let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, crate::say).await?;
+    let measured = on(&postgres, pgbench).await;
+    postgres.stop().await?;
+    measured
+}
+
+async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<Measure> {
+    let ours_options = postgres.connect_options().database(OURS);
+    let reference_options = postgres.connect_options().database(REFERENCE);
+    let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
+    for name in [OURS, REFERENCE] {
+        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await?;
+    }
+    let host = host(&ours_options).await?;
+    Admin::connect(&reference_options).await?.migrate().await?;
+    let mut admin = Admin::connect(&ours_options).await?;
+    admin.tenant_create(TENANT, "Bench").await?;
+    let server_version = admin.server_version().await?;
+    let person = Actor { user_id: "bench".parse()?, roles: vec!["owner".parse()?] };
+    host.engine.template_select(TENANT, person.clone(), "jewellery".parse()?, None).await?;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let issuer = host.dev_issuer.clone().context("there is no issuer")?;
+    let token = issuer.sign(TENANT, &person, Duration::from_secs(3600));
+    let load = Arc::new(Load {
+        address: listener.local_addr()?,
+        path: PATH,
+        token: token.map_err(anyhow::Error::msg)?,
+        bodies: bodies()?,
+        next: AtomicU64::new(1),
+    });
+    let stop = CancellationToken::new();
+    let app = App::new(host.engine.clone(), Issuers::new(Some(issuer)));
+    let serving = tokio::spawn(crm_server::serve(listener, app, stop.clone()));
+
+    // One record, so that the reference writes just what ours stores.
+    let first = Arc::clone(&load).run(1, Duration::ZERO, Duration::from_millis(1)).await?;
+    let mut ours_connection = PgConnection::connect_with(&ours_options).await?;
+    let mut reference_connection = PgConnection::connect_with(&reference_options).await?;
+    let pgbench = Pgbench {
+        variables: variables(&mut ours_connection, &mut reference_connection).await?,
+        clients: CLIENTS,
+        ..Pgbench::new(pgbench, postgres, REFERENCE)
+    };
+
+    let mut ours = Vec::new();
+    let mut reference = Vec::new();
+    let mut latencies = Vec::new();
+    let (mut acknowledged, mut transactions) = (first.acknowledged, 0);
+    for round in 1..=ROUNDS {
+        // Both begin with the whole log ahead of them.
+        sqlx::query("checkpoint").execute(&mut connection).await?;
+        let seen = Arc::clone(&load).run(CLIENTS, WARM_UP, MEASURED).await?;
+        say(&format!("round {round}: ours {:.0} creates/s", seen.per_second));
+        ours.push(seen.per_second);
+        acknowledged += seen.acknowledged;
+        latencies.push(latencies_json(&seen.latencies_microseconds));
+
+        sqlx::query("checkpoint").execute(&mut connection).await?;
+        transactions += pgbench.run(PIPELINE, WARM_UP).await?.transactions;
+        let seen = pgbench.run(PIPELINE, MEASURED).await?;
+        say(&format!("round {round}: pgbench {:.0} creates/s", seen.per_second));
+        reference.push(seen.per_second);
+        transactions += seen.transactions;
+    }
+    let statement = pgbench.run(STATEMENT, MEASURED).await?;
+    transactions += statement.transactions;
+    say(&format!("pgbench with the store's statement: {:.0} creates/s", statement.per_second));
+
+    // All that was acknowledged is there, and nothing else, on both sides.
+    for (connection, expected) in
+        [(&mut ours_connection, acknowledged), (&mut reference_connection, transactions)]
+    {
+        for (table, rows) in count(connection).await? {
+            ensure!(
+                u64::try_from(rows)? == expected,
+                "{expected} creates were acknowledged, and {table} holds {rows} rows"
+            );
+        }
+    }
+    stop.cancel();
+    serving.await??;
+    host.engine.close().await;
+
+    let details = json!({
+        "postgresql_version": server_version,
+        "fsync": true,
+        "clients": CLIENTS,
+        "store_statement_connections": StoreSettings::default().statement_connections,
+        "rounds": ROUNDS,
+        "warm_up_seconds": WARM_UP.as_secs_f64(),
+        "measured_seconds": MEASURED.as_secs_f64(),
+        "figure": "the median of the rounds, which took turns",
+        "ours_creates_per_second_by_round": ours,
+        "ours_latency_by_round": latencies,
+        "reference_creates_per_second_by_round": reference,
+        "pgbench_store_statement_creates_per_second": statement.per_second,
+        "ratio_to_pgbench_store_statement": median(&ours) / statement.per_second,
+        "ours_creates_acknowledged_and_found": acknowledged,
+    });
+    Ok(Measure {
+        name: NAME,
+        unit: "creates_per_second",
+        ours: median(&ours),
+        reference: median(&reference),
+        aim: Aim::AtLeast(0.4),
+        details,
+        took: Duration::ZERO,
+    })
+}
+
+async fn host(options: &PgConnectOptions) -> Result<Host> {
+    let url = options.to_url_lossy();
+    let database = Database::open(Some(url.as_str()), Path::new(TEMPORARY), crate::say).await?;
+    let settings = HostSettings {
+        dev_issuer: true,
+        store: StoreSettings::default(),
+        sandbox: SandboxSettings::default(),
+    };
+    Host::prepare(&database, settings, crate::say).await
+}
+
+/// The sample's diamonds as bodies of requests, each with a place for its number.
+fn bodies() -> Result<Vec<(String, String)>> {
+    let mut bodies = Vec::new();
+    for line in DIAMONDS.lines().skip(1) {
+        let row: Vec<&str> = line.split(',').map(|cell| cell.trim_matches('"')).collect();
+        let [carat, cut, color, clarity, depth, table, price, x, y, z] = row.as_slice() else {
+            anyhow::bail!("not a diamond: {line}");
+        };
+        let body = json!({ "data": {
+            "sku": format!("D-{NUMBER}"),
+            "name": format!("{carat} ct {cut} diamond, {color} {clarity}"),
+            "carat": carat,
+            "cut": cut,
+            "color": color,
+            "clarity": clarity,
+            "depth": depth,
+            "table": table,
+            "price": { "amount": price, "currency": "USD" },
+            "length_mm": x,
+            "width_mm": y,
+            "depth_mm": z,
+        }});
+        let body = body.to_string();
+        let (before, after) = body.split_once(NUMBER).context("a body without a number")?;
+        bodies.push((before.to_owned(), after.to_owned()));
+    }
+    Ok(bodies)
+}
+
+/// What the reference writes: the texts of a record that ours stored. Gives the reference's
+/// tenant its model, too.
+async fn variables(
+    ours: &mut PgConnection,
+    reference: &mut PgConnection,
+) -> Result<Vec<(&'static str, String)>> {
+    let (data, changed_fields, actor, cause, model_version): (String, String, String, String, i64) =
+        sqlx::query_as(
+            "select e.after::text, e.changed_fields::text, e.actor::text, e.cause::text,
+                c.model_version
+            from crm_events e join tenant_crm_configs c using (tenant_id) limit 1",
+        )
+        .fetch_one(ours)
+        .await?;
+    sqlx::query(
+        "insert into tenant_crm_configs (tenant_id, template_slug, template_version,
+            model_version, selected_at, selected_by)
+        values ($1, 'jewellery', '0.1.0', $2, now(), 'bench')",
+    )
+    .bind(TENANT.uuid())
+    .bind(model_version)
+    .execute(reference)
+    .await?;
+    let after: Value = serde_json::from_str(&data)?;
+    let fields: Value = serde_json::from_str(&changed_fields)?;
+    let change = json!({
+        "kind": "record_created",
+        "module": "items",
+        "base_version": 0,
+        "before": null,
+        "after": after,
+        "changed_fields": fields,
+        "changed_before": null,
+        "changed_after": null,
+    });
+    Ok(vec![
+        ("tenant", TENANT.to_string()),
+        ("model_version", model_version.to_string()),
+        ("person", "bench".to_owned()),
+        ("data", data),
+        ("changed_fields", changed_fields),
+        ("actor", actor),
+        ("cause", cause),
+        ("change", change.to_string()),
+    ])
+}
+
+/// Rows of the tables that a create writes, counted as the owner of the server.
+async fn count(connection: &mut PgConnection) -> Result<[(&'static str, i64); 4]> {
+    let (records, history, events, jobs): (i64, i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from crm_records), (select count(*) from crm_record_history),
+            (select count(*) from crm_events), (select count(*) from crm_jobs)",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok([
+        ("crm_records", records),
+        ("crm_record_history", history),
+        ("crm_events", events),
+        ("crm_jobs", jobs),
+    ])
+}
+
+fn latencies_json(sorted: &[u32]) -> Value {
+    let at = |share: f64| {
+        let index = (sorted.len() as f64 * share) as usize;
+        sorted.get(index).map(|micros| f64::from(*micros) / 1000.0)
+    };
+    json!({ "p50_milliseconds": at(0.5), "p99_milliseconds": at(0.99) })
+}

@@ -1,0 +1,79 @@
+//! The database goes away and comes back.
+
+use crm_cli::Database;
+use crm_cli::host::{Host, HostSettings};
+use crm_cli::postgres::{PrivatePostgres, Settings};
+use crm_sandbox::SandboxSettings;
+use crm_store::StoreSettings;
+use crm_tests::app::eager_worker;
+use crm_tests::client::{Client, wait_until};
+use serde_json::json;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn away_is_503_and_back_is_back() {
+    let parent = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
+    let data_dir = parent.path().join("data");
+    let settings = Settings { durable: false, max_connections: 60 };
+    let quiet = |_: &str| {};
+    let server = PrivatePostgres::join_or_start(&data_dir, settings.clone(), quiet).await.unwrap();
+    let database = Database::open(Some(&server.url()), &data_dir, quiet).await.unwrap();
+    let host = HostSettings {
+        dev_issuer: true,
+        store: StoreSettings {
+            acquire_timeout: Duration::from_millis(500),
+            ..StoreSettings::default()
+        },
+        sandbox: SandboxSettings {
+            cache_dir: Some(crm_tests::cluster::target_dir().join("test-cache")),
+            concurrency: 4,
+            ..SandboxSettings::default()
+        },
+    };
+    std::fs::create_dir_all(crm_tests::cluster::target_dir().join("test-cache")).unwrap();
+    let host = Host::prepare(&database, host, quiet).await.unwrap();
+    let tenant = crm_model::TenantId::new(uuid::Uuid::now_v7());
+    database.admin().await.unwrap().tenant_create(tenant, "T").await.unwrap();
+    let actor = crm_model::Actor {
+        user_id: "u".parse().unwrap(),
+        roles: vec!["owner".parse().unwrap()],
+    };
+    let issuer = host.dev_issuer.clone().unwrap();
+    let token = issuer.sign(tenant, &actor, Duration::from_secs(600)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let owner = Client::new(&format!("http://{}", listener.local_addr().unwrap()), Some(token));
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn({
+        let stop = stop.clone();
+        async move { host.run(Some(listener), Some(eager_worker()), stop).await }
+    });
+    owner.post("templates/select", json!({"template_id": "hospital"})).await.expect(201);
+    let patient = owner.create("patients", json!({"full_name": "Ada"})).await;
+    let path = format!("records/patients/{patient}");
+
+    let port = server.port();
+    assert!(server.stop().await.unwrap(), "the server is ours to stop");
+    drop(server);
+    for answer in [
+        owner.get(&path).await,
+        owner.post("records/patients", json!({"data": {"full_name": "Grace"}})).await,
+        owner.get("records/patients").await,
+        owner.get("/readyz").await,
+    ] {
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert!(answer.header("retry-after").is_some());
+        assert_eq!(answer.body["type"], "/problems/unavailable");
+    }
+    assert_eq!(owner.get("/healthz").await.expect(200), "ok");
+
+    let server = PrivatePostgres::join_or_start(&data_dir, settings, quiet).await.unwrap();
+    assert_eq!(server.port(), port, "the server keeps its port");
+    wait_until("it serves again by itself", || async { owner.get(&path).await.status == 200 }).await;
+    let patient = owner.create("patients", json!({"full_name": "Grace"})).await;
+    assert_eq!(owner.run("welcome", &patient, &["done", "dead"]).await["status"], "done");
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+    server.stop().await.unwrap();
+}

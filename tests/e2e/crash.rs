@@ -1,0 +1,186 @@
+//! Workers that die in the middle: no job is lost, none is done twice.
+
+use crm_model::EventId;
+use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
+use crm_store::{Store, StoreError, StoreSettings};
+use crm_tests::app::{TestApp, eager_worker};
+use crm_tests::client::{Client, wait_until};
+use crm_tests::cluster::cluster;
+use serde_json::{Value, json};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+const RECORDS: usize = 150;
+
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_worker(url: &str) -> Worker {
+    let child = crate::command::crm()
+        .args(["serve", "--role", "worker", "--lease-seconds", "1"])
+        .env("DATABASE_URL", url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Worker(child)
+}
+
+async fn done(owner: &Client) -> usize {
+    let mut done = 0;
+    let mut path = "runs?status=done&limit=200".to_owned();
+    loop {
+        let page = owner.get(&path).await.expect(200);
+        done += page["data"].as_array().unwrap().len();
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("runs?status=done&limit=200&cursor={cursor}"),
+            None => return done,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_workers_jobs_are_done_exactly_once() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, owner) = app.owner_of("jewellery").await;
+    let mut items = Vec::new();
+    for number in 0..RECORDS {
+        let data = json!({"sku": format!("D-{number}"), "carat": "0.5", "cut": "Ideal",
+            "price": {"amount": "1000", "currency": "USD"}});
+        items.push(owner.create("items", data).await);
+    }
+    // Kill worker processes as soon as each has done something, in the middle of the rest.
+    let url = app.database.url();
+    for _ in 0..2 {
+        let before = done(&owner).await;
+        let worker = start_worker(&url);
+        wait_until("the worker has done something", || async { done(&owner).await > before }).await;
+        drop(worker);
+    }
+    let _last = start_worker(&url);
+    wait_until("every job is done", || async { done(&owner).await == RECORDS }).await;
+
+    for item in &items {
+        let path = format!("records/items/{item}");
+        let record = owner.get(&path).await.expect(200);
+        assert_eq!(record["version"], 2, "created, and valued once");
+        let activities = owner.get(&format!("{path}/activities")).await.expect(200);
+        assert_eq!(activities["data"].as_array().unwrap().len(), 1, "noted once");
+    }
+    let runs = owner.get("runs?limit=200").await.expect(200);
+    for run in runs["data"].as_array().unwrap() {
+        let run = owner.get(&format!("runs/{}", run["id"].as_str().unwrap())).await.expect(200);
+        let successes = run["log"].as_array().unwrap().iter().filter(|a| a["status"] == "done");
+        assert_eq!(successes.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_writes_nothing() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (tenant, owner) = app.owner_of("hostile").await;
+    let record = owner.create("victims", json!({"name": "v", "mode": "tell"})).await;
+    let store = Store::connect(app.database.runtime(), StoreSettings::default()).await.unwrap();
+    let now = chrono::Utc::now();
+    let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let lease = |token, now: chrono::DateTime<chrono::Utc>| {
+        let until = now + chrono::TimeDelta::seconds(10);
+        crm_store::jobs::jobs_lease(&store, now, until, token, 10, None)
+    };
+    let leased = lease(first, now).await.unwrap();
+    assert_eq!(leased.len(), 1);
+    assert_eq!(lease(second, now).await.unwrap(), [], "leased jobs are not leased again");
+    let later = now + chrono::TimeDelta::seconds(11);
+    assert_eq!(lease(second, later).await.unwrap(), leased, "but for when the lease ran out");
+
+    let (_, loaded) = crm_store::jobs::jobs_load(&store, tenant, &[leased[0].1]).await.unwrap();
+    let job = &loaded[0];
+    assert_eq!(job.attempt, 2);
+    let finish = |token| {
+        let completion = Completion {
+            job_id: job.id,
+            lease_token: token,
+            state: JobState::Done,
+            available_at: None,
+            error: None,
+            log: AttemptLog {
+                id: crm_model::RunId::new(uuid::Uuid::now_v7()),
+                workflow: job.workflow.clone(),
+                attempt: job.attempt,
+                status: AttemptStatus::Done,
+                input: serde_json::value::to_raw_value(&Value::Null).unwrap(),
+                steps: json!([]),
+                mutations: Vec::new(),
+                fuel: 0,
+                memory_bytes: 0,
+                duration_us: 0,
+                started_at: now,
+            },
+        };
+        let commit = Commit {
+            tenant,
+            model_version: 1,
+            at: now,
+            actor: &job.event.actor,
+            cause: &job.event.cause,
+            depth: 0,
+            changes: Vec::<(EventId, _)>::new(),
+            jobs: Vec::new(),
+            activities: Vec::new(),
+            completion: Some(completion),
+        };
+        crm_store::commit::commit(&store, commit)
+    };
+    assert!(matches!(finish(first).await, Err(StoreError::LeaseLost)));
+    assert_eq!(owner.run("tell", &record, &["running"]).await["log"], json!([]));
+    finish(second).await.unwrap();
+    assert!(matches!(finish(second).await, Err(StoreError::LeaseLost)), "once is all");
+    let run = owner.run("tell", &record, &["done"]).await;
+    assert_eq!(run["log"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn small_tenants_do_not_queue_behind_big_ones() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (big, owner) = app.owner_of("hostile").await;
+    for _ in 0..60 {
+        owner.create("victims", json!({"name": "v", "mode": "tell"})).await;
+    }
+    let (small, other) = app.owner_of("hostile").await;
+    other.create("victims", json!({"name": "v", "mode": "tell"})).await;
+    let store = Store::connect(app.database.runtime(), StoreSettings::default()).await.unwrap();
+    let now = chrono::Utc::now() + chrono::TimeDelta::seconds(1);
+    let until = now + chrono::TimeDelta::seconds(10);
+    let token = uuid::Uuid::new_v4();
+    let leased = crm_store::jobs::jobs_lease(&store, now, until, token, 10, None).await.unwrap();
+    let of = |tenant| leased.iter().filter(|(owner, _)| *owner == tenant).count();
+    assert_eq!(of(small), 1, "the small tenant's only job is in the first batch");
+    assert!(of(big) >= 5);
+    let next = crm_store::jobs::jobs_lease(&store, now, until, token, 10, Some(big)).await.unwrap();
+    assert_eq!(next.len(), 10, "a lone tenant gets the whole batch");
+}
+
+#[tokio::test]
+async fn a_worker_stops_when_told_and_leaves_no_job_behind() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, owner) = app.owner_of("hostile").await;
+    for _ in 0..20 {
+        owner.create("victims", json!({"name": "v", "mode": "tell"})).await;
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    let working = tokio::spawn({
+        let (engine, stop) = (app.engine.clone(), stop.clone());
+        async move { engine.work(eager_worker(), stop).await }
+    });
+    wait_until("something is done", || async { done(&owner).await > 0 }).await;
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(30), working).await.unwrap().unwrap();
+    let running = owner.get("runs?status=running").await.expect(200);
+    assert_eq!(running["data"], json!([]), "what was begun was ended");
+}

@@ -1,0 +1,106 @@
+//! The real server on a database of its own.
+
+use crm_engine::Engine;
+use crm_engine::worker::WorkerSettings;
+use crm_model::{Actor, TenantId};
+use crm_server::App;
+use crm_server::auth::{DevIssuer, Issuers};
+use crm_store::admin::Admin;
+use crm_store::{Store, StoreSettings};
+use serde_json::json;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::cluster::{TestDatabase, cluster};
+
+/// The key of tests' development issuer.
+pub const DEV_KEY: &[u8] = b"a key for tests only, 32 bytes...";
+
+/// A server in this process; stops when it is dropped.
+pub struct TestApp {
+    pub database: TestDatabase,
+    pub engine: Engine,
+    pub issuer: DevIssuer,
+    pub base: String,
+    stop: CancellationToken,
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A worker that does not make tests wait.
+pub fn eager_worker() -> WorkerSettings {
+    WorkerSettings {
+        poll: Duration::from_millis(20),
+        backoff: Duration::from_millis(5),
+        ..WorkerSettings::default()
+    }
+}
+
+impl TestApp {
+    /// A server with a worker, on a fresh database.
+    pub async fn start() -> Self {
+        Self::on(cluster().database().await, Some(eager_worker())).await
+    }
+
+    /// A server on this database, with a worker or without.
+    pub async fn on(database: TestDatabase, worker: Option<WorkerSettings>) -> Self {
+        let settings = StoreSettings {
+            statement_connections: 4,
+            transaction_connections: 4,
+            ..StoreSettings::default()
+        };
+        let store = Store::connect(database.runtime(), settings).await.expect("a store");
+        let engine = Engine::new(store, cluster().sandbox());
+        let issuer = DevIssuer::new(DEV_KEY);
+        let stop = CancellationToken::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let app = App::new(engine.clone(), Issuers::new(Some(issuer.clone())));
+        tokio::spawn(crm_server::serve(listener, app, stop.clone()));
+        if let Some(settings) = worker {
+            let (engine, stop) = (engine.clone(), stop.clone());
+            tokio::spawn(async move { engine.work(settings, stop).await });
+        }
+        Self { database, engine, issuer, base, stop }
+    }
+
+    /// A tenant that the host knows, without a template.
+    pub async fn tenant(&self, name: &str) -> TenantId {
+        let mut admin = Admin::connect(&self.database.owner()).await.expect("the owner");
+        let tenant = TenantId::new(Uuid::now_v7());
+        admin.tenant_create(tenant, name).await.expect("a tenant");
+        tenant
+    }
+
+    /// A token.
+    pub fn token(&self, tenant: TenantId, role: &str) -> String {
+        let roles = vec![role.parse().expect("a role")];
+        let actor = Actor { user_id: format!("{role}-1").parse().expect("a user"), roles };
+        self.issuer.sign(tenant, &actor, Duration::from_secs(600)).expect("a token")
+    }
+
+    /// Somebody of a tenant.
+    pub fn client(&self, tenant: TenantId, role: &str) -> Client {
+        Client::new(&self.base, Some(self.token(tenant, role)))
+    }
+
+    /// Somebody without a token.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.base, None)
+    }
+
+    /// The owner of a new tenant that has picked a template.
+    pub async fn owner_of(&self, template: &str) -> (TenantId, Client) {
+        let tenant = self.tenant(template).await;
+        let owner = self.client(tenant, "owner");
+        owner.post("templates/select", json!({ "template_id": template })).await.expect(201);
+        (tenant, owner)
+    }
+}

@@ -1,0 +1,152 @@
+//! A client of the API, as tests like it.
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long tests wait for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A caller with a token, or without.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// Codes of the violations with their pointers, sorted.
+    pub fn violations(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
+        let mut violations: Vec<_> =
+            errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect();
+        violations.sort();
+        violations
+    }
+
+    /// The body, if the status is as expected.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self.body
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl Client {
+    /// A caller of the server at this base URL.
+    pub fn new(base: &str, token: Option<String>) -> Self {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { http, base: base.to_owned(), token }
+    }
+
+    /// The same caller with another token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// Any request. Paths that begin with `/` stand below the root, others below `/api/crm/`.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let path = match path.starts_with('/') {
+            true => path.to_owned(),
+            false => format!("/api/crm/{path}"),
+        };
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().expect("a header");
+            request = request.header(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { status, headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, &[], None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, &[], Some(body.to_string())).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path, &[], Some(body.to_string())).await
+    }
+
+    pub async fn patch_if(&self, path: &str, version: &str, body: Value) -> Answer {
+        let headers = [("if-match", version)];
+        self.call(Method::PATCH, path, &headers, Some(body.to_string())).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path, &[], Some(body.to_string())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, &[], None).await
+    }
+
+    /// Creates a record; its id.
+    pub async fn create(&self, module: &str, data: Value) -> String {
+        let created = self.post(&format!("records/{module}"), json!({ "data": data })).await;
+        created.expect(201)["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Waits until the record's run of this workflow has one of these statuses; the run with its
+    /// log.
+    pub async fn run(&self, workflow: &str, record: &str, statuses: &[&str]) -> Value {
+        let path = format!("runs?workflow={workflow}&record_id={record}");
+        let began = std::time::Instant::now();
+        loop {
+            let runs = self.get(&path).await.expect(200);
+            let run = runs["data"].as_array().and_then(|runs| runs.last().cloned());
+            if let Some(run) = &run
+                && statuses.contains(&run["status"].as_str().unwrap_or_default())
+            {
+                let id = run["id"].as_str().expect("an id");
+                return self.get(&format!("runs/{id}")).await.expect(200);
+            }
+            assert!(began.elapsed() < PATIENCE, "no run of {workflow} is {statuses:?}: {run:?}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Waits until the question is answered with yes.
+pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut question: impl FnMut() -> F) {
+    let began = std::time::Instant::now();
+    while !question().await {
+        assert!(began.elapsed() < PATIENCE, "it did not happen: {what}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
