@@ -46,13 +46,19 @@ enum Way {
 
 const WAYS: [Way; 8] = [
     Way::Worker { in_flight: 1 },
-    Way::Worker { in_flight: IN_FLIGHT },
+    Way::Worker {
+        in_flight: IN_FLIGHT,
+    },
     Way::Here { in_flight: 1 },
-    Way::Here { in_flight: IN_FLIGHT },
+    Way::Here {
+        in_flight: IN_FLIGHT,
+    },
     Way::BareDirect { threads: 1 },
     Way::BareDirect { threads: 2 },
     Way::BareWaiting { in_flight: 1 },
-    Way::BareWaiting { in_flight: IN_FLIGHT },
+    Way::BareWaiting {
+        in_flight: IN_FLIGHT,
+    },
 ];
 
 impl Way {
@@ -86,13 +92,18 @@ pub(crate) async fn measure() -> Result<Measure> {
     let event = event()?;
     let event_bytes = serde_json::to_string(&event)?.len();
     let sandbox = Arc::new(Sandbox::new(settings.clone())?);
-    let bare_runtime =
-        Builder::new_multi_thread().worker_threads(settings.threads).thread_name("bare").build()?;
+    let bare_runtime = Builder::new_multi_thread()
+        .worker_threads(settings.threads)
+        .thread_name("bare")
+        .build()?;
     let bench = Bench {
         plugin: sandbox.load(component)?,
         sandbox,
         text: Arc::new(text(&event)?),
-        call: ActionCall { event: Arc::new(event), config: Arc::new("{}".to_owned()) },
+        call: ActionCall {
+            event: Arc::new(event),
+            config: Arc::new("{}".to_owned()),
+        },
         direct: Arc::new(DirectAction::prepare(&settings, component)?),
         waiting: Arc::new(WaitingAction::prepare(&settings, component)?),
         bare_handle: bare_runtime.handle().clone(),
@@ -112,7 +123,11 @@ pub(crate) async fn measure() -> Result<Measure> {
     let here = best(|way| matches!(way, Way::Here { .. }))?;
     let direct = best(|way| matches!(way, Way::BareDirect { .. }))?;
     let waiting = best(|way| matches!(way, Way::BareWaiting { .. }))?;
-    let reference = if direct.1 <= waiting.1 { &direct } else { &waiting };
+    let reference = if direct.1 <= waiting.1 {
+        &direct
+    } else {
+        &waiting
+    };
     let details = json!({
         "component": COMPONENT,
         "component_bytes": component.len(),
@@ -143,7 +158,10 @@ fn ways_json(seen: &[(Way, Vec<f64>)]) -> Value {
     let figures = seen.iter().map(|(way, micros)| {
         let least = micros.iter().copied().fold(f64::INFINITY, f64::min);
         let most = micros.iter().copied().fold(0.0, f64::max);
-        (way.name(), json!({ "median": median(micros), "least": least, "most": most }))
+        (
+            way.name(),
+            json!({ "median": median(micros), "least": least, "most": most }),
+        )
     });
     Value::Object(figures.collect::<Map<_, _>>())
 }
@@ -243,15 +261,13 @@ fn batch_direct(action: &DirectAction<()>, text: &EventText, threads: u32) -> Re
     let began = Instant::now();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    (0..BATCH_CALLS / threads).try_for_each(|_| action.call(text))
-                })
-            })
+            .map(|_| scope.spawn(|| (0..BATCH_CALLS / threads).try_for_each(|_| action.call(text))))
             .collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+        threads.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .map_err(|_| anyhow::anyhow!("a thread panicked"))?
+        })
     })?;
     Ok(began.elapsed())
 }
@@ -285,13 +301,19 @@ fn event() -> Result<Event> {
         before: None,
         after: None,
         changed_fields: Vec::new(),
-        actor: crm_model::Actor { user_id: "bench".parse()?, roles: vec!["owner".parse()?] },
+        actor: crm_model::Actor {
+            user_id: "bench".parse()?,
+            roles: vec!["owner".parse()?],
+        },
         cause: Cause::User,
         depth: 0,
         occurred_at: chrono::DateTime::UNIX_EPOCH,
     };
     let fields = after.as_object().context("not an object")?;
-    event.changed_fields = fields.keys().map(|field| field.parse()).collect::<Result<_, _>>()?;
+    event.changed_fields = fields
+        .keys()
+        .map(|field| field.parse())
+        .collect::<Result<_, _>>()?;
     event.after = Some(fields.clone());
     let missing = EVENT_BYTES.saturating_sub(serde_json::to_string(&event)?.len());
     if let Some(notes) = after.get_mut("notes") {
@@ -307,7 +329,11 @@ fn text(event: &Event) -> Result<EventText> {
         module: event.module.to_string(),
         record_id: event.record_id.to_string(),
         after: serde_json::to_string(&event.after)?,
-        changed_fields: event.changed_fields.iter().map(ToString::to_string).collect(),
+        changed_fields: event
+            .changed_fields
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         user_id: event.actor.user_id.to_string(),
         roles: event.actor.roles.iter().map(ToString::to_string).collect(),
         occurred_at: event.occurred_at.to_rfc3339(),

@@ -33,14 +33,23 @@ fn main() -> Result<()> {
         eprintln!("bench: not run, because only `cargo bench` builds it for speed");
         return Ok(());
     }
-    let chosen: Vec<&str> =
-        arguments.iter().map(String::as_str).filter(|name| !name.starts_with('-')).collect();
+    let chosen: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with('-'))
+        .collect();
     for name in &chosen {
-        ensure!(MEASURES.contains(name), "there is no measure {name}; there are {MEASURES:?}");
+        ensure!(
+            MEASURES.contains(name),
+            "there is no measure {name}; there are {MEASURES:?}"
+        );
     }
     // As `crm serve` has it: spans cost something, and the product pays for them.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 
     let started = Instant::now();
     let runtime = Runtime::new()?;
@@ -58,15 +67,19 @@ fn main() -> Result<()> {
         measure.took = began.elapsed();
         measures.push(measure);
     }
-    let target = Path::new(TEMPORARY).parent().context("the target directory has no name")?;
+    let target = Path::new(TEMPORARY)
+        .parent()
+        .context("the target directory has no name")?;
     write(&target.join("bench.json"), &measures, started)?;
     println!("{}", report::table(&measures));
     Ok(())
 }
 
 fn write(path: &Path, measures: &[Measure], started: Instant) -> Result<()> {
-    let figures: Map<_, _> =
-        measures.iter().map(|measure| (measure.name.to_owned(), measure.json())).collect();
+    let figures: Map<_, _> = measures
+        .iter()
+        .map(|measure| (measure.name.to_owned(), measure.json()))
+        .collect();
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "machine": report::machine(),

@@ -117,11 +117,18 @@ async fn created(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()> {
     answer.clear();
     let mut whole = None;
     loop {
-        ensure!(stream.read_buf(answer).await? > 0, "the server closed a connection");
+        ensure!(
+            stream.read_buf(answer).await? > 0,
+            "the server closed a connection"
+        );
         if whole.is_none() {
-            let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
+            let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else {
+                continue;
+            };
             let text = std::str::from_utf8(answer.get(..head).unwrap_or_default())?;
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length = text
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
             let length: usize = length.context("an answer without its length")?.parse()?;
             whole = Some(head + 4 + length);
         }

@@ -64,22 +64,33 @@ impl Pgbench {
         std::fs::write(file.path(), script)?;
         let mut command = Command::new(&self.program);
         command
-            .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--host=127.0.0.1"])
+            .args([
+                "--no-vacuum",
+                "--protocol=prepared",
+                "--jobs=2",
+                "--host=127.0.0.1",
+            ])
             .arg(format!("--port={}", self.port))
             .arg(format!("--username={}", self.user))
             .arg(format!("--client={}", self.clients))
             .arg(format!("--time={}", time.as_secs()))
             .arg("--file")
             .arg(file.path())
-            .args(self.variables.iter().map(|(name, value)| format!("--define={name}={value}")))
+            .args(
+                self.variables
+                    .iter()
+                    .map(|(name, value)| format!("--define={name}={value}")),
+            )
             .arg(&self.database)
             .env("PGPASSWORD", &self.password)
             .env("PGOPTIONS", "-c role=crm_runtime")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = command.output().await.context("pgbench cannot be run")?;
-        let (said, complained) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (said, complained) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         ensure!(output.status.success(), "pgbench failed: {complained}");
         let figure = |before: &str| {
             let line = said.lines().find_map(|line| line.strip_prefix(before));
@@ -87,7 +98,10 @@ impl Pgbench {
             word.with_context(|| format!("pgbench did not say “{before}”: {said}"))
         };
         let failed: u64 = figure("number of failed transactions: ")?.parse()?;
-        ensure!(failed == 0, "{failed} of pgbench's transactions failed: {complained}");
+        ensure!(
+            failed == 0,
+            "{failed} of pgbench's transactions failed: {complained}"
+        );
         Ok(Seen {
             per_second: figure("tps = ")?.parse()?,
             transactions: figure("number of transactions actually processed: ")?.parse()?,

@@ -67,7 +67,10 @@ const STATEMENT: &str = r"select crm_commit(:tenant::uuid, :model_version::bigin
 pub(crate) async fn measure() -> Result<Measure> {
     let server = find_server().await?;
     let pgbench = pgbench::find(&server)?;
-    let settings = Settings { durable: true, max_connections: 100 };
+    let settings = Settings {
+        durable: true,
+        max_connections: 100,
+    };
     let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, crate::say).await?;
     let measured = on(&postgres, pgbench).await;
     postgres.stop().await?;
@@ -79,15 +82,22 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
     let reference_options = postgres.connect_options().database(REFERENCE);
     let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
     for name in [OURS, REFERENCE] {
-        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await?;
+        sqlx::query(AssertSqlSafe(format!("create database {name}")))
+            .execute(&mut connection)
+            .await?;
     }
     let host = host(&ours_options).await?;
     Admin::connect(&reference_options).await?.migrate().await?;
     let mut admin = Admin::connect(&ours_options).await?;
     admin.tenant_create(TENANT, "Bench").await?;
     let server_version = admin.server_version().await?;
-    let person = Actor { user_id: "bench".parse()?, roles: vec!["owner".parse()?] };
-    host.engine.template_select(TENANT, person.clone(), "jewellery".parse()?, None).await?;
+    let person = Actor {
+        user_id: "bench".parse()?,
+        roles: vec!["owner".parse()?],
+    };
+    host.engine
+        .template_select(TENANT, person.clone(), "jewellery".parse()?, None)
+        .await?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let issuer = host.dev_issuer.clone().context("there is no issuer")?;
@@ -104,7 +114,9 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
     let serving = tokio::spawn(crm_server::serve(listener, app, stop.clone()));
 
     // One record, so that the reference writes just what ours stores.
-    let first = Arc::clone(&load).run(1, Duration::ZERO, Duration::from_millis(1)).await?;
+    let first = Arc::clone(&load)
+        .run(1, Duration::ZERO, Duration::from_millis(1))
+        .await?;
     let mut ours_connection = PgConnection::connect_with(&ours_options).await?;
     let mut reference_connection = PgConnection::connect_with(&reference_options).await?;
     let pgbench = Pgbench {
@@ -121,7 +133,10 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
         // Both begin with the whole log ahead of them.
         sqlx::query("checkpoint").execute(&mut connection).await?;
         let seen = Arc::clone(&load).run(CLIENTS, WARM_UP, MEASURED).await?;
-        say(&format!("round {round}: ours {:.0} creates/s", seen.per_second));
+        say(&format!(
+            "round {round}: ours {:.0} creates/s",
+            seen.per_second
+        ));
         ours.push(seen.per_second);
         acknowledged += seen.acknowledged;
         latencies.push(latencies_json(&seen.latencies_microseconds));
@@ -129,18 +144,25 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
         sqlx::query("checkpoint").execute(&mut connection).await?;
         transactions += pgbench.run(PIPELINE, WARM_UP).await?.transactions;
         let seen = pgbench.run(PIPELINE, MEASURED).await?;
-        say(&format!("round {round}: pgbench {:.0} creates/s", seen.per_second));
+        say(&format!(
+            "round {round}: pgbench {:.0} creates/s",
+            seen.per_second
+        ));
         reference.push(seen.per_second);
         transactions += seen.transactions;
     }
     let statement = pgbench.run(STATEMENT, MEASURED).await?;
     transactions += statement.transactions;
-    say(&format!("pgbench with the store's statement: {:.0} creates/s", statement.per_second));
+    say(&format!(
+        "pgbench with the store's statement: {:.0} creates/s",
+        statement.per_second
+    ));
 
     // All that was acknowledged is there, and nothing else, on both sides.
-    for (connection, expected) in
-        [(&mut ours_connection, acknowledged), (&mut reference_connection, transactions)]
-    {
+    for (connection, expected) in [
+        (&mut ours_connection, acknowledged),
+        (&mut reference_connection, transactions),
+    ] {
         for (table, rows) in count(connection).await? {
             ensure!(
                 u64::try_from(rows)? == expected,

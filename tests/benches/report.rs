@@ -65,7 +65,11 @@ pub(crate) fn table(measures: &[Measure]) -> String {
             Aim::AtLeast(least) => format!(">= {least:.1}"),
             Aim::AtMost(most) => format!("<= {most:.1}"),
         };
-        let reached = if measure.reached() { "reached" } else { "MISSED" };
+        let reached = if measure.reached() {
+            "reached"
+        } else {
+            "MISSED"
+        };
         format!(
             "{:<16} {:>12.1} {:>12.1} {:>8.2}  {:<18} {}",
             measure.name,

@@ -28,7 +28,11 @@ fn base64url(text: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut encoded = String::new();
     for chunk in text.as_bytes().chunks(3) {
-        let bytes = [chunk[0], *chunk.get(1).unwrap_or(&0), *chunk.get(2).unwrap_or(&0)];
+        let bytes = [
+            chunk[0],
+            *chunk.get(1).unwrap_or(&0),
+            *chunk.get(2).unwrap_or(&0),
+        ];
         let bits = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
         for place in 0..=chunk.len() {
             let index = (bits >> (18 - 6 * place)) & 63;
@@ -54,23 +58,51 @@ async fn only_a_good_token_gets_in() {
     let mut tampered = hs256(&good);
     tampered.insert_str(tampered.find('.').unwrap() + 3, "A");
     let bad = [
-        ("expired", hs256(&with(good.clone(), "exp", json!(now - 60)))),
-        ("mistyped expiry", hs256(&with(good.clone(), "exp", json!("tomorrow")))),
+        (
+            "expired",
+            hs256(&with(good.clone(), "exp", json!(now - 60))),
+        ),
+        (
+            "mistyped expiry",
+            hs256(&with(good.clone(), "exp", json!("tomorrow"))),
+        ),
         ("no expiry", hs256(&without_expiry)),
-        ("not yet valid", hs256(&with(good.clone(), "nbf", json!(now + 600)))),
-        ("wrong issuer", hs256(&with(good.clone(), "iss", json!("https://elsewhere")))),
-        ("wrong audience", hs256(&with(good.clone(), "aud", json!("another-api")))),
-        ("no tenant", hs256(&with(good.clone(), "tenant", Value::Null))),
-        ("malformed tenant", hs256(&with(good.clone(), "tenant", json!("x' or true")))),
+        (
+            "not yet valid",
+            hs256(&with(good.clone(), "nbf", json!(now + 600))),
+        ),
+        (
+            "wrong issuer",
+            hs256(&with(good.clone(), "iss", json!("https://elsewhere"))),
+        ),
+        (
+            "wrong audience",
+            hs256(&with(good.clone(), "aud", json!("another-api"))),
+        ),
+        (
+            "no tenant",
+            hs256(&with(good.clone(), "tenant", Value::Null)),
+        ),
+        (
+            "malformed tenant",
+            hs256(&with(good.clone(), "tenant", json!("x' or true"))),
+        ),
         ("wrong key", signed(&good, Algorithm::HS256, b"another key")),
-        ("another algorithm", signed(&good, Algorithm::HS512, DEV_KEY)),
+        (
+            "another algorithm",
+            signed(&good, Algorithm::HS512, DEV_KEY),
+        ),
         ("alg: none", none),
         ("tampered", tampered),
         ("nonsense", "nonsense".to_owned()),
         ("empty", String::new()),
     ];
     let anonymous = app.anonymous();
-    anonymous.with_token(&hs256(&good)).get("bootstrap").await.expect(200);
+    anonymous
+        .with_token(&hs256(&good))
+        .get("bootstrap")
+        .await
+        .expect(200);
     for (what, token) in bad {
         let answer = anonymous.with_token(&token).get("bootstrap").await;
         assert_eq!(answer.status, 401, "{what}");
@@ -79,7 +111,12 @@ async fn only_a_good_token_gets_in() {
     }
     let without: Client = app.anonymous();
     assert_eq!(without.get("bootstrap").await.status, 401);
-    let basic = without.call(reqwest::Method::GET, "bootstrap", &[("authorization", "Basic x")], None);
+    let basic = without.call(
+        reqwest::Method::GET,
+        "bootstrap",
+        &[("authorization", "Basic x")],
+        None,
+    );
     assert_eq!(basic.await.status, 401);
 }
 

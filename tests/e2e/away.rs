@@ -16,10 +16,17 @@ use tokio_util::sync::CancellationToken;
 async fn away_is_503_and_back_is_back() {
     let parent = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
     let data_dir = parent.path().join("data");
-    let settings = Settings { durable: false, max_connections: 60 };
+    let settings = Settings {
+        durable: false,
+        max_connections: 60,
+    };
     let quiet = |_: &str| {};
-    let server = PrivatePostgres::join_or_start(&data_dir, settings.clone(), quiet).await.unwrap();
-    let database = Database::open(Some(&server.url()), &data_dir, quiet).await.unwrap();
+    let server = PrivatePostgres::join_or_start(&data_dir, settings.clone(), quiet)
+        .await
+        .unwrap();
+    let database = Database::open(Some(&server.url()), &data_dir, quiet)
+        .await
+        .unwrap();
     let host = HostSettings {
         dev_issuer: true,
         store: StoreSettings {
@@ -35,21 +42,35 @@ async fn away_is_503_and_back_is_back() {
     std::fs::create_dir_all(crm_tests::cluster::target_dir().join("test-cache")).unwrap();
     let host = Host::prepare(&database, host, quiet).await.unwrap();
     let tenant = crm_model::TenantId::new(uuid::Uuid::now_v7());
-    database.admin().await.unwrap().tenant_create(tenant, "T").await.unwrap();
+    database
+        .admin()
+        .await
+        .unwrap()
+        .tenant_create(tenant, "T")
+        .await
+        .unwrap();
     let actor = crm_model::Actor {
         user_id: "u".parse().unwrap(),
         roles: vec!["owner".parse().unwrap()],
     };
     let issuer = host.dev_issuer.clone().unwrap();
-    let token = issuer.sign(tenant, &actor, Duration::from_secs(600)).unwrap();
+    let token = issuer
+        .sign(tenant, &actor, Duration::from_secs(600))
+        .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let owner = Client::new(&format!("http://{}", listener.local_addr().unwrap()), Some(token));
+    let owner = Client::new(
+        &format!("http://{}", listener.local_addr().unwrap()),
+        Some(token),
+    );
     let stop = CancellationToken::new();
     let serving = tokio::spawn({
         let stop = stop.clone();
         async move { host.run(Some(listener), Some(eager_worker()), stop).await }
     });
-    owner.post("templates/select", json!({"template_id": "hospital"})).await.expect(201);
+    owner
+        .post("templates/select", json!({"template_id": "hospital"}))
+        .await
+        .expect(201);
     let patient = owner.create("patients", json!({"full_name": "Ada"})).await;
     let path = format!("records/patients/{patient}");
 
@@ -58,7 +79,9 @@ async fn away_is_503_and_back_is_back() {
     drop(server);
     for answer in [
         owner.get(&path).await,
-        owner.post("records/patients", json!({"data": {"full_name": "Grace"}})).await,
+        owner
+            .post("records/patients", json!({"data": {"full_name": "Grace"}}))
+            .await,
         owner.get("records/patients").await,
         owner.get("/readyz").await,
     ] {
@@ -68,11 +91,21 @@ async fn away_is_503_and_back_is_back() {
     }
     assert_eq!(owner.get("/healthz").await.expect(200), "ok");
 
-    let server = PrivatePostgres::join_or_start(&data_dir, settings, quiet).await.unwrap();
+    let server = PrivatePostgres::join_or_start(&data_dir, settings, quiet)
+        .await
+        .unwrap();
     assert_eq!(server.port(), port, "the server keeps its port");
-    wait_until("it serves again by itself", || async { owner.get(&path).await.status == 200 }).await;
-    let patient = owner.create("patients", json!({"full_name": "Grace"})).await;
-    assert_eq!(owner.run("welcome", &patient, &["done", "dead"]).await["status"], "done");
+    wait_until("it serves again by itself", || async {
+        owner.get(&path).await.status == 200
+    })
+    .await;
+    let patient = owner
+        .create("patients", json!({"full_name": "Grace"}))
+        .await;
+    assert_eq!(
+        owner.run("welcome", &patient, &["done", "dead"]).await["status"],
+        "done"
+    );
     stop.cancel();
     serving.await.unwrap().unwrap();
     server.stop().await.unwrap();

@@ -8,12 +8,25 @@ use std::process::{Command, Output};
 pub(crate) fn crm() -> Command {
     let executable = std::env::current_exe().unwrap();
     let binary: PathBuf = executable.ancestors().nth(2).unwrap().join("crm");
-    assert!(binary.exists(), "{} is missing: run `cargo build --bin crm`", binary.display());
+    assert!(
+        binary.exists(),
+        "{} is missing: run `cargo build --bin crm`",
+        binary.display()
+    );
     let mut command = Command::new(binary);
-    for name in ["DATABASE_URL", "CRM_DEV_ISSUER", "CRM_DATA_DIR", "CRM_LISTEN", "RUST_LOG"] {
+    for name in [
+        "DATABASE_URL",
+        "CRM_DEV_ISSUER",
+        "CRM_DATA_DIR",
+        "CRM_LISTEN",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
-    command.current_dir(std::env::temp_dir()).arg("--data-dir").arg(target_dir().join("test-data"));
+    command
+        .current_dir(std::env::temp_dir())
+        .arg("--data-dir")
+        .arg(target_dir().join("test-data"));
     command
 }
 
@@ -33,10 +46,23 @@ async fn tenants_and_tokens_come_from_the_command_line() {
         }
         command.output().unwrap()
     };
-    let created = run(&["tenant", "create", "--name", "Acme", "--template", "hospital"], false);
+    let created = run(
+        &[
+            "tenant",
+            "create",
+            "--name",
+            "Acme",
+            "--template",
+            "hospital",
+        ],
+        false,
+    );
     let (id, progress) = said(&created);
     assert!(created.status.success(), "{progress}");
-    assert!(id.parse::<uuid::Uuid>().is_ok(), "the id alone on standard output: {id}");
+    assert!(
+        id.parse::<uuid::Uuid>().is_ok(),
+        "the id alone on standard output: {id}"
+    );
 
     let refused = run(&["token", "--tenant", "Acme", "--role", "owner"], false);
     assert_eq!(refused.status.code(), Some(1));
@@ -46,14 +72,25 @@ async fn tenants_and_tokens_come_from_the_command_line() {
     let token = run(&["token", "--tenant", "Acme", "--role", "owner"], true);
     let (token_text, progress) = said(&token);
     assert!(token.status.success(), "{progress}");
-    assert_eq!(token_text.split('.').count(), 3, "the token alone on standard output");
+    assert_eq!(
+        token_text.split('.').count(),
+        3,
+        "the token alone on standard output"
+    );
     let unknown = run(&["token", "--tenant", "Nobody", "--role", "owner"], true);
     assert_eq!(unknown.status.code(), Some(1));
 
-    let wrong = run(&["tenant", "create", "--name", "X", "--template", "nowhere"], false);
+    let wrong = run(
+        &["tenant", "create", "--name", "X", "--template", "nowhere"],
+        false,
+    );
     assert_eq!(wrong.status.code(), Some(1));
     let (listed, _) = said(&run(&["tenant", "list"], false));
-    assert_eq!(listed, format!("{id}  Acme"), "a wrong template leaves no tenant behind");
+    assert_eq!(
+        listed,
+        format!("{id}  Acme"),
+        "a wrong template leaves no tenant behind"
+    );
 
     let migrated = run(&["migrate"], false);
     assert!(migrated.status.success(), "{}", said(&migrated).1);

@@ -6,7 +6,7 @@ use crm_store::{Store, StoreError, StoreSettings};
 use crm_tests::app::{TestApp, eager_worker};
 use crm_tests::client::{Client, wait_until};
 use crm_tests::cluster::cluster;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -60,23 +60,40 @@ async fn a_killed_workers_jobs_are_done_exactly_once() {
     for _ in 0..2 {
         let before = done(&owner).await;
         let worker = start_worker(&url);
-        wait_until("the worker has done something", || async { done(&owner).await > before }).await;
+        wait_until("the worker has done something", || async {
+            done(&owner).await > before
+        })
+        .await;
         drop(worker);
     }
     let _last = start_worker(&url);
-    wait_until("every job is done", || async { done(&owner).await == RECORDS }).await;
+    wait_until("every job is done", || async {
+        done(&owner).await == RECORDS
+    })
+    .await;
 
     for item in &items {
         let path = format!("records/items/{item}");
         let record = owner.get(&path).await.expect(200);
         assert_eq!(record["version"], 2, "created, and valued once");
         let activities = owner.get(&format!("{path}/activities")).await.expect(200);
-        assert_eq!(activities["data"].as_array().unwrap().len(), 1, "noted once");
+        assert_eq!(
+            activities["data"].as_array().unwrap().len(),
+            1,
+            "noted once"
+        );
     }
     let runs = owner.get("runs?limit=200").await.expect(200);
     for run in runs["data"].as_array().unwrap() {
-        let run = owner.get(&format!("runs/{}", run["id"].as_str().unwrap())).await.expect(200);
-        let successes = run["log"].as_array().unwrap().iter().filter(|a| a["status"] == "done");
+        let run = owner
+            .get(&format!("runs/{}", run["id"].as_str().unwrap()))
+            .await
+            .expect(200);
+        let successes = run["log"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|a| a["status"] == "done");
         assert_eq!(successes.count(), 1);
     }
 }
@@ -85,8 +102,12 @@ async fn a_killed_workers_jobs_are_done_exactly_once() {
 async fn a_worker_that_lost_its_lease_writes_nothing() {
     let app = TestApp::on(cluster().database().await, None).await;
     let (tenant, owner) = app.owner_of("hostile").await;
-    let record = owner.create("victims", json!({"name": "v", "mode": "tell"})).await;
-    let store = Store::connect(app.database.runtime(), StoreSettings::default()).await.unwrap();
+    let record = owner
+        .create("victims", json!({"name": "v", "mode": "tell"}))
+        .await;
+    let store = Store::connect(app.database.runtime(), StoreSettings::default())
+        .await
+        .unwrap();
     let now = chrono::Utc::now();
     let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     let lease = |token, now: chrono::DateTime<chrono::Utc>| {
@@ -95,11 +116,21 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
     };
     let leased = lease(first, now).await.unwrap();
     assert_eq!(leased.len(), 1);
-    assert_eq!(lease(second, now).await.unwrap(), [], "leased jobs are not leased again");
+    assert_eq!(
+        lease(second, now).await.unwrap(),
+        [],
+        "leased jobs are not leased again"
+    );
     let later = now + chrono::TimeDelta::seconds(11);
-    assert_eq!(lease(second, later).await.unwrap(), leased, "but for when the lease ran out");
+    assert_eq!(
+        lease(second, later).await.unwrap(),
+        leased,
+        "but for when the lease ran out"
+    );
 
-    let (_, loaded) = crm_store::jobs::jobs_load(&store, tenant, &[leased[0].1]).await.unwrap();
+    let (_, loaded) = crm_store::jobs::jobs_load(&store, tenant, &[leased[0].1])
+        .await
+        .unwrap();
     let job = &loaded[0];
     assert_eq!(job.attempt, 2);
     let finish = |token| {
@@ -114,7 +145,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
                 workflow: job.workflow.clone(),
                 attempt: job.attempt,
                 status: AttemptStatus::Done,
-                input: serde_json::value::to_raw_value(&Value::Null).unwrap(),
+                input: serde_json::value::to_raw_value(&json!({})).unwrap(),
                 steps: json!([]),
                 mutations: Vec::new(),
                 fuel: 0,
@@ -138,9 +169,15 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
         crm_store::commit::commit(&store, commit)
     };
     assert!(matches!(finish(first).await, Err(StoreError::LeaseLost)));
-    assert_eq!(owner.run("tell", &record, &["running"]).await["log"], json!([]));
+    assert_eq!(
+        owner.run("tell", &record, &["running"]).await["log"],
+        json!([])
+    );
     finish(second).await.unwrap();
-    assert!(matches!(finish(second).await, Err(StoreError::LeaseLost)), "once is all");
+    assert!(
+        matches!(finish(second).await, Err(StoreError::LeaseLost)),
+        "once is all"
+    );
     let run = owner.run("tell", &record, &["done"]).await;
     assert_eq!(run["log"].as_array().unwrap().len(), 1);
 }
@@ -150,19 +187,33 @@ async fn small_tenants_do_not_queue_behind_big_ones() {
     let app = TestApp::on(cluster().database().await, None).await;
     let (big, owner) = app.owner_of("hostile").await;
     for _ in 0..60 {
-        owner.create("victims", json!({"name": "v", "mode": "tell"})).await;
+        owner
+            .create("victims", json!({"name": "v", "mode": "tell"}))
+            .await;
     }
     let (small, other) = app.owner_of("hostile").await;
-    other.create("victims", json!({"name": "v", "mode": "tell"})).await;
-    let store = Store::connect(app.database.runtime(), StoreSettings::default()).await.unwrap();
+    other
+        .create("victims", json!({"name": "v", "mode": "tell"}))
+        .await;
+    let store = Store::connect(app.database.runtime(), StoreSettings::default())
+        .await
+        .unwrap();
     let now = chrono::Utc::now() + chrono::TimeDelta::seconds(1);
     let until = now + chrono::TimeDelta::seconds(10);
     let token = uuid::Uuid::new_v4();
-    let leased = crm_store::jobs::jobs_lease(&store, now, until, token, 10, None).await.unwrap();
+    let leased = crm_store::jobs::jobs_lease(&store, now, until, token, 10, None)
+        .await
+        .unwrap();
     let of = |tenant| leased.iter().filter(|(owner, _)| *owner == tenant).count();
-    assert_eq!(of(small), 1, "the small tenant's only job is in the first batch");
+    assert_eq!(
+        of(small),
+        1,
+        "the small tenant's only job is in the first batch"
+    );
     assert!(of(big) >= 5);
-    let next = crm_store::jobs::jobs_lease(&store, now, until, token, 10, Some(big)).await.unwrap();
+    let next = crm_store::jobs::jobs_lease(&store, now, until, token, 10, Some(big))
+        .await
+        .unwrap();
     assert_eq!(next.len(), 10, "a lone tenant gets the whole batch");
 }
 
@@ -171,7 +222,9 @@ async fn a_worker_stops_when_told_and_leaves_no_job_behind() {
     let app = TestApp::on(cluster().database().await, None).await;
     let (_, owner) = app.owner_of("hostile").await;
     for _ in 0..20 {
-        owner.create("victims", json!({"name": "v", "mode": "tell"})).await;
+        owner
+            .create("victims", json!({"name": "v", "mode": "tell"}))
+            .await;
     }
     let stop = tokio_util::sync::CancellationToken::new();
     let working = tokio::spawn({
@@ -180,7 +233,10 @@ async fn a_worker_stops_when_told_and_leaves_no_job_behind() {
     });
     wait_until("something is done", || async { done(&owner).await > 0 }).await;
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(30), working).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(30), working)
+        .await
+        .unwrap()
+        .unwrap();
     let running = owner.get("runs?status=running").await.expect(200);
     assert_eq!(running["data"], json!([]), "what was begun was ended");
 }

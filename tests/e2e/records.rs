@@ -13,11 +13,19 @@ async fn a_record_lives_from_post_to_delete() {
     let specialty = schema["properties"]["specialty"]["enum"][0].clone();
     assert!(specialty.is_string(), "{schema}");
 
-    let created = owner.post("records/doctors", with_required(&schema, body["data"].clone())).await;
+    let created = owner
+        .post(
+            "records/doctors",
+            with_required(&schema, body["data"].clone()),
+        )
+        .await;
     assert_eq!(created.status, 201, "{}", created.body);
     let id = created.body["id"].as_str().unwrap().to_owned();
     let path = format!("records/doctors/{id}");
-    assert_eq!(created.header("location"), Some(format!("/api/crm/{path}").as_str()));
+    assert_eq!(
+        created.header("location"),
+        Some(format!("/api/crm/{path}").as_str())
+    );
     assert_eq!(created.header("etag"), Some("\"1\""));
     assert!(created.header("x-request-id").is_some());
     assert_eq!(created.body["module"], "doctors");
@@ -35,21 +43,44 @@ async fn a_record_lives_from_post_to_delete() {
     assert_eq!(updated.body["data"]["full_name"], "Dr. Meredith Grey");
     assert_eq!(updated.body["created_at"], created.body["created_at"]);
 
-    let stale = owner.patch_if(&path, "\"1\"", json!({"data": {"full_name": "X"}})).await;
+    let stale = owner
+        .patch_if(&path, "\"1\"", json!({"data": {"full_name": "X"}}))
+        .await;
     assert_eq!(stale.status, 412);
     assert_eq!(stale.body["type"], "/problems/stale");
-    assert_eq!(owner.patch_if(&path, "one", patch.clone()).await.status, 400);
+    assert_eq!(
+        owner.patch_if(&path, "one", patch.clone()).await.status,
+        400
+    );
     let same = owner.patch(&path, patch).await;
-    assert_eq!(same.header("etag"), Some("\"2\""), "nothing changed, so no new version");
+    assert_eq!(
+        same.header("etag"),
+        Some("\"2\""),
+        "nothing changed, so no new version"
+    );
 
-    let replaced = owner.put(&path, with_required(&schema, json!({"full_name": "Dr. Yang"}))).await;
+    let replaced = owner
+        .put(
+            &path,
+            with_required(&schema, json!({"full_name": "Dr. Yang"})),
+        )
+        .await;
     assert_eq!(replaced.expect(200)["version"], 3);
 
-    let stale = owner.call(Method::DELETE, &path, &[("if-match", "\"1\"")], None).await;
+    let stale = owner
+        .call(Method::DELETE, &path, &[("if-match", "\"1\"")], None)
+        .await;
     assert_eq!(stale.status, 412);
-    assert_eq!(owner.delete(&format!("{path}?purge=true")).await.status, 422);
+    assert_eq!(
+        owner.delete(&format!("{path}?purge=true")).await.status,
+        422
+    );
     assert_eq!(owner.delete(&path).await.status, 204);
-    for gone in [&path, &format!("{path}/history"), &format!("{path}/activities")] {
+    for gone in [
+        &path,
+        &format!("{path}/history"),
+        &format!("{path}/activities"),
+    ] {
         assert_eq!(owner.get(gone).await.status, 404, "{gone}");
     }
     assert_eq!(owner.delete(&path).await.status, 404);
@@ -82,8 +113,14 @@ async fn a_record_that_breaks_the_model_is_told_everything() {
     });
     let answer = owner.post("records/items", json!({"data": data})).await;
     assert_eq!(answer.status, 422);
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-    assert_eq!(answer.body["request_id"], answer.header("x-request-id").unwrap());
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json")
+    );
+    assert_eq!(
+        answer.body["request_id"],
+        answer.header("x-request-id").unwrap()
+    );
     let expected = [
         ("/data/carat", "min"),
         ("/data/clarity", "enum"),
@@ -97,8 +134,10 @@ async fn a_record_that_breaks_the_model_is_told_everything() {
         ("/data/status", "enum"),
         ("/data/table", "scale"),
     ];
-    let expected: Vec<_> =
-        expected.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(at, code)| ((*at).to_owned(), (*code).to_owned()))
+        .collect();
     assert_eq!(answer.violations(), expected);
     let left = owner.get("records/items?include=total").await.expect(200);
     assert_eq!(left["total"]["value"], 0, "nothing refused leaves a trace");
@@ -115,7 +154,9 @@ async fn a_relation_points_to_a_record_of_this_tenant() {
     let theirs = neighbour.create("items", item.clone()).await;
     let ours = owner.create("items", item).await;
     let schema = owner.get("modules/customers/schema").await.expect(200);
-    let customer = owner.post("records/customers", with_required(&schema, json!({}))).await;
+    let customer = owner
+        .post("records/customers", with_required(&schema, json!({})))
+        .await;
     let customer = customer.expect(201)["id"].clone();
     let schema = owner.get("modules/orders/schema").await.expect(200);
     let order = |item: &Value| with_required(&schema, json!({"customer": customer, "item": item}));
@@ -125,7 +166,10 @@ async fn a_relation_points_to_a_record_of_this_tenant() {
         let violation = ("/data/item".to_owned(), "relation".to_owned());
         assert!(answer.violations().contains(&violation), "{}", answer.body);
     }
-    owner.post("records/orders", order(&json!(ours))).await.expect(201);
+    owner
+        .post("records/orders", order(&json!(ours)))
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -134,7 +178,11 @@ async fn lists_page_to_the_last_record() {
     let (_, owner) = app.owner_of("hostile").await;
     let mut created = Vec::new();
     for number in 0..7 {
-        created.push(owner.create("victims", json!({"name": format!("v{number}")})).await);
+        created.push(
+            owner
+                .create("victims", json!({"name": format!("v{number}")}))
+                .await,
+        );
     }
     created.reverse();
     let mut seen = Vec::new();
@@ -143,7 +191,11 @@ async fn lists_page_to_the_last_record() {
         let page = owner.get(&path).await.expect(200);
         let records = page["data"].as_array().unwrap();
         assert!(records.len() <= 3);
-        seen.extend(records.iter().map(|record| record["id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            records
+                .iter()
+                .map(|record| record["id"].as_str().unwrap().to_owned()),
+        );
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("records/victims?limit=3&cursor={cursor}"),
             None => break,
@@ -177,9 +229,17 @@ async fn activities_are_added_by_those_who_may() {
     let timeline = owner.get(&path).await.expect(200);
     assert_eq!(timeline["data"][0]["title"], "Called back");
     assert_eq!(timeline["data"][0]["created_by"], "owner-1");
-    let wrong = owner.post(&path, json!({"kind": "party", "title": ""})).await;
+    let wrong = owner
+        .post(&path, json!({"kind": "party", "title": ""}))
+        .await;
     assert_eq!(wrong.violations().len(), 2);
-    assert_eq!(app.client(tenant, "viewer").post(&path, note.clone()).await.status, 403);
+    assert_eq!(
+        app.client(tenant, "viewer")
+            .post(&path, note.clone())
+            .await
+            .status,
+        403
+    );
     let nowhere = format!("records/victims/{}/activities", uuid::Uuid::now_v7());
     assert_eq!(owner.post(&nowhere, note).await.status, 404);
 }
@@ -196,7 +256,10 @@ async fn roles_hold() {
     viewer.get(&path).await.expect(200);
     assert_eq!(viewer.patch(&path, change.clone()).await.status, 403);
     assert_eq!(viewer.delete(&path).await.status, 403);
-    assert_eq!(viewer.post("records/victims", change.clone()).await.status, 403);
+    assert_eq!(
+        viewer.post("records/victims", change.clone()).await.status,
+        403
+    );
     assert_eq!(viewer.get("runs").await.status, 403);
 
     let stranger = app.client(tenant, "stranger");
@@ -209,7 +272,10 @@ async fn roles_hold() {
     ] {
         assert_eq!(answer.status, 404, "what may not be seen does not exist");
     }
-    assert_eq!(stranger.get("bootstrap").await.expect(200)["modules"], json!([]));
+    assert_eq!(
+        stranger.get("bootstrap").await.expect(200)["modules"],
+        json!([])
+    );
     assert_eq!(owner.get(&path).await.expect(200)["version"], 1);
 }
 
@@ -223,7 +289,10 @@ async fn writers_at_once_do_not_lose_each_others_changes() {
     let writes = fields.map(|field| {
         let (owner, path) = (owner.clone(), path.clone());
         tokio::spawn(async move {
-            owner.patch(&path, json!({"data": {field: "changed"}})).await.expect(200);
+            owner
+                .patch(&path, json!({"data": {field: "changed"}}))
+                .await
+                .expect(200);
         })
     });
     for write in writes {

@@ -18,14 +18,25 @@ async fn every_documented_path_asks_who_you_are() {
         }
     }
     calls.sort_by_key(|(method, path)| (path.clone(), method.clone()));
-    let listed: Vec<String> =
-        calls.iter().map(|(method, path)| format!("{method} {path}")).collect();
+    let listed: Vec<String> = calls
+        .iter()
+        .map(|(method, path)| format!("{method} {path}"))
+        .collect();
     let expected = include_str!("surface.txt");
-    assert_eq!(listed.join("\n"), expected.trim_end(), "the surface is as tests/e2e/surface.txt");
-    for (method, path) in calls.iter().filter(|(_, path)| path.starts_with("/api/crm/")) {
+    assert_eq!(
+        listed.join("\n"),
+        expected.trim_end(),
+        "the surface is as tests/e2e/surface.txt"
+    );
+    for (method, path) in calls
+        .iter()
+        .filter(|(_, path)| path.starts_with("/api/crm/"))
+    {
         let path = path.replace(['{', '}'], "");
         let method: Method = method.parse().unwrap();
-        let answer = anonymous.call(method.clone(), &path, &[], Some("{}".to_owned())).await;
+        let answer = anonymous
+            .call(method.clone(), &path, &[], Some("{}".to_owned()))
+            .await;
         assert_eq!(answer.status, 401, "{method} {path}");
     }
 }
@@ -37,7 +48,12 @@ async fn operators_get_answers() {
     assert_eq!(anonymous.get("/healthz").await.expect(200), "ok");
     assert_eq!(anonymous.get("/readyz").await.expect(200), "ready");
     let metrics = anonymous.get("/metrics").await.expect(200);
-    assert!(metrics.as_str().unwrap().contains("crm_http_requests_total"));
+    assert!(
+        metrics
+            .as_str()
+            .unwrap()
+            .contains("crm_http_requests_total")
+    );
     let problem = anonymous.get("/problems/stale").await.expect(200);
     assert!(problem.as_str().unwrap().contains("412"));
     assert_eq!(anonymous.get("/problems/nothing").await.status, 404);
@@ -56,7 +72,11 @@ async fn bodies_that_are_none_are_refused_clearly() {
     let (_, owner) = app.owner_of("hostile").await;
     let post = |body: String| {
         let owner = owner.clone();
-        async move { owner.call(Method::POST, "records/victims", &[], Some(body)).await }
+        async move {
+            owner
+                .call(Method::POST, "records/victims", &[], Some(body))
+                .await
+        }
     };
     for (body, status) in [
         ("{".to_owned(), 400),
@@ -64,21 +84,43 @@ async fn bodies_that_are_none_are_refused_clearly() {
         ("{\"data\": [1]}".to_owned(), 422),
         ("{\"date\": {}}".to_owned(), 422),
         ("[]".to_owned(), 422),
-        (format!("{{\"data\": {}1{}}}", "[".repeat(5_000), "]".repeat(5_000)), 400),
+        (
+            format!(
+                "{{\"data\": {{\"name\": {}1{}}}}}",
+                "[".repeat(5_000),
+                "]".repeat(5_000)
+            ),
+            400,
+        ),
         ("{\"data\": {\"name\": \"\\ud800\"}}".to_owned(), 400),
         ("{\"data\": {\"name\": \"a\\u0000b\"}}".to_owned(), 422),
-        (format!("{{\"data\": {{\"name\": \"{}\"}}}}", "x".repeat(10 << 20)), 413),
-        (format!("{{\"data\": {{\"name\": \"{}\"}}}}", "x".repeat(900_000)), 422),
+        (
+            format!("{{\"data\": {{\"name\": \"{}\"}}}}", "x".repeat(10 << 20)),
+            413,
+        ),
+        (
+            format!("{{\"data\": {{\"name\": \"{}\"}}}}", "x".repeat(900_000)),
+            422,
+        ),
     ] {
         let shown: String = body.chars().take(40).collect();
         let answer = post(body).await;
         assert_eq!(answer.status, status, "{shown}: {}", answer.body);
-        assert!(answer.body["type"].as_str().unwrap().starts_with("/problems/"), "{shown}");
+        assert!(
+            answer.body["type"]
+                .as_str()
+                .unwrap()
+                .starts_with("/problems/"),
+            "{shown}"
+        );
     }
     let form = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = form.post(format!("{}/api/crm/records/victims", app.base));
     let token = owner_token(&app).await;
-    let answer = request.bearer_auth(token).header("content-type", "text/plain").body("{}");
+    let answer = request
+        .bearer_auth(token)
+        .header("content-type", "text/plain")
+        .body("{}");
     assert_eq!(answer.send().await.unwrap().status(), 415);
     let left = owner.get("records/victims?include=total").await.expect(200);
     assert_eq!(left["total"], json!({"value": 0, "exact": true}));

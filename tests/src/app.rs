@@ -56,7 +56,9 @@ impl TestApp {
             transaction_connections: 4,
             ..StoreSettings::default()
         };
-        let store = Store::connect(database.runtime(), settings).await.expect("a store");
+        let store = Store::connect(database.runtime(), settings)
+            .await
+            .expect("a store");
         let engine = Engine::new(store, cluster().sandbox());
         let issuer = DevIssuer::new(DEV_KEY);
         let stop = CancellationToken::new();
@@ -68,12 +70,20 @@ impl TestApp {
             let (engine, stop) = (engine.clone(), stop.clone());
             tokio::spawn(async move { engine.work(settings, stop).await });
         }
-        Self { database, engine, issuer, base, stop }
+        Self {
+            database,
+            engine,
+            issuer,
+            base,
+            stop,
+        }
     }
 
     /// A tenant that the host knows, without a template.
     pub async fn tenant(&self, name: &str) -> TenantId {
-        let mut admin = Admin::connect(&self.database.owner()).await.expect("the owner");
+        let mut admin = Admin::connect(&self.database.owner())
+            .await
+            .expect("the owner");
         let tenant = TenantId::new(Uuid::now_v7());
         admin.tenant_create(tenant, name).await.expect("a tenant");
         tenant
@@ -82,8 +92,13 @@ impl TestApp {
     /// A token.
     pub fn token(&self, tenant: TenantId, role: &str) -> String {
         let roles = vec![role.parse().expect("a role")];
-        let actor = Actor { user_id: format!("{role}-1").parse().expect("a user"), roles };
-        self.issuer.sign(tenant, &actor, Duration::from_secs(600)).expect("a token")
+        let actor = Actor {
+            user_id: format!("{role}-1").parse().expect("a user"),
+            roles,
+        };
+        self.issuer
+            .sign(tenant, &actor, Duration::from_secs(600))
+            .expect("a token")
     }
 
     /// Somebody of a tenant.
@@ -100,7 +115,10 @@ impl TestApp {
     pub async fn owner_of(&self, template: &str) -> (TenantId, Client) {
         let tenant = self.tenant(template).await;
         let owner = self.client(tenant, "owner");
-        owner.post("templates/select", json!({ "template_id": template })).await.expect(201);
+        owner
+            .post("templates/select", json!({ "template_id": template }))
+            .await
+            .expect(201);
         (tenant, owner)
     }
 }

@@ -30,8 +30,10 @@ impl Answer {
     pub fn violations(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
-        let mut violations: Vec<_> =
-            errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect();
+        let mut violations: Vec<_> = errors
+            .iter()
+            .map(|error| (text(&error["pointer"]), text(&error["code"])))
+            .collect();
         violations.sort();
         violations
     }
@@ -52,13 +54,23 @@ impl Answer {
 impl Client {
     /// A caller of the server at this base URL.
     pub fn new(base: &str, token: Option<String>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { http, base: base.to_owned(), token }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
+        Self {
+            http,
+            base: base.to_owned(),
+            token,
+        }
     }
 
     /// The same caller with another token.
     pub fn with_token(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self.clone() }
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// Any request. Paths that begin with `/` stand below the root, others below `/api/crm/`.
@@ -82,13 +94,19 @@ impl Client {
             request = request.header(name, HeaderValue::from_str(value).expect("a value"));
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
+            request = request
+                .header("content-type", "application/json")
+                .body(body);
         }
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("a body");
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer { status, headers, body }
+        Answer {
+            status,
+            headers,
+            body,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -96,20 +114,24 @@ impl Client {
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.call(Method::POST, path, &[], Some(body.to_string())).await
+        self.call(Method::POST, path, &[], Some(body.to_string()))
+            .await
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.call(Method::PATCH, path, &[], Some(body.to_string())).await
+        self.call(Method::PATCH, path, &[], Some(body.to_string()))
+            .await
     }
 
     pub async fn patch_if(&self, path: &str, version: &str, body: Value) -> Answer {
         let headers = [("if-match", version)];
-        self.call(Method::PATCH, path, &headers, Some(body.to_string())).await
+        self.call(Method::PATCH, path, &headers, Some(body.to_string()))
+            .await
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Answer {
-        self.call(Method::PUT, path, &[], Some(body.to_string())).await
+        self.call(Method::PUT, path, &[], Some(body.to_string()))
+            .await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
@@ -118,8 +140,13 @@ impl Client {
 
     /// Creates a record; its id.
     pub async fn create(&self, module: &str, data: Value) -> String {
-        let created = self.post(&format!("records/{module}"), json!({ "data": data })).await;
-        created.expect(201)["id"].as_str().expect("an id").to_owned()
+        let created = self
+            .post(&format!("records/{module}"), json!({ "data": data }))
+            .await;
+        created.expect(201)["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned()
     }
 
     /// Waits until the record's run of this workflow has one of these statuses; the run with its
@@ -129,14 +156,19 @@ impl Client {
         let began = std::time::Instant::now();
         loop {
             let runs = self.get(&path).await.expect(200);
-            let run = runs["data"].as_array().and_then(|runs| runs.last().cloned());
+            let run = runs["data"]
+                .as_array()
+                .and_then(|runs| runs.last().cloned());
             if let Some(run) = &run
                 && statuses.contains(&run["status"].as_str().unwrap_or_default())
             {
                 let id = run["id"].as_str().expect("an id");
                 return self.get(&format!("runs/{id}")).await.expect(200);
             }
-            assert!(began.elapsed() < PATIENCE, "no run of {workflow} is {statuses:?}: {run:?}");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "no run of {workflow} is {statuses:?}: {run:?}"
+            );
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -28,30 +28,43 @@ pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         // Tests have runtimes of their own, which end with them.
-        std::thread::spawn(start).join().expect("the cluster starts")
+        std::thread::spawn(start)
+            .join()
+            .expect("the cluster starts")
     })
 }
 
 /// The directory for what tests leave behind: `target`.
 pub fn target_dir() -> PathBuf {
     let executable = std::env::current_exe().expect("this executable");
-    let profile = executable.ancestors().nth(2).expect("target/debug/deps/test");
+    let profile = executable
+        .ancestors()
+        .nth(2)
+        .expect("target/debug/deps/test");
     profile.parent().expect("target").to_owned()
 }
 
 fn start() -> Cluster {
     let runtime = Runtime::new().expect("a runtime");
     let (server, sandbox) = runtime.block_on(async {
-        let settings = Settings { durable: false, max_connections: MAX_CONNECTIONS };
+        let settings = Settings {
+            durable: false,
+            max_connections: MAX_CONNECTIONS,
+        };
         let parent = std::env::temp_dir();
         let server = PrivatePostgres::temporary(&parent, settings, |line| eprintln!("{line}"));
         let server = server.await.expect("a private PostgreSQL");
         let sandbox = sandbox(target_dir().join("test-cache"));
         create_database(&server, TEMPLATE, "template0").await;
         let options = server.connect_options().database(TEMPLATE);
-        let mut admin = Admin::connect(&options).await.expect("the template database");
+        let mut admin = Admin::connect(&options)
+            .await
+            .expect("the template database");
         admin.migrate().await.expect("migrations");
-        admin.allow_runtime_login(server.password()).await.expect("the runtime's role");
+        admin
+            .allow_runtime_login(server.password())
+            .await
+            .expect("the runtime's role");
         let publishing = tokio::spawn(async move {
             for component in crate::guests::components() {
                 crm_engine::publish::publish(&mut admin, &sandbox, component)
@@ -62,20 +75,32 @@ fn start() -> Cluster {
         });
         (server, publishing.await.expect("published"))
     });
-    Cluster { server, sandbox, databases: AtomicU32::new(0), _runtime: runtime }
+    Cluster {
+        server,
+        sandbox,
+        databases: AtomicU32::new(0),
+        _runtime: runtime,
+    }
 }
 
 fn sandbox(cache_dir: PathBuf) -> Arc<Sandbox> {
     std::fs::create_dir_all(&cache_dir).expect("a cache directory");
-    let settings = SandboxSettings { cache_dir: Some(cache_dir), ..SandboxSettings::default() };
+    let settings = SandboxSettings {
+        cache_dir: Some(cache_dir),
+        ..SandboxSettings::default()
+    };
     Arc::new(Sandbox::new(settings).expect("a sandbox"))
 }
 
 async fn create_database(server: &PrivatePostgres, name: &str, template: &str) {
-    let mut connection =
-        PgConnection::connect_with(&server.connect_options()).await.expect("the server");
+    let mut connection = PgConnection::connect_with(&server.connect_options())
+        .await
+        .expect("the server");
     let statement = format!("create database {name} template {template}");
-    connection.execute(sqlx::query(AssertSqlSafe(statement))).await.expect("a database");
+    connection
+        .execute(sqlx::query(AssertSqlSafe(statement)))
+        .await
+        .expect("a database");
 }
 
 /// A database of one test.
@@ -106,12 +131,17 @@ impl TestDatabase {
 
     /// As the runtime's role, logged in as itself.
     pub fn runtime(&self) -> PgConnectOptions {
-        self.owner().username("crm_runtime").password(cluster().server.password())
+        self.owner()
+            .username("crm_runtime")
+            .password(cluster().server.password())
     }
 
     /// For a process of its own.
     pub fn url(&self) -> String {
         let (password, port) = (cluster().server.password(), cluster().server.port());
-        format!("postgres://postgres:{password}@127.0.0.1:{port}/{}", self.name)
+        format!(
+            "postgres://postgres:{password}@127.0.0.1:{port}/{}",
+            self.name
+        )
     }
 }

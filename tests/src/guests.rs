@@ -8,5 +8,7 @@ mod embedded {
 /// Every component that tests publish: first-party ones, then hostile ones, actions first.
 pub fn components() -> impl Iterator<Item = &'static [u8]> {
     let bundled = crm_cli::bundled::components().iter();
-    bundled.chain(embedded::COMPONENTS).map(|(_, component)| *component)
+    bundled
+        .chain(embedded::COMPONENTS)
+        .map(|(_, component)| *component)
 }

@@ -21,10 +21,22 @@ struct Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     /// The PostgreSQL to use; without it, a private one in the data directory
-    #[arg(long, env = "DATABASE_URL", global = true, hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        global = true,
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub(crate) database_url: Option<String>,
     /// Where the private PostgreSQL, logs and caches are
-    #[arg(long, env = "CRM_DATA_DIR", global = true, default_value = ".crm", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "CRM_DATA_DIR",
+        global = true,
+        default_value = ".crm",
+        value_name = "DIR"
+    )]
     pub(crate) data_dir: PathBuf,
     /// Answer in JSON
     #[arg(long, global = true)]
@@ -64,7 +76,10 @@ enum Verb {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let command = Command::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             say::error(&anyhow::Error::new(error).context("no threads to work with"));

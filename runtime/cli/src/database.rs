@@ -27,10 +27,17 @@ impl Database {
         if let Some(url) = url {
             let owner = PgConnectOptions::from_str(url)
                 .context("DATABASE_URL is not a URL such as postgres://user@host:5432/name")?;
-            return Ok(Self { owner, private: None });
+            return Ok(Self {
+                owner,
+                private: None,
+            });
         }
-        let private = PrivatePostgres::join_or_start(data_dir, Settings::default(), progress).await?;
-        Ok(Self { owner: private.connect_options(), private: Some(private) })
+        let private =
+            PrivatePostgres::join_or_start(data_dir, Settings::default(), progress).await?;
+        Ok(Self {
+            owner: private.connect_options(),
+            private: Some(private),
+        })
     }
 
     /// A connection as the owner.
@@ -53,9 +60,15 @@ impl Database {
     /// # Errors
     /// From the database.
     pub async fn runtime(&self, admin: &mut Admin) -> Result<PgConnectOptions> {
-        let Some(private) = &self.private else { return Ok(runtime_options(self.owner.clone())) };
+        let Some(private) = &self.private else {
+            return Ok(runtime_options(self.owner.clone()));
+        };
         admin.allow_runtime_login(private.password()).await?;
-        Ok(self.owner.clone().username("crm_runtime").password(private.password()))
+        Ok(self
+            .owner
+            .clone()
+            .username("crm_runtime")
+            .password(private.password()))
     }
 
     pub(crate) fn owner_options(&self) -> PgConnectOptions {

@@ -65,7 +65,10 @@ impl Host {
             false => crm_store::admin::runtime_options(database.owner_options()),
         };
         let store = Store::connect(runtime, settings.store).await?;
-        Ok(Self { engine: Engine::new(store, Arc::new(sandbox)), dev_issuer })
+        Ok(Self {
+            engine: Engine::new(store, Arc::new(sandbox)),
+            dev_issuer,
+        })
     }
 
     /// Serves until `stop`, then lets what runs come to its end.
@@ -125,7 +128,9 @@ pub(crate) async fn migrate(admin: &mut Admin, mut progress: impl FnMut(&str)) -
     let steps = admin.migrate().await.context(
         "the database's schema cannot be brought up to date; run `crm migrate` as its owner",
     )?;
-    progress(&format!("the schema is at version {newest} ({steps} migrations applied)"));
+    progress(&format!(
+        "the schema is at version {newest} ({steps} migrations applied)"
+    ));
     Ok(())
 }
 
@@ -155,9 +160,10 @@ pub(crate) async fn publish_bundled(
 pub(crate) async fn dev_issuer(admin: &mut Admin) -> Result<DevIssuer> {
     let mut fresh = [0_u8; DEV_KEY_BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut fresh)?;
-    let key = admin.dev_issuer_key(&fresh).await.context(
-        "the development issuer's key cannot be read; it is the database owner's alone",
-    )?;
+    let key = admin
+        .dev_issuer_key(&fresh)
+        .await
+        .context("the development issuer's key cannot be read; it is the database owner's alone")?;
     Ok(DevIssuer::new(&key))
 }
 
@@ -167,7 +173,10 @@ pub(crate) fn sandbox_settings(data_dir: &Path) -> Result<SandboxSettings> {
     std::fs::create_dir_all(&cache)
         .with_context(|| format!("{} cannot be created", cache.display()))?;
     let cache = cache.canonicalize()?;
-    Ok(SandboxSettings { cache_dir: Some(cache), ..SandboxSettings::default() })
+    Ok(SandboxSettings {
+        cache_dir: Some(cache),
+        ..SandboxSettings::default()
+    })
 }
 
 /// Binds the address, or says who could have it.

@@ -47,8 +47,16 @@ impl Engine {
         let ready = model.map(|model| {
             let mut permissions = model.permissions(actor);
             permissions.retain(|_, actions| actions.contains(&Action::Read));
-            Ready { model, permissions, dashboards }
+            Ready {
+                model,
+                permissions,
+                dashboards,
+            }
         });
-        Ok(Bootstrap { tenant_id: tenant, tenant_name, ready })
+        Ok(Bootstrap {
+            tenant_id: tenant,
+            tenant_name,
+            ready,
+        })
     }
 }

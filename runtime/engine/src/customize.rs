@@ -26,7 +26,8 @@ impl Engine {
         module: ModuleSlug,
         field: FieldDefinition,
     ) -> Result<(), EngineError> {
-        self.add(tenant, actor, Addition::Field(module, field)).await
+        self.add(tenant, actor, Addition::Field(module, field))
+            .await
     }
 
     /// Adds a workflow.
@@ -50,7 +51,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let engine = self.clone();
         let task = tokio::spawn(async move { engine.add_now(tenant, &actor, addition).await });
-        task.await.map_err(|error| EngineError::Internal(error.to_string()))?
+        task.await
+            .map_err(|error| EngineError::Internal(error.to_string()))?
     }
 
     async fn add_now(
@@ -92,20 +94,27 @@ impl Engine {
 fn check_free(model: &Model, addition: &Addition) -> Result<(), EngineError> {
     let taken = match addition {
         Addition::Field(module, field) => model.module(module).is_some_and(|module| {
-            module.definition().fields.iter().any(|there| there.key == field.key)
+            module
+                .definition()
+                .fields
+                .iter()
+                .any(|there| there.key == field.key)
         }),
-        Addition::Workflow(workflow) => {
-            model.workflows().iter().any(|there| there.definition().slug == workflow.slug)
-        }
+        Addition::Workflow(workflow) => model
+            .workflows()
+            .iter()
+            .any(|there| there.definition().slug == workflow.slug),
     };
     match (taken, addition) {
         (false, _) => Ok(()),
-        (true, Addition::Field(_, field)) => {
-            Err(EngineError::Conflict(format!("the field “{}” exists already", field.key)))
-        }
-        (true, Addition::Workflow(workflow)) => {
-            Err(EngineError::Conflict(format!("the workflow “{}” exists already", workflow.slug)))
-        }
+        (true, Addition::Field(_, field)) => Err(EngineError::Conflict(format!(
+            "the field “{}” exists already",
+            field.key
+        ))),
+        (true, Addition::Workflow(workflow)) => Err(EngineError::Conflict(format!(
+            "the workflow “{}” exists already",
+            workflow.slug
+        ))),
     }
 }
 

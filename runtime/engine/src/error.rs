@@ -42,7 +42,10 @@ pub enum EngineError {
 impl EngineError {
     /// The module does not exist for this caller.
     pub(crate) fn no_module(module: &ModuleSlug) -> Self {
-        Denied::Invisible { module: module.clone() }.into()
+        Denied::Invisible {
+            module: module.clone(),
+        }
+        .into()
     }
 
     /// The input has this one mistake.

@@ -7,7 +7,8 @@ use uuid::Uuid;
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn now() -> DateTime<Utc> {
     let now = Utc::now();
-    now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
+    now.duration_trunc(TimeDelta::microseconds(1))
+        .unwrap_or(now)
 }
 
 /// A fresh id that sorts after all that this process made before.

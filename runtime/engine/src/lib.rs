@@ -46,7 +46,14 @@ impl Engine {
     /// An engine on these connections and this sandbox.
     pub fn new(store: Store, sandbox: Arc<Sandbox>) -> Self {
         let models = moka::sync::Cache::new(crm_model::limits::MODEL_CACHE_MAX_MODELS);
-        Self { inner: Arc::new(Inner { store, sandbox, models, jobs_waiting: Notify::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                sandbox,
+                models,
+                jobs_waiting: Notify::new(),
+            }),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {

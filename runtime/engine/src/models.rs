@@ -14,7 +14,9 @@ impl Engine {
         tenant: TenantId,
         version: Option<i64>,
     ) -> Result<Option<Arc<Model>>, EngineError> {
-        let Some(version) = version else { return Ok(None) };
+        let Some(version) = version else {
+            return Ok(None);
+        };
         match self.inner.models.get(&tenant) {
             Some(model) if model.version() == version => Ok(Some(model)),
             _ => self.model_load(tenant).await,
@@ -29,9 +31,10 @@ impl Engine {
     ) -> Result<Arc<Model>, EngineError> {
         match self.inner.models.get(&tenant) {
             Some(model) => Ok(model),
-            None => {
-                self.model_load(tenant).await?.ok_or_else(|| EngineError::no_module(module))
-            }
+            None => self
+                .model_load(tenant)
+                .await?
+                .ok_or_else(|| EngineError::no_module(module)),
         }
     }
 
@@ -43,9 +46,13 @@ impl Engine {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let source = crm_store::models::model_source(&mut tx).await?;
         drop(tx);
-        let Some(source) = source else { return Ok(None) };
+        let Some(source) = source else {
+            return Ok(None);
+        };
         let model = Model::compile(source).map_err(|error| {
-            EngineError::Internal(format!("the model of tenant {tenant} does not compile: {error}"))
+            EngineError::Internal(format!(
+                "the model of tenant {tenant} does not compile: {error}"
+            ))
         })?;
         let model = Arc::new(model);
         self.inner.models.insert(tenant, model.clone());

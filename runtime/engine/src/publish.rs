@@ -22,10 +22,16 @@ pub async fn publish(
     sandbox: &Sandbox,
     component: &[u8],
 ) -> Result<(Manifest, Published), EngineError> {
-    let Inspected { manifest, digest, .. } = component_inspect(component)?;
+    let Inspected {
+        manifest, digest, ..
+    } = component_inspect(component)?;
     let digest = digest.to_string();
     if let Some(there) = admin.published_digest(&manifest).await? {
-        let same = if there == digest { Published::Unchanged } else { Published::Conflict };
+        let same = if there == digest {
+            Published::Unchanged
+        } else {
+            Published::Conflict
+        };
         return Ok((manifest, same));
     }
     let plugin = tokio::task::block_in_place(|| sandbox.load(component))?;
@@ -36,7 +42,9 @@ pub async fn publish(
             Some(definition_check(&manifest, &text)?)
         }
     };
-    let published = admin.publish(&manifest, &digest, component, template.as_ref()).await?;
+    let published = admin
+        .publish(&manifest, &digest, component, template.as_ref())
+        .await?;
     Ok((manifest, published))
 }
 
@@ -60,7 +68,10 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
     Model::compile(ModelSource {
         tenant_id: TenantId::new(Uuid::nil()),
         version: 1,
-        template: TemplateReference { slug, version: manifest.version.clone() },
+        template: TemplateReference {
+            slug,
+            version: manifest.version.clone(),
+        },
         plugins: installed.collect::<BTreeMap<_, _>>(),
         definition: definition.clone(),
         fields: Vec::new(),

@@ -37,7 +37,11 @@ impl<T> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        Self { rows, more, total: None }
+        Self {
+            rows,
+            more,
+            total: None,
+        }
     }
 }
 
@@ -97,7 +101,10 @@ impl Engine {
         if page.total {
             let most = TOTAL_EXACT_MAX_RECORDS;
             let count = crm_store::records::records_count(&mut tx, module, most).await?;
-            answer.total = Some(Total { value: count.min(most), exact: count <= most });
+            answer.total = Some(Total {
+                value: count.min(most),
+                exact: count <= most,
+            });
         }
         Ok(answer)
     }
@@ -166,8 +173,7 @@ impl Engine {
         page: PageRequest<JobId>,
     ) -> Result<Page<Run>, EngineError> {
         let mut tx = self.begin_runs(tenant, actor).await?;
-        let rows =
-            crm_store::runs::runs_page(&mut tx, filter, page.before, page.limit + 1).await?;
+        let rows = crm_store::runs::runs_page(&mut tx, filter, page.before, page.limit + 1).await?;
         Ok(Page::cut(rows, page.limit))
     }
 
@@ -238,12 +244,17 @@ impl Engine {
         let tx = TenantTx::begin(self.store(), tenant).await?;
         let model = self.model_at(tenant, tx.model_version()).await?;
         let may = model.is_some_and(|model| {
-            model.permissions(actor).values().any(|actions| actions.contains(&Action::Manage))
+            model
+                .permissions(actor)
+                .values()
+                .any(|actions| actions.contains(&Action::Manage))
         });
         if may {
             Ok(tx)
         } else {
-            Err(EngineError::Forbidden("runs are for those who may manage a module"))
+            Err(EngineError::Forbidden(
+                "runs are for those who may manage a module",
+            ))
         }
     }
 }

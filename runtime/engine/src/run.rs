@@ -36,7 +36,10 @@ enum Verdict {
     Done,
     Skipped(String),
     /// May be tried again, not before the time given.
-    Again { reason: String, after: Duration },
+    Again {
+        reason: String,
+        after: Duration,
+    },
     /// Will never work.
     Never(String),
 }
@@ -93,7 +96,10 @@ impl Engine {
     ) -> Result<&'static str, StoreError> {
         let mut trace = Trace::empty(&lease.job);
         let slug = &lease.job.workflow;
-        let workflow = model.workflows().iter().find(|found| found.definition().slug == *slug);
+        let workflow = model
+            .workflows()
+            .iter()
+            .find(|found| found.definition().slug == *slug);
         let step = workflow.and_then(|workflow| Some((workflow, workflow.steps().first()?)));
         let verdict = match step {
             _ if lease.job.attempt > JOB_MAX_ATTEMPTS => Verdict::Never(format!(
@@ -103,15 +109,13 @@ impl Engine {
             None => Verdict::Never(format!("there is no workflow “{slug}” any more")),
             Some((workflow, step)) => match model.plugin(&step.action) {
                 None => Verdict::Never(format!("the action “{}” is not installed", step.action)),
-                Some(plugin) => {
-                    match self.call(lease, plugin, workflow, &mut trace).await {
-                        Err(verdict) => verdict,
-                        Ok(()) => match self.apply(lease, plugin, workflow, &trace).await? {
-                            None => return Ok("done"),
-                            Some(verdict) => verdict,
-                        },
-                    }
-                }
+                Some(plugin) => match self.call(lease, plugin, workflow, &mut trace).await {
+                    Err(verdict) => verdict,
+                    Ok(()) => match self.apply(lease, plugin, workflow, &trace).await? {
+                        None => return Ok("done"),
+                        Some(verdict) => verdict,
+                    },
+                },
             },
         };
         self.record_end(model, lease, trace, verdict).await
@@ -125,14 +129,20 @@ impl Engine {
         workflow: &Workflow,
         trace: &mut Trace,
     ) -> Result<(), Verdict> {
-        let again = |reason: String| Verdict::Again { reason, after: Duration::ZERO };
+        let again = |reason: String| Verdict::Again {
+            reason,
+            after: Duration::ZERO,
+        };
         let component = self.component(lease.tenant, plugin).await;
         let component = component.map_err(|error| again(error.to_string()))?;
         let event = Arc::new(lease.job.event.visible_to(&plugin.grant));
         let step = workflow.steps().first();
         let config = step.map(|step| step.config.clone()).unwrap_or_default();
         trace.input = raw(&json!({ "event": &*event, "config": config }));
-        let call = ActionCall { event, config: Arc::new(config.to_string()) };
+        let call = ActionCall {
+            event,
+            config: Arc::new(config.to_string()),
+        };
         let report = self.sandbox().run_action(&component, call).await;
         let action = component.manifest();
         trace.steps = json!([step_log(action.name.as_str(), &action.version, &report)]);
@@ -162,15 +172,21 @@ impl Engine {
         if trace.mutations.is_empty() {
             return Ok(Some(Verdict::Done));
         }
-        let again =
-            |reason: String| Ok(Some(Verdict::Again { reason, after: Duration::ZERO }));
+        let again = |reason: String| {
+            Ok(Some(Verdict::Again {
+                reason,
+                after: Duration::ZERO,
+            }))
+        };
         let mutations = match fold(&trace.mutations) {
             Ok(mutations) => mutations,
             Err(violations) => return again(format!("the mutations are refused: {violations}")),
         };
         let event = &lease.job.event;
         let name = workflow.steps().first().map(|step| step.action.clone());
-        let Some(name) = name else { return again("the workflow has no steps".to_owned()) };
+        let Some(name) = name else {
+            return again("the workflow has no steps".to_owned());
+        };
         let cause = Cause::Workflow {
             workflow: lease.job.workflow.clone(),
             run: lease.job.id,
@@ -181,7 +197,10 @@ impl Engine {
         let known = current.map(|base| (event.record_id, Known { base, record: None }));
         let proposal = Proposal {
             tenant: lease.tenant,
-            authority: Authority::Plugin { grant: &plugin.grant, behalf_of: &event.actor },
+            authority: Authority::Plugin {
+                grant: &plugin.grant,
+                behalf_of: &event.actor,
+            },
             cause: &cause,
             depth: event.depth + 1,
             mutations: &mutations,
@@ -276,9 +295,7 @@ fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
         Verdict::Again { reason, .. } => (JobState::Queued, AttemptStatus::Failed, Some(reason)),
     };
     let available_at = match verdict {
-        Verdict::Again { after, .. } if !last => {
-            Some(fresh::now() + pause(lease, *after))
-        }
+        Verdict::Again { after, .. } if !last => Some(fresh::now() + pause(lease, *after)),
         _ => None,
     };
     Completion {
@@ -306,7 +323,9 @@ fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
 /// Doubles with each attempt, plus up to a half, so that jobs that failed together do not come
 /// back together. The lease's token is the random part: it is new with each lease.
 fn pause(lease: &Lease, at_least: Duration) -> TimeDelta {
-    let doublings = u32::try_from(lease.job.attempt.saturating_sub(1)).unwrap_or_default().min(16);
+    let doublings = u32::try_from(lease.job.attempt.saturating_sub(1))
+        .unwrap_or_default()
+        .min(16);
     let base = lease.backoff.saturating_mul(1 << doublings);
     let share = u32::from(lease.token.as_bytes().first().copied().unwrap_or_default());
     let jittered = base + base * share / 512;

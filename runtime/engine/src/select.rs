@@ -91,14 +91,19 @@ impl Engine {
         slug: TemplateSlug,
         version: Option<Version>,
     ) -> Result<TemplateReference, EngineError> {
-        let may = actor.roles.iter().any(|role| CHOOSING_ROLES.contains(&role.as_str()));
+        let may = actor
+            .roles
+            .iter()
+            .any(|role| CHOOSING_ROLES.contains(&role.as_str()));
         if !may {
-            return Err(EngineError::Forbidden("only an owner or admin may choose a template"));
+            return Err(EngineError::Forbidden(
+                "only an owner or admin may choose a template",
+            ));
         }
         let engine = self.clone();
-        let task =
-            tokio::spawn(async move { engine.select(tenant, &actor, &slug, version).await });
-        task.await.map_err(|error| EngineError::Internal(error.to_string()))?
+        let task = tokio::spawn(async move { engine.select(tenant, &actor, &slug, version).await });
+        task.await
+            .map_err(|error| EngineError::Internal(error.to_string()))?
     }
 
     async fn select(
@@ -113,7 +118,11 @@ impl Engine {
             return Err(EngineError::NotFound("tenant"));
         }
         let template = template_find(&mut tx, slug, version.as_ref()).await?;
-        let Template { reference, definition, .. } = template;
+        let Template {
+            reference,
+            definition,
+            ..
+        } = template;
         let (at, by) = (fresh::now(), &actor.user_id);
         crm_store::models::template_select(&mut tx, &reference.slug, &reference.version, at, by)
             .await?;

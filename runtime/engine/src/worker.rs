@@ -113,7 +113,9 @@ impl Engine {
         tasks: &mut JoinSet<()>,
     ) {
         for (tenant, jobs) in jobs {
-            let Some(places) = places.split(jobs.len()) else { continue };
+            let Some(places) = places.split(jobs.len()) else {
+                continue;
+            };
             let (engine, running) = (self.clone(), Arc::clone(running));
             tasks.spawn(async move {
                 let work = engine.run_tenant(settings, token, tenant, &jobs, places, &running);
@@ -134,12 +136,21 @@ impl Engine {
         running: &Arc<Semaphore>,
     ) -> Result<(), EngineError> {
         let (version, loaded) = crm_store::jobs::jobs_load(self.store(), tenant, jobs).await?;
-        let Some(model) = self.model_at(tenant, version).await? else { return Ok(()) };
+        let Some(model) = self.model_at(tenant, version).await? else {
+            return Ok(());
+        };
         let mut attempts = JoinSet::new();
         for job in loaded {
-            let Ok(turn) = Arc::clone(running).acquire_owned().await else { break };
+            let Ok(turn) = Arc::clone(running).acquire_owned().await else {
+                break;
+            };
             let place = places.split(1);
-            let lease = Lease { tenant, token, job, backoff: settings.backoff };
+            let lease = Lease {
+                tenant,
+                token,
+                job,
+                backoff: settings.backoff,
+            };
             let (engine, model) = (self.clone(), Arc::clone(&model));
             attempts.spawn(async move {
                 engine.attempt(&model, lease).await;

@@ -84,7 +84,9 @@ impl Engine {
             };
             engine.propose(proposal).await
         });
-        let written = task.await.map_err(|error| EngineError::Internal(error.to_string()))??;
+        let written = task
+            .await
+            .map_err(|error| EngineError::Internal(error.to_string()))??;
         let first = written.into_iter().next();
         first.ok_or_else(|| EngineError::Internal("a write without a result".to_owned()))
     }
@@ -106,7 +108,8 @@ impl Engine {
                 continue;
             }
             let prepared = prepared?;
-            self.check_references(proposal.tenant, &model, &prepared).await?;
+            self.check_references(proposal.tenant, &model, &prepared)
+                .await?;
             match self.commit(&proposal, &model, &prepared).await {
                 Ok(()) => return Ok(prepared.written),
                 Err(StoreError::StaleModel) => self.model_forget(proposal.tenant),
@@ -129,16 +132,31 @@ impl Engine {
         model: &Model,
     ) -> Result<(), EngineError> {
         for mutation in proposal.mutations {
-            let Some(id) = mutation.record_id() else { continue };
+            let Some(id) = mutation.record_id() else {
+                continue;
+            };
             if proposal.known.contains_key(&id) || model.module(mutation.module()).is_none() {
                 continue;
             }
-            let (_, record) =
-                crm_store::records::record_read(self.store(), proposal.tenant, mutation.module(), id)
-                    .await?;
+            let (_, record) = crm_store::records::record_read(
+                self.store(),
+                proposal.tenant,
+                mutation.module(),
+                id,
+            )
+            .await?;
             if let Some(record) = record {
-                let base = Base { version: record.version, data: record.data.clone() };
-                proposal.known.insert(id, Known { base, record: Some(record) });
+                let base = Base {
+                    version: record.version,
+                    data: record.data.clone(),
+                };
+                proposal.known.insert(
+                    id,
+                    Known {
+                        base,
+                        record: Some(record),
+                    },
+                );
             }
         }
         Ok(())
@@ -165,7 +183,10 @@ impl Engine {
         drop(tx);
         let mut violations = Violations::default();
         for (field, module, record) in references {
-            if !present.iter().any(|(found, id)| found == module && *id == record) {
+            if !present
+                .iter()
+                .any(|(found, id)| found == module && *id == record)
+            {
                 let message = format!("there is no such record in “{module}”");
                 violations.add(format!("/data/{field}"), "relation", message);
             }
@@ -190,7 +211,11 @@ impl Engine {
             actor: proposal.authority.actor(),
             cause: proposal.cause,
             depth: proposal.depth,
-            changes: prepared.changes.iter().map(|(event, change)| (*event, change)).collect(),
+            changes: prepared
+                .changes
+                .iter()
+                .map(|(event, change)| (*event, change))
+                .collect(),
             jobs: prepared.jobs.clone(),
             activities: prepared.activities.clone(),
             completion: proposal.completion.clone(),
@@ -218,7 +243,12 @@ fn prepare(model: &Model, proposal: &Proposal<'_>) -> Result<Prepared, EngineErr
     for mutation in proposal.mutations {
         let module = mutation.module();
         let known = mutation.record_id().and_then(|id| proposal.known.get(&id));
-        if let Mutation::Activity { record_id, activity, .. } = mutation {
+        if let Mutation::Activity {
+            record_id,
+            activity,
+            ..
+        } = mutation
+        {
             permit_activity(model, proposal.authority, module)?;
             if known.is_none() {
                 return Err(Refusal::NotFound.into());
@@ -236,17 +266,25 @@ fn prepare(model: &Model, proposal: &Proposal<'_>) -> Result<Prepared, EngineErr
             continue;
         }
         let permit = permit(model, proposal.authority, action_of(mutation), module)?;
-        let record_id = mutation.record_id().unwrap_or_else(|| RecordId::new(fresh::id()));
+        let record_id = mutation
+            .record_id()
+            .unwrap_or_else(|| RecordId::new(fresh::id()));
         let base = known.map(|known| &known.base);
         match validate(model, &permit, mutation, record_id, base)? {
             Validated::Unchanged => {
                 let record = known.and_then(|known| known.record.clone());
-                prepared.written.extend(record.map(|record| Written::Record(Box::new(record))));
+                prepared
+                    .written
+                    .extend(record.map(|record| Written::Record(Box::new(record))));
             }
             Validated::Change(change) => {
                 let event = EventId::new(fresh::id());
-                prepared.jobs.extend(jobs_of(model, proposal, &prepared, event, &change));
-                prepared.written.push(written(proposal, prepared.at, known, &change));
+                prepared
+                    .jobs
+                    .extend(jobs_of(model, proposal, &prepared, event, &change));
+                prepared
+                    .written
+                    .push(written(proposal, prepared.at, known, &change));
                 prepared.changes.push((event, change));
             }
         }
@@ -261,7 +299,9 @@ fn written(
     change: &ValidChange,
 ) -> Written {
     let Some(after) = change.after() else {
-        return Written::Deleted { version: change.version() };
+        return Written::Deleted {
+            version: change.version(),
+        };
     };
     let user = proposal.authority.actor().user_id.as_str();
     let before = known.and_then(|known| known.record.as_ref());
@@ -270,9 +310,13 @@ fn written(
         module: change.module().clone(),
         version: change.version(),
         data: after.clone(),
-        owner_id: before.map_or(user, |record| record.owner_id.as_str()).to_owned(),
+        owner_id: before
+            .map_or(user, |record| record.owner_id.as_str())
+            .to_owned(),
         created_at: before.map_or(at, |record| record.created_at),
-        created_by: before.map_or(user, |record| record.created_by.as_str()).to_owned(),
+        created_by: before
+            .map_or(user, |record| record.created_by.as_str())
+            .to_owned(),
         updated_at: at,
         updated_by: user.to_owned(),
     }))
@@ -287,7 +331,11 @@ fn jobs_of(
     event_id: EventId,
     change: &ValidChange,
 ) -> Vec<NewJob> {
-    if model.workflows().iter().all(|workflow| workflow.definition().module != *change.module()) {
+    if model
+        .workflows()
+        .iter()
+        .all(|workflow| workflow.definition().module != *change.module())
+    {
         return Vec::new();
     }
     let event = Event {
@@ -304,7 +352,10 @@ fn jobs_of(
         depth: proposal.depth,
         occurred_at: prepared.at,
     };
-    let triggered = model.workflows().iter().filter(|workflow| workflow.is_triggered_by(&event));
+    let triggered = model
+        .workflows()
+        .iter()
+        .filter(|workflow| workflow.is_triggered_by(&event));
     triggered
         .filter_map(|workflow| {
             let error = match workflow.condition_holds(&event) {
@@ -330,5 +381,8 @@ fn jobs_of(
 
 /// Whether a refusal says that the thing is not there for this caller.
 pub fn is_invisible(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::NotFound | Refusal::Denied(Denied::Invisible { .. }))
+    matches!(
+        refusal,
+        Refusal::NotFound | Refusal::Denied(Denied::Invisible { .. })
+    )
 }

@@ -54,11 +54,14 @@ impl Capabilities {
     }
 
     fn write_rights<'a>(&'a self, module: &'a str) -> impl Iterator<Item = &'a WriteCapability> {
-        [module, ANY].into_iter().filter_map(|key| self.writes.get(key))
+        [module, ANY]
+            .into_iter()
+            .filter_map(|key| self.writes.get(key))
     }
 
     fn writes(&self, module: &str, operation: WriteOperation) -> bool {
-        self.write_rights(module).any(|right| right.operations.contains(&operation))
+        self.write_rights(module)
+            .any(|right| right.operations.contains(&operation))
     }
 
     fn writes_field(&self, module: &str, operation: WriteOperation, field: &str) -> bool {

@@ -36,7 +36,12 @@ pub enum Cause {
     /// A person, through the API.
     User,
     /// A workflow run on that person's behalf.
-    Workflow { workflow: WorkflowSlug, run: JobId, plugin: PluginName, plugin_version: String },
+    Workflow {
+        workflow: WorkflowSlug,
+        run: JobId,
+        plugin: PluginName,
+        plugin_version: String,
+    },
 }
 
 /// A change that was committed: what the record was, what it became, who caused it.

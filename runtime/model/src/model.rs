@@ -28,7 +28,10 @@ pub struct ModelError {
 
 impl ModelError {
     pub(crate) fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into() }
+        Self {
+            place: place.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -92,14 +95,26 @@ impl Model {
     /// # Errors
     /// The first mistake found, with its place.
     pub fn compile(source: ModelSource) -> Result<Self, ModelError> {
-        let ModelSource { tenant_id, version, template, definition, .. } = source;
+        let ModelSource {
+            tenant_id,
+            version,
+            template,
+            definition,
+            ..
+        } = source;
         let count = definition.modules.len();
         if count == 0 || count > limits::MODEL_MAX_MODULES {
             let most = limits::MODEL_MAX_MODULES;
-            return Err(ModelError::new("modules", format!("a model has 1 to {most} modules")));
+            return Err(ModelError::new(
+                "modules",
+                format!("a model has 1 to {most} modules"),
+            ));
         }
-        let slugs: BTreeSet<ModuleSlug> =
-            definition.modules.iter().map(|module| module.slug.clone()).collect();
+        let slugs: BTreeSet<ModuleSlug> = definition
+            .modules
+            .iter()
+            .map(|module| module.slug.clone())
+            .collect();
         let mut own_fields: BTreeMap<ModuleSlug, Vec<FieldDefinition>> = BTreeMap::new();
         for (module, field) in source.fields {
             own_fields.entry(module).or_default().push(field);
@@ -110,7 +125,10 @@ impl Model {
             let slug = module.slug.clone();
             let compiled = Module::compile(module, own, &slugs)?;
             if modules.insert(slug.clone(), compiled).is_some() {
-                return Err(ModelError::new(format!("modules/{slug}"), "stands there twice"));
+                return Err(ModelError::new(
+                    format!("modules/{slug}"),
+                    "stands there twice",
+                ));
             }
         }
         let workflows = definition.workflows.into_iter().chain(source.workflows);
@@ -118,7 +136,15 @@ impl Model {
         let roles = Roles::compile(&definition.roles)
             .map_err(|message| ModelError::new("roles", message))?;
         let plugins = source.plugins;
-        Ok(Self { tenant_id, version, template, modules, workflows, roles, plugins })
+        Ok(Self {
+            tenant_id,
+            version,
+            template,
+            modules,
+            workflows,
+            roles,
+            plugins,
+        })
     }
 
     /// Whose model it is.
@@ -177,7 +203,10 @@ impl Module {
         definition.fields.extend(own);
         if definition.fields.len() > limits::MODULE_MAX_FIELDS {
             let most = limits::MODULE_MAX_FIELDS;
-            return Err(ModelError::new(place, format!("a module has at most {most} fields")));
+            return Err(ModelError::new(
+                place,
+                format!("a module has at most {most} fields"),
+            ));
         }
         let mut keys = BTreeSet::new();
         for field in &definition.fields {
@@ -190,19 +219,29 @@ impl Module {
         if let Some(title) = &definition.title_field
             && !keys.contains(title)
         {
-            return Err(ModelError::new(place, format!("title_field “{title}” is no field of it")));
+            return Err(ModelError::new(
+                place,
+                format!("title_field “{title}” is no field of it"),
+            ));
         }
         let schema = schema::module_schema(&definition);
-        let validator = schema::compile(&schema)
-            .map_err(|message| ModelError::new(place.clone(), message))?;
-        let module = Self { definition, own_fields, schema, validator };
+        let validator =
+            schema::compile(&schema).map_err(|message| ModelError::new(place.clone(), message))?;
+        let module = Self {
+            definition,
+            own_fields,
+            schema,
+            validator,
+        };
         module.check_defaults(&place)?;
         Ok(module)
     }
 
     fn check_defaults(&self, place: &str) -> Result<(), ModelError> {
         for (field, kind) in self.fields() {
-            let Some(default) = &field.default else { continue };
+            let Some(default) = &field.default else {
+                continue;
+            };
             let refused = |message: String| {
                 let place = format!("{place}/fields/{}/default", field.key);
                 Err(ModelError::new(place, message))
@@ -240,7 +279,9 @@ impl Module {
         &self.validator
     }
 
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&FieldDefinition, &'static dyn FieldType)> {
+    pub(crate) fn fields(
+        &self,
+    ) -> impl Iterator<Item = (&FieldDefinition, &'static dyn FieldType)> {
         self.definition
             .fields
             .iter()
@@ -260,12 +301,16 @@ impl Module {
 fn check_field(field: &FieldDefinition, modules: &BTreeSet<ModuleSlug>) -> Result<(), String> {
     let Some(kind) = fields::field_type(&field.kind) else {
         let known = fields::type_names().join(", ");
-        return Err(format!("there is no type “{}”; types are {known}", field.kind));
+        return Err(format!(
+            "there is no type “{}”; types are {known}",
+            field.kind
+        ));
     };
-    if field.label.trim().is_empty()
-        || field.label.chars().count() > limits::LABEL_MAX_CHARACTERS
-    {
-        return Err(format!("label has 1 to {} characters", limits::LABEL_MAX_CHARACTERS));
+    if field.label.trim().is_empty() || field.label.chars().count() > limits::LABEL_MAX_CHARACTERS {
+        return Err(format!(
+            "label has 1 to {} characters",
+            limits::LABEL_MAX_CHARACTERS
+        ));
     }
     if let Some(pattern) = &field.pattern
         && pattern.chars().count() > limits::PATTERN_MAX_CHARACTERS
@@ -293,25 +338,46 @@ mod tests {
 
     fn field(attributes: serde_json::Value) -> serde_json::Value {
         let mut field = json!({"key": "a", "label": "A", "type": "text"});
-        field.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
+        field
+            .as_object_mut()
+            .unwrap()
+            .extend(attributes.as_object().unwrap().clone());
         json!({"modules": [{"slug": "things", "label": "Thing", "fields": [field]}]})
     }
 
     #[test]
     fn mistakes_are_named_with_their_place() {
         for (attributes, expected) in [
-            (json!({"type": "txt"}), "modules/things/fields/a: there is no type “txt”"),
+            (
+                json!({"type": "txt"}),
+                "modules/things/fields/a: there is no type “txt”",
+            ),
             (json!({"type": "select"}), "a select has 1 to 1000 options"),
             (json!({"type": "relation"}), "a relation names its module"),
-            (json!({"type": "relation", "module": "x"}), "there is no module “x”"),
-            (json!({"type": "decimal", "precision": 29}), "precision is 1 to 28 digits"),
+            (
+                json!({"type": "relation", "module": "x"}),
+                "there is no module “x”",
+            ),
+            (
+                json!({"type": "decimal", "precision": 29}),
+                "precision is 1 to 28 digits",
+            ),
             (json!({"type": "integer", "min": "1"}), "whole numbers"),
             (json!({"label": " "}), "label has 1 to 200 characters"),
             (json!({"pattern": "("}), "modules/things"),
-            (json!({"pattern": "a".repeat(501)}), "pattern is longer than 500"),
+            (
+                json!({"pattern": "a".repeat(501)}),
+                "pattern is longer than 500",
+            ),
             (json!({"max_length": 1001}), "at most 1000 characters"),
-            (json!({"type": "integer", "default": "x"}), "default: is not a value"),
-            (json!({"type": "date", "default": "2026-02-30"}), "is not a date"),
+            (
+                json!({"type": "integer", "default": "x"}),
+                "default: is not a value",
+            ),
+            (
+                json!({"type": "date", "default": "2026-02-30"}),
+                "is not a date",
+            ),
         ] {
             let message = error(field(attributes.clone()));
             assert!(message.contains(expected), "{attributes}: {message}");

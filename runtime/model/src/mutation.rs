@@ -39,7 +39,11 @@ pub enum Mutation {
         expected_version: Option<i64>,
     },
     /// An entry on a record's timeline.
-    Activity { module: ModuleSlug, record_id: RecordId, activity: NewActivity },
+    Activity {
+        module: ModuleSlug,
+        record_id: RecordId,
+        activity: NewActivity,
+    },
 }
 
 impl Mutation {
@@ -80,8 +84,14 @@ pub enum ActivityKind {
 
 impl ActivityKind {
     /// All kinds, in the order that people expect.
-    pub const ALL: [Self; 6] =
-        [Self::Note, Self::Call, Self::Meeting, Self::Email, Self::Task, Self::System];
+    pub const ALL: [Self; 6] = [
+        Self::Note,
+        Self::Call,
+        Self::Meeting,
+        Self::Email,
+        Self::Task,
+        Self::System,
+    ];
 
     /// The kind's name in JSON and in the store.
     pub const fn name(self) -> &'static str {
@@ -126,12 +136,24 @@ impl NewActivity {
         if title.is_empty() {
             violations.add("/title".to_owned(), "required", "a title is needed");
         }
-        check_text(&mut violations, "/title", title, ACTIVITY_TITLE_MAX_CHARACTERS);
-        check_text(&mut violations, "/body", body.unwrap_or(""), ACTIVITY_BODY_MAX_CHARACTERS);
+        check_text(
+            &mut violations,
+            "/title",
+            title,
+            ACTIVITY_TITLE_MAX_CHARACTERS,
+        );
+        check_text(
+            &mut violations,
+            "/body",
+            body.unwrap_or(""),
+            ACTIVITY_BODY_MAX_CHARACTERS,
+        );
         match parsed {
-            Some(kind) if violations.is_empty() => {
-                Ok(Self { kind, title: title.to_owned(), body: body.map(str::to_owned) })
-            }
+            Some(kind) if violations.is_empty() => Ok(Self {
+                kind,
+                title: title.to_owned(),
+                body: body.map(str::to_owned),
+            }),
             _ => Err(violations),
         }
     }
@@ -173,8 +195,11 @@ mod tests {
     fn every_violation_of_an_activity_is_listed() {
         let long = "x".repeat(ACTIVITY_BODY_MAX_CHARACTERS + 1);
         let violations = NewActivity::new("party", " ", Some(&long)).unwrap_err();
-        let pointers: Vec<&str> =
-            violations.as_slice().iter().map(|violation| violation.pointer.as_str()).collect();
+        let pointers: Vec<&str> = violations
+            .as_slice()
+            .iter()
+            .map(|violation| violation.pointer.as_str())
+            .collect();
         assert_eq!(pointers, ["/kind", "/title", "/body"]);
     }
 

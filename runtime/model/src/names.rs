@@ -166,13 +166,29 @@ mod tests {
 
     #[test]
     fn a_name_at_the_limit_is_accepted_and_one_past_it_is_refused() {
-        assert!("a".repeat(NAME_MAX_CHARACTERS).parse::<ModuleSlug>().is_ok());
-        assert!("a".repeat(NAME_MAX_CHARACTERS + 1).parse::<ModuleSlug>().is_err());
+        assert!(
+            "a".repeat(NAME_MAX_CHARACTERS)
+                .parse::<ModuleSlug>()
+                .is_ok()
+        );
+        assert!(
+            "a".repeat(NAME_MAX_CHARACTERS + 1)
+                .parse::<ModuleSlug>()
+                .is_err()
+        );
     }
 
     #[test]
     fn names_are_lower_case_words() {
-        for text in ["", "Items", "1items", "it ems", "items;", "ïtems", "field-set"] {
+        for text in [
+            "",
+            "Items",
+            "1items",
+            "it ems",
+            "items;",
+            "ïtems",
+            "field-set",
+        ] {
             assert!(text.parse::<ModuleSlug>().is_err(), "{text}");
         }
         assert!("field-set".parse::<PluginName>().is_ok());
@@ -181,7 +197,11 @@ mod tests {
     #[test]
     fn a_user_id_is_short_and_printable() {
         assert!("a".repeat(USER_ID_MAX_CHARACTERS).parse::<UserId>().is_ok());
-        assert!("a".repeat(USER_ID_MAX_CHARACTERS + 1).parse::<UserId>().is_err());
+        assert!(
+            "a".repeat(USER_ID_MAX_CHARACTERS + 1)
+                .parse::<UserId>()
+                .is_err()
+        );
         assert!("a\u{0}".parse::<UserId>().is_err());
         assert!("".parse::<UserId>().is_err());
     }

@@ -26,8 +26,13 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 5] =
-        [Self::Read, Self::Create, Self::Update, Self::Delete, Self::Manage];
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Manage,
+    ];
 
     /// The action's name in roles.
     pub const fn name(self) -> &'static str {
@@ -62,7 +67,10 @@ pub struct Actor {
 pub enum Authority<'a> {
     User(&'a Actor),
     /// Allowed only what the grant *and* the person's roles allow.
-    Plugin { grant: &'a Grant, behalf_of: &'a Actor },
+    Plugin {
+        grant: &'a Grant,
+        behalf_of: &'a Actor,
+    },
 }
 
 impl Authority<'_> {
@@ -107,7 +115,11 @@ pub enum Denied {
     Invisible { module: ModuleSlug },
     /// May read it, but not do this.
     #[error("{who} may not {action} records of “{module}”")]
-    Forbidden { module: ModuleSlug, action: &'static str, who: &'static str },
+    Forbidden {
+        module: ModuleSlug,
+        action: &'static str,
+        who: &'static str,
+    },
 }
 
 /// The roles of one model, compiled.
@@ -120,10 +132,16 @@ impl Roles {
         for role in definitions {
             for action in role.permissions.values().flatten() {
                 if action != ANY && !Action::ALL.iter().any(|known| known.name() == action) {
-                    return Err(format!("role “{}” names an unknown action “{action}”", role.slug));
+                    return Err(format!(
+                        "role “{}” names an unknown action “{action}”",
+                        role.slug
+                    ));
                 }
             }
-            if roles.insert(role.slug.clone(), role.permissions.clone()).is_some() {
+            if roles
+                .insert(role.slug.clone(), role.permissions.clone())
+                .is_some()
+            {
                 return Err(format!("role “{}” stands there twice", role.slug));
             }
         }
@@ -131,12 +149,16 @@ impl Roles {
     }
 
     fn allow(&self, actor: &Actor, module: &str, action: Action) -> bool {
-        actor.roles.iter().filter_map(|role| self.0.get(role)).any(|permissions| {
-            [module, ANY]
-                .iter()
-                .filter_map(|key| permissions.get(*key))
-                .any(|actions| actions.contains(ANY) || actions.contains(action.name()))
-        })
+        actor
+            .roles
+            .iter()
+            .filter_map(|role| self.0.get(role))
+            .any(|permissions| {
+                [module, ANY]
+                    .iter()
+                    .filter_map(|key| permissions.get(*key))
+                    .any(|actions| actions.contains(ANY) || actions.contains(action.name()))
+            })
     }
 
     pub(crate) fn permissions(
@@ -171,10 +193,16 @@ pub fn permit<'a>(
     let allowed = |action| model.roles().allow(actor, module.as_str(), action);
     let readable = model.module(module).is_some() && allowed(Action::Read);
     if !readable {
-        return Err(Denied::Invisible { module: module.clone() });
+        return Err(Denied::Invisible {
+            module: module.clone(),
+        });
     }
     let forbidden = |who| {
-        Err(Denied::Forbidden { module: module.clone(), action: action.name(), who })
+        Err(Denied::Forbidden {
+            module: module.clone(),
+            action: action.name(),
+            who,
+        })
     };
     if !allowed(action) {
         return forbidden("your role");
@@ -191,7 +219,11 @@ pub fn permit<'a>(
             Some(grant)
         }
     };
-    Ok(Permit { module: module.clone(), action, grant })
+    Ok(Permit {
+        module: module.clone(),
+        action,
+        grant,
+    })
 }
 
 /// Asks whether `authority` may add to timelines of `module`'s records: people who may update
@@ -204,7 +236,12 @@ pub fn permit_activity(
     authority: Authority<'_>,
     module: &ModuleSlug,
 ) -> Result<(), Denied> {
-    permit(model, Authority::User(authority.actor()), Action::Update, module)?;
+    permit(
+        model,
+        Authority::User(authority.actor()),
+        Action::Update,
+        module,
+    )?;
     match authority {
         Authority::Plugin { grant, .. } if !grant.may_add_activity(module.as_str()) => {
             Err(Denied::Forbidden {

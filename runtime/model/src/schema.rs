@@ -84,12 +84,14 @@ fn describe(kind: &ValidationErrorKind) -> (&'static str, Option<String>) {
             ("pattern", Some(format!("does not match {pattern}")))
         }
         ValidationErrorKind::MinLength { limit: 1 } => ("required", Some("is blank".to_owned())),
-        ValidationErrorKind::MinLength { limit } => {
-            ("min_length", Some(format!("is shorter than {limit} characters")))
-        }
-        ValidationErrorKind::MaxLength { limit } => {
-            ("max_length", Some(format!("is longer than {limit} characters")))
-        }
+        ValidationErrorKind::MinLength { limit } => (
+            "min_length",
+            Some(format!("is shorter than {limit} characters")),
+        ),
+        ValidationErrorKind::MaxLength { limit } => (
+            "max_length",
+            Some(format!("is longer than {limit} characters")),
+        ),
         ValidationErrorKind::Minimum { limit } => ("min", Some(format!("is less than {limit}"))),
         ValidationErrorKind::Maximum { limit } => ("max", Some(format!("is more than {limit}"))),
         _ => ("invalid", None),
@@ -105,5 +107,9 @@ fn type_message(kind: &jsonschema::error::TypeKind) -> String {
 
 fn list(options: &Value) -> String {
     let texts = options.as_array().map(Vec::as_slice).unwrap_or_default();
-    texts.iter().map(|text| text.as_str().unwrap_or_default()).collect::<Vec<_>>().join(", ")
+    texts
+        .iter()
+        .map(|text| text.as_str().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -68,5 +68,8 @@ pub(crate) fn model() -> Model {
 }
 
 pub(crate) fn actor(role: &str) -> Actor {
-    Actor { user_id: "u-1".parse().unwrap(), roles: vec![role.parse().unwrap()] }
+    Actor {
+        user_id: "u-1".parse().unwrap(),
+        roles: vec![role.parse().unwrap()],
+    }
 }

@@ -82,7 +82,9 @@ impl ValidChange {
         module.relations().filter_map(|(field, target)| {
             let value = self.after.as_ref()?.get(field.as_str())?;
             let record = value.as_str()?.parse().ok()?;
-            self.changed.contains(field).then_some((field, target, record))
+            self.changed
+                .contains(field)
+                .then_some((field, target, record))
         })
     }
 }
@@ -139,7 +141,11 @@ pub fn validate(
     base: Option<&Base>,
 ) -> Result<Validated, Refusal> {
     let slug = mutation.module();
-    let invisible = || Refusal::Denied(Denied::Invisible { module: slug.clone() });
+    let invisible = || {
+        Refusal::Denied(Denied::Invisible {
+            module: slug.clone(),
+        })
+    };
     if !permit.covers(slug, action_of(mutation)) {
         return Err(invisible());
     }
@@ -163,16 +169,19 @@ pub fn validate(
             merge_patch(&mut data, patch);
             (EventKind::RecordUpdated, Some(normalized(module, data)))
         }
-        Mutation::Replace { data, .. } => {
-            (EventKind::RecordUpdated, Some(normalized(module, data.clone())))
-        }
+        Mutation::Replace { data, .. } => (
+            EventKind::RecordUpdated,
+            Some(normalized(module, data.clone())),
+        ),
         Mutation::Delete { .. } => (EventKind::RecordDeleted, None),
         Mutation::Activity { .. } => return Ok(Validated::Unchanged),
     };
     if after.is_some() && after.as_ref() == before {
         return Ok(Validated::Unchanged);
     }
-    let after = after.map(|data| check(module, permit, before, data)).transpose()?;
+    let after = after
+        .map(|data| check(module, permit, before, data))
+        .transpose()?;
     let changed = changed_fields(before, after.as_ref());
     Ok(Validated::Change(ValidChange {
         kind,
@@ -187,15 +196,22 @@ pub fn validate(
 
 fn check_version(mutation: &Mutation, base: Option<&Base>) -> Result<(), Refusal> {
     let expected = match mutation {
-        Mutation::Update { expected_version, .. }
-        | Mutation::Replace { expected_version, .. }
-        | Mutation::Delete { expected_version, .. } => *expected_version,
+        Mutation::Update {
+            expected_version, ..
+        }
+        | Mutation::Replace {
+            expected_version, ..
+        }
+        | Mutation::Delete {
+            expected_version, ..
+        } => *expected_version,
         Mutation::Create { .. } | Mutation::Activity { .. } => None,
     };
     match (expected, base) {
-        (Some(expected), Some(base)) if expected != base.version => {
-            Err(Refusal::Stale { expected, current: base.version })
-        }
+        (Some(expected), Some(base)) if expected != base.version => Err(Refusal::Stale {
+            expected,
+            current: base.version,
+        }),
         _ => Ok(()),
     }
 }
@@ -221,9 +237,13 @@ fn check(
     }
     let value = Value::Object(data);
     schema::violations(module.validator(), &value, &mut violations);
-    let Value::Object(data) = value else { return Ok(Data::new()) };
+    let Value::Object(data) = value else {
+        return Ok(Data::new());
+    };
     for (field, kind) in module.fields() {
-        let Some(value) = data.get(field.key.as_str()) else { continue };
+        let Some(value) = data.get(field.key.as_str()) else {
+            continue;
+        };
         let at = pointer(field.key.as_str());
         if violations.touches(&at) {
             continue;
@@ -245,9 +265,9 @@ fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(holds_nul),
-        Value::Object(members) => {
-            members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value))
-        }
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || holds_nul(value)),
         _ => false,
     }
 }
@@ -268,7 +288,10 @@ fn add_defaults(module: &Module, data: &mut Data) {
         if let Some(default) = &field.default
             && !data.contains_key(field.key.as_str())
         {
-            data.insert(field.key.to_string(), kind.normalize(field, default.clone()));
+            data.insert(
+                field.key.to_string(),
+                kind.normalize(field, default.clone()),
+            );
         }
     }
 }
@@ -308,7 +331,10 @@ fn differing<'a>(before: Option<&'a Data>, after: Option<&'a Data>) -> BTreeSet<
 
 fn changed_fields(before: Option<&Data>, after: Option<&Data>) -> Vec<FieldKey> {
     // Stored data holds only names that once were fields, so all of them parse.
-    differing(before, after).into_iter().filter_map(|name| name.parse().ok()).collect()
+    differing(before, after)
+        .into_iter()
+        .filter_map(|name| name.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]

@@ -20,12 +20,24 @@ fn record() -> RecordId {
 fn run(mutation: &Mutation, base: Option<&Base>) -> Result<Validated, Refusal> {
     let model = model();
     let owner = actor("owner");
-    let permit = permit(&model, Authority::User(&owner), action_of(mutation), &items()).unwrap();
+    let permit = permit(
+        &model,
+        Authority::User(&owner),
+        action_of(mutation),
+        &items(),
+    )
+    .unwrap();
     validate(&model, &permit, mutation, record(), base)
 }
 
 fn create(value: Value) -> Result<ValidChange, Refusal> {
-    match run(&Mutation::Create { module: items(), data: data(value) }, None)? {
+    match run(
+        &Mutation::Create {
+            module: items(),
+            data: data(value),
+        },
+        None,
+    )? {
         Validated::Change(change) => Ok(change),
         Validated::Unchanged => unreachable!("a new record is a change"),
     }
@@ -83,8 +95,10 @@ fn every_violation_is_listed_with_its_pointer() {
         ("/data/sku", "required"),
         ("/data/sold", "type"),
     ];
-    let expected: Vec<(String, String)> =
-        expected.iter().map(|(pointer, code)| ((*pointer).into(), (*code).into())).collect();
+    let expected: Vec<(String, String)> = expected
+        .iter()
+        .map(|(pointer, code)| ((*pointer).into(), (*code).into()))
+        .collect();
     assert_eq!(found, expected);
 }
 
@@ -102,15 +116,30 @@ fn bounds_hold_at_the_limit_and_not_past_it() {
         (json!({"sku": "A", "carat": "0.00"}), "min"),
         (json!({"sku": "A", "carat": "100.01"}), "max"),
         (json!({"sku": "A", "carat": "10000"}), "precision"),
-        (json!({"sku": "A", "carat": 0.123_456_789_012_345_67}), "type"),
+        (
+            json!({"sku": "A", "carat": 0.123_456_789_012_345_67}),
+            "type",
+        ),
         (json!({"sku": "A", "carat": "1e2"}), "pattern"),
-        (json!({"sku": "A", "price": {"amount": "1", "currency": "XXQ"}}), "currency"),
-        (json!({"sku": "A", "price": {"amount": "-1", "currency": "USD"}}), "min"),
-        (json!({"sku": "A", "price": {"amount": "1.5", "currency": "JPY"}}), "scale"),
+        (
+            json!({"sku": "A", "price": {"amount": "1", "currency": "XXQ"}}),
+            "currency",
+        ),
+        (
+            json!({"sku": "A", "price": {"amount": "-1", "currency": "USD"}}),
+            "min",
+        ),
+        (
+            json!({"sku": "A", "price": {"amount": "1.5", "currency": "JPY"}}),
+            "scale",
+        ),
         (json!({"sku": "A", "price": {"amount": "1"}}), "required"),
     ] {
         let found = codes(value.clone());
-        assert!(found.iter().any(|(_, found)| found == code), "{value}: {found:?}");
+        assert!(
+            found.iter().any(|(_, found)| found == code),
+            "{value}: {found:?}"
+        );
     }
     for value in [
         json!({"sku": "A".repeat(20), "count": 10, "carat": "100"}),
@@ -133,16 +162,27 @@ fn an_update_merges_and_says_what_changed() {
         patch: data(patch),
     };
     let patch = update(json!({"count": null, "price": {"amount": "6"}}), Some(3));
-    let Validated::Change(change) = run(&patch, Some(&base)).unwrap() else { unreachable!() };
-    assert_eq!(change.after().unwrap()["price"], json!({"amount": "6", "currency": "USD"}));
+    let Validated::Change(change) = run(&patch, Some(&base)).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(
+        change.after().unwrap()["price"],
+        json!({"amount": "6", "currency": "USD"})
+    );
     let changed: Vec<&str> = change.changed().iter().map(FieldKey::as_str).collect();
     assert_eq!(changed, ["count", "price"]);
     assert_eq!((change.base_version(), change.version()), (3, 4));
 
-    assert_eq!(run(&update(json!({"count": 1}), None), Some(&base)), Ok(Validated::Unchanged));
+    assert_eq!(
+        run(&update(json!({"count": 1}), None), Some(&base)),
+        Ok(Validated::Unchanged)
+    );
     assert_eq!(
         run(&update(json!({}), Some(2)), Some(&base)),
-        Err(Refusal::Stale { expected: 2, current: 3 })
+        Err(Refusal::Stale {
+            expected: 2,
+            current: 3
+        })
     );
     assert_eq!(run(&update(json!({}), None), None), Err(Refusal::NotFound));
     assert!(matches!(
@@ -156,7 +196,10 @@ fn a_permit_for_one_thing_is_none_for_another() {
     let model = model();
     let owner = actor("owner");
     let permit = permit(&model, Authority::User(&owner), Action::Read, &items()).unwrap();
-    let mutation = Mutation::Create { module: items(), data: data(json!({"sku": "A"})) };
+    let mutation = Mutation::Create {
+        module: items(),
+        data: data(json!({"sku": "A"})),
+    };
     let refused = validate(&model, &permit, &mutation, record(), None);
     assert!(matches!(refused, Err(Refusal::Denied(_))));
 }
@@ -166,13 +209,25 @@ fn roles_say_what_people_may_do() {
     let model = model();
     let ask = |role, action, module: &str| {
         let actor = actor(role);
-        permit(&model, Authority::User(&actor), action, &module.parse().unwrap()).map(drop)
+        permit(
+            &model,
+            Authority::User(&actor),
+            action,
+            &module.parse().unwrap(),
+        )
+        .map(drop)
     };
     assert!(ask("owner", Action::Delete, "items").is_ok());
     assert!(ask("viewer", Action::Read, "items").is_ok());
-    assert!(matches!(ask("viewer", Action::Update, "items"), Err(Denied::Forbidden { .. })));
+    assert!(matches!(
+        ask("viewer", Action::Update, "items"),
+        Err(Denied::Forbidden { .. })
+    ));
     for (role, module) in [("owner", "nothing"), ("stranger", "items")] {
-        assert!(matches!(ask(role, Action::Read, module), Err(Denied::Invisible { .. })));
+        assert!(matches!(
+            ask(role, Action::Read, module),
+            Err(Denied::Invisible { .. })
+        ));
     }
 }
 
@@ -186,7 +241,10 @@ fn a_plugin_does_what_its_grant_and_the_person_may() {
     let grant = Grant::new(capabilities.clone(), capabilities);
     let attempt = |role: &str, patch: Value| {
         let behalf_of = actor(role);
-        let authority = Authority::Plugin { grant: &grant, behalf_of: &behalf_of };
+        let authority = Authority::Plugin {
+            grant: &grant,
+            behalf_of: &behalf_of,
+        };
         let mutation = Mutation::Update {
             module: items(),
             record_id: record(),
@@ -194,11 +252,17 @@ fn a_plugin_does_what_its_grant_and_the_person_may() {
             patch: data(patch),
         };
         let permit = permit(&model, authority, Action::Update, &items())?;
-        let base = Base { version: 1, data: data(json!({"sku": "A"})) };
+        let base = Base {
+            version: 1,
+            data: data(json!({"sku": "A"})),
+        };
         validate(&model, &permit, &mutation, record(), Some(&base))
     };
     assert!(attempt("owner", json!({"count": 2})).is_ok());
-    assert!(matches!(attempt("viewer", json!({"count": 2})), Err(Refusal::Denied(_))));
+    assert!(matches!(
+        attempt("viewer", json!({"count": 2})),
+        Err(Refusal::Denied(_))
+    ));
     let Err(Refusal::Invalid(violations)) = attempt("owner", json!({"count": 2, "notes": "x"}))
     else {
         unreachable!("notes are not granted")
@@ -217,7 +281,9 @@ fn a_workflow_starts_on_its_fields_and_condition() {
         record_id: record(),
         record_version: 2,
         before: None,
-        after: Some(data(json!({"price": {"amount": amount, "currency": "USD"}}))),
+        after: Some(data(
+            json!({"price": {"amount": amount, "currency": "USD"}}),
+        )),
         changed_fields: vec![changed.parse().unwrap()],
         actor: actor("owner"),
         cause: crate::Cause::User,
@@ -226,7 +292,10 @@ fn a_workflow_starts_on_its_fields_and_condition() {
     };
     assert!(workflow.is_triggered_by(&event("price", "1")));
     assert!(!workflow.is_triggered_by(&event("count", "1")));
-    assert_eq!(workflow.condition_holds(&event("price", "100.01")), Ok(true));
+    assert_eq!(
+        workflow.condition_holds(&event("price", "100.01")),
+        Ok(true)
+    );
     assert_eq!(workflow.condition_holds(&event("price", "100")), Ok(false));
     assert!(workflow.condition_holds(&event("price", "x")).is_err());
 }

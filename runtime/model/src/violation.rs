@@ -29,7 +29,11 @@ impl Violations {
     /// Adds one; the list stops growing at its limit.
     pub fn add(&mut self, pointer: String, code: &str, message: impl Into<String>) {
         if self.0.len() < VIOLATIONS_MAX_COUNT {
-            self.0.push(Violation { pointer, code: code.to_owned(), message: message.into() });
+            self.0.push(Violation {
+                pointer,
+                code: code.to_owned(),
+                message: message.into(),
+            });
         }
     }
 
@@ -63,7 +67,11 @@ impl std::fmt::Display for Violations {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, violation) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(formatter, "{separator}{}: {}", violation.pointer, violation.message)?;
+            write!(
+                formatter,
+                "{separator}{}: {}",
+                violation.pointer, violation.message
+            )?;
         }
         Ok(())
     }

@@ -37,7 +37,10 @@ impl Workflow {
         }
         if workflows.len() > limits::MODEL_MAX_WORKFLOWS {
             let most = limits::MODEL_MAX_WORKFLOWS;
-            return Err(ModelError::new("workflows", format!("a model has at most {most}")));
+            return Err(ModelError::new(
+                "workflows",
+                format!("a model has at most {most}"),
+            ));
         }
         Ok(workflows)
     }
@@ -50,10 +53,22 @@ impl Workflow {
         let Some(module) = modules.get(&definition.module) else {
             return Err(format!("there is no module “{}”", definition.module));
         };
-        let known: BTreeSet<_> =
-            module.definition().fields.iter().map(|field| &field.key).collect();
-        if let Some(field) = definition.trigger.fields.iter().find(|key| !known.contains(key)) {
-            return Err(format!("trigger: “{}” has no field “{field}”", definition.module));
+        let known: BTreeSet<_> = module
+            .definition()
+            .fields
+            .iter()
+            .map(|field| &field.key)
+            .collect();
+        if let Some(field) = definition
+            .trigger
+            .fields
+            .iter()
+            .find(|key| !known.contains(key))
+        {
+            return Err(format!(
+                "trigger: “{}” has no field “{field}”",
+                definition.module
+            ));
         }
         if !definition.trigger.fields.is_empty()
             && definition.trigger.on != EventKind::RecordUpdated
@@ -62,11 +77,17 @@ impl Workflow {
         }
         let steps = definition.steps.len();
         if steps == 0 || steps > limits::WORKFLOW_MAX_STEPS {
-            return Err(format!("a workflow has 1 to {} steps", limits::WORKFLOW_MAX_STEPS));
+            return Err(format!(
+                "a workflow has 1 to {} steps",
+                limits::WORKFLOW_MAX_STEPS
+            ));
         }
         for (index, step) in definition.steps.iter().enumerate() {
             if !plugins.contains_key(&step.action) {
-                return Err(format!("steps/{index}: the action “{}” is not installed", step.action));
+                return Err(format!(
+                    "steps/{index}: the action “{}” is not installed",
+                    step.action
+                ));
             }
             if !matches!(step.config, Value::Object(_)) {
                 return Err(format!("steps/{index}: config is a JSON object"));
@@ -78,7 +99,10 @@ impl Workflow {
             .map(Expression::parse)
             .transpose()
             .map_err(|error| format!("condition: {error}"))?;
-        Ok(Self { definition, condition })
+        Ok(Self {
+            definition,
+            condition,
+        })
     }
 
     /// What its author wrote.
@@ -97,7 +121,10 @@ impl Workflow {
         self.definition.module == event.module
             && trigger.on == event.kind
             && (trigger.fields.is_empty()
-                || trigger.fields.iter().any(|field| event.changed_fields.contains(field)))
+                || trigger
+                    .fields
+                    .iter()
+                    .any(|field| event.changed_fields.contains(field)))
     }
 
     /// Whether its condition holds.

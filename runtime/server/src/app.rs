@@ -37,7 +37,10 @@ pub struct App {
 impl App {
     /// An application over an engine that trusts these issuers.
     pub fn new(engine: Engine, issuers: Issuers) -> Self {
-        Self { engine, issuers: Arc::new(issuers) }
+        Self {
+            engine,
+            issuers: Arc::new(issuers),
+        }
     }
 }
 
@@ -50,8 +53,14 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::modules::modules_list))
         .routes(routes!(routes::modules::module_get))
         .routes(routes!(routes::modules::module_schema))
-        .routes(routes!(routes::fields::fields_list, routes::fields::field_add))
-        .routes(routes!(routes::records::records_list, routes::records::record_create))
+        .routes(routes!(
+            routes::fields::fields_list,
+            routes::fields::field_add
+        ))
+        .routes(routes!(
+            routes::records::records_list,
+            routes::records::record_create
+        ))
         .routes(routes!(
             routes::records::record_get,
             routes::records::record_update,
@@ -63,7 +72,10 @@ fn api() -> OpenApiRouter<App> {
             routes::activities::activities_list,
             routes::activities::activity_add
         ))
-        .routes(routes!(routes::workflows::workflows_list, routes::workflows::workflow_add))
+        .routes(routes!(
+            routes::workflows::workflows_list,
+            routes::workflows::workflow_add
+        ))
         .routes(routes!(routes::workflows::workflow_get))
         .routes(routes!(routes::runs::workflow_runs_list))
         .routes(routes!(routes::runs::runs_list))
@@ -81,11 +93,17 @@ pub fn router(app: App) -> Router {
     let document = Arc::new(document.to_pretty_json().unwrap_or_default());
     let metrics = recorder();
     router
-        .route("/metrics", get(move || async move { metrics.map(PrometheusHandle::render).unwrap_or_default() }))
+        .route(
+            "/metrics",
+            get(move || async move { metrics.map(PrometheusHandle::render).unwrap_or_default() }),
+        )
         .route(
             "/openapi.json",
             get(move || async move {
-                ([(header::CONTENT_TYPE, "application/json")], document.as_str().to_owned())
+                (
+                    [(header::CONTENT_TYPE, "application/json")],
+                    document.as_str().to_owned(),
+                )
             }),
         )
         .fallback(|| async { Problem::not_found() })
@@ -100,7 +118,9 @@ pub fn router(app: App) -> Router {
 /// Metrics are the process's; the first application installs the recorder.
 fn recorder() -> Option<&'static PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).as_ref()
+    RECORDER
+        .get_or_init(|| PrometheusBuilder::new().install_recorder().ok())
+        .as_ref()
 }
 
 /// Around every request: its id, its span, its time limit, its metrics; and the last touch on
@@ -113,7 +133,8 @@ async fn around(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let span = tracing::info_span!("request", request.id = ?id, http.method = %method, http.route = route);
+    let span =
+        tracing::info_span!("request", request.id = ?id, http.method = %method, http.route = route);
     let limit = Duration::from_secs(REQUEST_MAX_SECONDS);
     let answered = async {
         let response = match tokio::time::timeout(limit, next.run(request)).await {
@@ -126,7 +147,11 @@ async fn around(request: Request, next: Next) -> Response {
     response.headers_mut().insert(REQUEST_ID, id);
     let seconds = started.elapsed().as_secs_f64();
     let status = response.status().as_str().to_owned();
-    let labels = [("method", method.to_string()), ("route", route), ("status", status)];
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route),
+        ("status", status),
+    ];
     metrics::counter!("crm_http_requests_total", &labels).increment(1);
     metrics::histogram!("crm_http_request_seconds", &labels).record(seconds);
     response
@@ -136,7 +161,10 @@ async fn around(request: Request, next: Next) -> Response {
 fn request_id(request: &Request) -> HeaderValue {
     let given = request.headers().get(REQUEST_ID).filter(|id| {
         id.len() <= REQUEST_ID_MAX_CHARACTERS
-            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+            && id
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
     });
     match given {
         Some(id) => id.clone(),
@@ -145,7 +173,10 @@ fn request_id(request: &Request) -> HeaderValue {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "an id of a request, not of anything stored")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an id of a request, not of anything stored"
+)]
 fn fresh_request_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
@@ -154,10 +185,16 @@ fn fresh_request_id() -> String {
 ///
 /// # Errors
 /// From the listener.
-pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     // Answers are small and written whole: waiting to fill a packet only delays them.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     });
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, router(app))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }

@@ -103,7 +103,10 @@ impl DevIssuer {
         }
         Ok(Caller {
             tenant: claims.tenant,
-            actor: Actor { user_id: claims.sub, roles: claims.roles },
+            actor: Actor {
+                user_id: claims.sub,
+                roles: claims.roles,
+            },
         })
     }
 }
@@ -143,6 +146,7 @@ impl FromRequestParts<App> for Caller {
             .map(|(_, token)| token.trim())
             .ok_or_else(|| unauthorized("the Authorization header is not `Bearer <token>`"))?;
         let dev = app.issuers.dev.as_ref();
-        dev.ok_or_else(|| unauthorized("no issuer is configured on this server"))?.verify(token)
+        dev.ok_or_else(|| unauthorized("no issuer is configured on this server"))?
+            .verify(token)
     }
 }

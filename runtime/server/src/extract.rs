@@ -23,9 +23,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
         match serde_json::from_slice(&bytes) {
             Ok(body) => Ok(Self(body)),
-            Err(error) if error.is_data() => {
-                Err(Problem::invalid(Violations::one("", "shape", error.to_string())))
-            }
+            Err(error) if error.is_data() => Err(Problem::invalid(Violations::one(
+                "",
+                "shape",
+                error.to_string(),
+            ))),
             Err(error) => Err(Problem::detailed(
                 Kind::MalformedRequest,
                 format!("the body is not JSON: {error}"),
@@ -38,10 +40,19 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Err(Problem::new(Kind::UnsupportedMediaType));
     };
-    let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let media_type = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     let media_type = media_type.trim().to_ascii_lowercase();
     let is_json = media_type == "application/json" || media_type.ends_with("+json");
-    if is_json { Ok(()) } else { Err(Problem::new(Kind::UnsupportedMediaType)) }
+    if is_json {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::UnsupportedMediaType))
+    }
 }
 
 fn unread(rejection: BytesRejection) -> Problem {
@@ -75,7 +86,9 @@ pub(crate) fn segment<T: FromStr>(text: &str) -> Result<T, Problem> {
 
 /// The version that `If-Match` names; none without the header or for `*`.
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
         return Ok(None);

@@ -35,12 +35,20 @@ impl PageParameters {
             let message = "take next_cursor of the page before, unchanged";
             violations.add("/cursor".to_owned(), "cursor", message);
         }
-        if self.include.as_deref().is_some_and(|include| include != "total") {
+        if self
+            .include
+            .as_deref()
+            .is_some_and(|include| include != "total")
+        {
             violations.add("/include".to_owned(), "include", "the only value is total");
         }
         violations.into_result().map_err(Problem::invalid)?;
         let total = self.include.is_some();
-        Ok(PageRequest { before: before.ok().flatten(), limit, total })
+        Ok(PageRequest {
+            before: before.ok().flatten(),
+            limit,
+            total,
+        })
     }
 }
 
@@ -66,7 +74,11 @@ pub(crate) struct TotalBody {
 impl<T> List<T> {
     /// All there is.
     pub(crate) fn whole(data: Vec<T>) -> Self {
-        Self { data, next_cursor: None, total: None }
+        Self {
+            data,
+            next_cursor: None,
+            total: None,
+        }
     }
 
     /// A page of the engine's; the cursor is the last row's own.
@@ -76,7 +88,14 @@ impl<T> List<T> {
         body: impl FnMut(R) -> T,
     ) -> Self {
         let next_cursor = page.rows.last().filter(|_| page.more).map(cursor);
-        let total = page.total.map(|total| TotalBody { value: total.value, exact: total.exact });
-        Self { data: page.rows.into_iter().map(body).collect(), next_cursor, total }
+        let total = page.total.map(|total| TotalBody {
+            value: total.value,
+            exact: total.exact,
+        });
+        Self {
+            data: page.rows.into_iter().map(body).collect(),
+            next_cursor,
+            total,
+        }
     }
 }

@@ -170,8 +170,16 @@ pub(crate) struct ViolationBody {
 
 impl From<&Violation> for ViolationBody {
     fn from(violation: &Violation) -> Self {
-        let Violation { pointer, code, message } = violation.clone();
-        Self { pointer, code, message }
+        let Violation {
+            pointer,
+            code,
+            message,
+        } = violation.clone();
+        Self {
+            pointer,
+            code,
+            message,
+        }
     }
 }
 
@@ -184,15 +192,25 @@ struct Extension {
 
 impl Problem {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, errors: Violations::default() }
+        Self {
+            kind,
+            detail: None,
+            errors: Violations::default(),
+        }
     }
 
     pub(crate) fn detailed(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..Self::new(kind) }
+        Self {
+            detail: Some(detail.into()),
+            ..Self::new(kind)
+        }
     }
 
     pub(crate) fn invalid(violations: Violations) -> Self {
-        Self { errors: violations, ..Self::new(Kind::Invalid) }
+        Self {
+            errors: violations,
+            ..Self::new(Kind::Invalid)
+        }
     }
 
     /// The same for everything that is not there for this caller.
@@ -249,7 +267,9 @@ impl IntoResponse for Problem {
         match self.kind {
             Kind::Unauthorized => {
                 let challenge = HeaderValue::from_static("Bearer");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, challenge);
             }
             Kind::Unavailable => {
                 let after = HeaderValue::from(RETRY_AFTER_SECONDS);
@@ -281,14 +301,22 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
-    let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.facts().1 == status);
-        Problem::new(kind.unwrap_or(Kind::MalformedRequest))
-    });
+    let problem = response
+        .extensions_mut()
+        .remove::<Problem>()
+        .unwrap_or_else(|| {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.facts().1 == status);
+            Problem::new(kind.unwrap_or(Kind::MalformedRequest))
+        });
     let (name, _, title, _) = problem.kind.facts();
     let extension = Extension {
         request_id: request_id.to_owned(),
-        errors: problem.errors.as_slice().iter().map(ViolationBody::from).collect(),
+        errors: problem
+            .errors
+            .as_slice()
+            .iter()
+            .map(ViolationBody::from)
+            .collect(),
     };
     let mut details = ProblemDetails::from_status_code(status)
         .with_title(title)

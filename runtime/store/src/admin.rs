@@ -42,7 +42,11 @@ pub enum Published {
 
 /// The version that this build's schema has.
 pub fn newest_schema_version() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+    MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or_default()
 }
 
 pub(crate) fn parse_schema_comment(comment: &str) -> Option<i64> {
@@ -64,7 +68,9 @@ impl Admin {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn connect(options: &PgConnectOptions) -> Result<Self, StoreError> {
-        Ok(Self { connection: PgConnection::connect_with(options).await? })
+        Ok(Self {
+            connection: PgConnection::connect_with(options).await?,
+        })
     }
 
     /// PostgreSQL's own name for its version.
@@ -72,8 +78,9 @@ impl Admin {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn server_version(&mut self) -> Result<String, StoreError> {
-        let version =
-            sqlx::query_scalar("show server_version").fetch_one(&mut self.connection).await?;
+        let version = sqlx::query_scalar("show server_version")
+            .fetch_one(&mut self.connection)
+            .await?;
         Ok(version)
     }
 
@@ -124,7 +131,10 @@ impl Admin {
             .execute(&mut self.connection)
             .await?;
         }
-        Ok(MIGRATIONS.iter().filter(|migration| migration.version > before).count())
+        Ok(MIGRATIONS
+            .iter()
+            .filter(|migration| migration.version > before)
+            .count())
     }
 
     /// Lets the runtime's role log in with this password. For a private server only: roles and
@@ -236,7 +246,13 @@ impl Admin {
             sqlx::query_as("select id, name from os.tenants order by created_at, id")
                 .fetch_all(&mut self.connection)
                 .await?;
-        Ok(rows.into_iter().map(|(id, name)| Tenant { id: TenantId::new(id), name }).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(id, name)| Tenant {
+                id: TenantId::new(id),
+                name,
+            })
+            .collect())
     }
 
     /// The key of the development issuer; `fresh` is kept where there was none.

@@ -147,7 +147,11 @@ fn only(data: &Data, fields: &[FieldKey]) -> Data {
 }
 
 fn some<T>(rows: Vec<T>) -> Option<Json<Vec<T>>> {
-    if rows.is_empty() { None } else { Some(Json(rows)) }
+    if rows.is_empty() {
+        None
+    } else {
+        Some(Json(rows))
+    }
 }
 
 /// Writes all of it, or nothing.
@@ -156,8 +160,11 @@ fn some<T>(rows: Vec<T>) -> Option<Json<Vec<T>>> {
 /// [`StoreError::StaleModel`], [`StoreError::StaleRecord`], [`StoreError::LeaseLost`],
 /// [`StoreError::Unavailable`] (then it is unknown whether it was written).
 pub async fn commit(store: &Store, commit: Commit<'_>) -> Result<(), StoreError> {
-    let changes: Vec<ChangeRow<'_>> =
-        commit.changes.iter().map(|(event, change)| ChangeRow::new(*event, change)).collect();
+    let changes: Vec<ChangeRow<'_>> = commit
+        .changes
+        .iter()
+        .map(|(event, change)| ChangeRow::new(*event, change))
+        .collect();
     sqlx::query("select crm_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
         .bind(commit.tenant.uuid())
         .bind(commit.model_version)

@@ -31,7 +31,10 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn corrupt(what: &'static str, error: impl std::fmt::Display) -> Self {
-        Self::Corrupt { what, message: error.to_string() }
+        Self::Corrupt {
+            what,
+            message: error.to_string(),
+        }
     }
 }
 

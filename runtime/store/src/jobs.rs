@@ -32,7 +32,10 @@ pub async fn jobs_lease(
             .bind(after.map(TenantId::uuid))
             .fetch_all(store.statements())
             .await?;
-    Ok(rows.into_iter().map(|(tenant, job)| (TenantId::new(tenant), JobId::new(job))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(tenant, job)| (TenantId::new(tenant), JobId::new(job)))
+        .collect())
 }
 
 /// A leased job with its event, and the event's record as it stands now.
@@ -69,10 +72,14 @@ struct Row {
 }
 
 fn event_kind(name: &str) -> Result<EventKind, StoreError> {
-    [EventKind::RecordCreated, EventKind::RecordUpdated, EventKind::RecordDeleted]
-        .into_iter()
-        .find(|kind| kind.name() == name)
-        .ok_or_else(|| StoreError::corrupt("event kind", name))
+    [
+        EventKind::RecordCreated,
+        EventKind::RecordUpdated,
+        EventKind::RecordDeleted,
+    ]
+    .into_iter()
+    .find(|kind| kind.name() == name)
+    .ok_or_else(|| StoreError::corrupt("event kind", name))
 }
 
 impl TryFrom<Row> for LoadedJob {
@@ -99,7 +106,10 @@ impl TryFrom<Row> for LoadedJob {
         let current = row
             .current_version
             .zip(row.current_data)
-            .map(|(version, data)| Base { version, data: data.0 });
+            .map(|(version, data)| Base {
+                version,
+                data: data.0,
+            });
         Ok(Self {
             id: JobId::new(row.job_id),
             workflow: row
@@ -129,7 +139,10 @@ pub async fn jobs_load(
         .fetch_all(store.statements())
         .await?;
     let model_version = rows.first().and_then(|row| row.model_version);
-    let jobs = rows.into_iter().map(LoadedJob::try_from).collect::<Result<_, _>>()?;
+    let jobs = rows
+        .into_iter()
+        .map(LoadedJob::try_from)
+        .collect::<Result<_, _>>()?;
     Ok((model_version, jobs))
 }
 

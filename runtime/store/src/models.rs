@@ -27,7 +27,9 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     .bind(tx.tenant_id().uuid())
     .fetch_optional(tx.connection())
     .await?;
-    let Some((slug, template_version, version, definition)) = row else { return Ok(None) };
+    let Some((slug, template_version, version, definition)) = row else {
+        return Ok(None);
+    };
     let fields: Vec<(String, Json<FieldDefinition>)> = sqlx::query_as(
         "select module_slug, definition from crm_module_fields
         where tenant_id = $1 order by module_slug, position, field_key",
@@ -53,7 +55,9 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         tenant_id: tx.tenant_id(),
         version,
         template: TemplateReference {
-            slug: slug.parse().map_err(|error| StoreError::corrupt("template name", error))?,
+            slug: slug
+                .parse()
+                .map_err(|error| StoreError::corrupt("template name", error))?,
             version: template_version
                 .parse()
                 .map_err(|error| StoreError::corrupt("template version", error))?,
@@ -62,21 +66,40 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         fields: fields
             .into_iter()
             .map(|(module, field)| {
-                let module: ModuleSlug =
-                    module.parse().map_err(|error| StoreError::corrupt("module name", error))?;
+                let module: ModuleSlug = module
+                    .parse()
+                    .map_err(|error| StoreError::corrupt("module name", error))?;
                 Ok((module, field.0))
             })
             .collect::<Result<_, StoreError>>()?,
-        workflows: workflows.into_iter().map(|(workflow,)| workflow.0).collect(),
-        plugins: plugins.into_iter().map(installed).collect::<BTreeMap<_, _>>(),
+        workflows: workflows
+            .into_iter()
+            .map(|(workflow,)| workflow.0)
+            .collect(),
+        plugins: plugins
+            .into_iter()
+            .map(installed)
+            .collect::<BTreeMap<_, _>>(),
     }))
 }
 
 fn installed(
     (manifest, digest, granted): (Json<Manifest>, String, Json<Capabilities>),
 ) -> (crm_model::PluginName, InstalledPlugin) {
-    let Manifest { name, version, capabilities, .. } = manifest.0;
-    (name, InstalledPlugin { version, digest, grant: Grant::new(capabilities, granted.0) })
+    let Manifest {
+        name,
+        version,
+        capabilities,
+        ..
+    } = manifest.0;
+    (
+        name,
+        InstalledPlugin {
+            version,
+            digest,
+            grant: Grant::new(capabilities, granted.0),
+        },
+    )
 }
 
 /// The name that the host OS has for the tenant; none where it knows no such tenant.
@@ -146,7 +169,10 @@ pub async fn plugin_install(
     .execute(tx.connection())
     .await?;
     match inserted.rows_affected() {
-        0 => Err(StoreError::Exists(format!("the install of “{}”", install.plugin))),
+        0 => Err(StoreError::Exists(format!(
+            "the install of “{}”",
+            install.plugin
+        ))),
         _ => Ok(()),
     }
 }
@@ -224,7 +250,10 @@ pub async fn workflow_insert(
     .execute(tx.connection())
     .await?;
     match inserted.rows_affected() {
-        0 => Err(StoreError::Exists(format!("the workflow “{}”", workflow.slug))),
+        0 => Err(StoreError::Exists(format!(
+            "the workflow “{}”",
+            workflow.slug
+        ))),
         _ => Ok(()),
     }
 }
@@ -242,7 +271,10 @@ pub async fn dashboards_list(
     .bind(tx.tenant_id().uuid())
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(|(slug, title, layout)| (slug, title, layout.0)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(slug, title, layout)| (slug, title, layout.0))
+        .collect())
 }
 
 /// What a tenant has, for a summary.

@@ -178,8 +178,9 @@ pub async fn records_present(
     .await?;
     rows.into_iter()
         .map(|(module, id)| {
-            let module =
-                module.parse().map_err(|error| StoreError::corrupt("module name", error))?;
+            let module = module
+                .parse()
+                .map_err(|error| StoreError::corrupt("module name", error))?;
             Ok((module, RecordId::new(id)))
         })
         .collect()

@@ -1,13 +1,16 @@
 //! The connections of the runtime's role.
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::Executor;
+use sqlx::{Connection, Executor};
 use std::time::Duration;
 
 use crate::error::StoreError;
 
 /// The role that serves; see migrations/0001_roles.sql.
 pub(crate) const RUNTIME_ROLE: &str = "crm_runtime";
+
+/// A connection that lay idle for longer is asked whether it still lives.
+const IDLE_UNASKED: Duration = Duration::from_millis(500);
 
 /// How many connections, and how long to wait for one.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +59,20 @@ impl Store {
                 .max_connections(connections)
                 .acquire_timeout(settings.acquire_timeout)
                 .test_before_acquire(false)
+                .before_acquire(|connection, metadata| {
+                    Box::pin(async move {
+                        // One that lay idle may belong to a server that is gone; asking each
+                        // time would cost a round trip.
+                        if metadata.idle_for > IDLE_UNASKED {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
         };
-        let statements =
-            pool(settings.statement_connections).connect_with(options.clone()).await?;
+        let statements = pool(settings.statement_connections)
+            .connect_with(options.clone())
+            .await?;
         let transactions = pool(settings.transaction_connections)
             .after_release(|connection, _| {
                 Box::pin(async move {
@@ -69,7 +83,10 @@ impl Store {
                 })
             })
             .connect_lazy_with(options);
-        let store = Self { statements, transactions };
+        let store = Self {
+            statements,
+            transactions,
+        };
         store.check_role().await?;
         Ok(store)
     }
@@ -100,7 +117,9 @@ impl Store {
             sqlx::query_scalar("select obj_description(to_regclass('crm_records'))")
                 .fetch_one(&self.statements)
                 .await?;
-        Ok(comment.as_deref().and_then(crate::admin::parse_schema_comment))
+        Ok(comment
+            .as_deref()
+            .and_then(crate::admin::parse_schema_comment))
     }
 
     pub(crate) fn statements(&self) -> &PgPool {

@@ -28,7 +28,11 @@ impl TenantTx {
             .bind(tenant_id.uuid())
             .fetch_one(&mut *transaction)
             .await?;
-        Ok(Self { transaction, tenant_id, model_version })
+        Ok(Self {
+            transaction,
+            tenant_id,
+            model_version,
+        })
     }
 
     /// Whose transaction it is.

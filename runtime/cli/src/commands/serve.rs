@@ -16,10 +16,20 @@ use crate::{Database, say};
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// Where to listen
-    #[arg(long, env = "CRM_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "CRM_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
     listen: SocketAddr,
     /// Which parts to run here
-    #[arg(long, value_delimiter = ',', default_value = "api,worker", value_name = "ROLES")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "api,worker",
+        value_name = "ROLES"
+    )]
     role: Vec<Role>,
     /// How long a worker holds a job before another may take it up
     #[arg(long, env = "CRM_LEASE_SECONDS", value_name = "SECONDS",
@@ -37,8 +47,14 @@ enum Role {
 /// Logs to standard error; `RUST_LOG` chooses what.
 fn log_to_stderr(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = if json { log.json().try_init() } else { log.try_init() };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let _ = if json {
+        log.json().try_init()
+    } else {
+        log.try_init()
+    };
 }
 
 pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<()> {

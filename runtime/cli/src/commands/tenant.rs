@@ -79,11 +79,17 @@ async fn create(
 }
 
 fn operator() -> Result<Actor> {
-    Ok(Actor { user_id: OPERATOR.parse()?, roles: vec!["owner".parse()?] })
+    Ok(Actor {
+        user_id: OPERATOR.parse()?,
+        roles: vec!["owner".parse()?],
+    })
 }
 
 /// A fresh id for a tenant.
-#[allow(clippy::disallowed_methods, reason = "here the command stands in for the host OS")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "here the command stands in for the host OS"
+)]
 pub(crate) fn new_tenant_id() -> TenantId {
     TenantId::new(uuid::Uuid::now_v7())
 }
@@ -93,8 +99,10 @@ async fn list(common: &Common, database: &Database) -> Result<()> {
     migrate(&mut admin, say::step).await?;
     let tenants = admin.tenants_list().await?;
     if common.json {
-        let tenants: Vec<_> =
-            tenants.iter().map(|tenant| json!({ "id": tenant.id, "name": tenant.name })).collect();
+        let tenants: Vec<_> = tenants
+            .iter()
+            .map(|tenant| json!({ "id": tenant.id, "name": tenant.name }))
+            .collect();
         println!("{}", serde_json::to_string_pretty(&tenants)?);
     } else {
         for tenant in tenants {

@@ -40,7 +40,10 @@ pub(crate) async fn token(common: &Common, arguments: TokenArguments) -> Result<
     database.close().await;
     let token = token?;
     if common.json {
-        println!("{}", serde_json::json!({ "token": token, "expires_in": arguments.ttl }));
+        println!(
+            "{}",
+            serde_json::json!({ "token": token, "expires_in": arguments.ttl })
+        );
     } else {
         println!("{token}");
     }
@@ -51,16 +54,23 @@ async fn sign(database: &Database, arguments: &TokenArguments) -> Result<String>
     let mut admin = database.admin().await?;
     migrate(&mut admin, say::step).await?;
     let tenant = find(&mut admin, &arguments.tenant).await?;
-    let actor = Actor { user_id: arguments.user.clone(), roles: arguments.role.clone() };
+    let actor = Actor {
+        user_id: arguments.user.clone(),
+        roles: arguments.role.clone(),
+    };
     let issuer = dev_issuer(&mut admin).await?;
-    issuer.sign(tenant, &actor, Duration::from_secs(arguments.ttl)).map_err(anyhow::Error::msg)
+    issuer
+        .sign(tenant, &actor, Duration::from_secs(arguments.ttl))
+        .map_err(anyhow::Error::msg)
 }
 
 async fn find(admin: &mut Admin, tenant: &str) -> Result<TenantId> {
     let tenants = admin.tenants_list().await?;
     let id = tenant.parse::<TenantId>().ok();
-    let matches: Vec<&Tenant> =
-        tenants.iter().filter(|known| Some(known.id) == id || known.name == tenant).collect();
+    let matches: Vec<&Tenant> = tenants
+        .iter()
+        .filter(|known| Some(known.id) == id || known.name == tenant)
+        .collect();
     match matches.as_slice() {
         [one] => Ok(one.id),
         [] => bail!("there is no tenant “{tenant}”; `crm tenant list` shows them all"),

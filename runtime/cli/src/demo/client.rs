@@ -19,7 +19,11 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, token: String) -> Result<Self> {
         // The host is on this machine; whatever proxy the environment names is not for it.
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { http, base: format!("http://{address}/api/crm"), token })
+        Ok(Self {
+            http,
+            base: format!("http://{address}/api/crm"),
+            token,
+        })
     }
 
     pub(crate) fn token(&self) -> &str {
@@ -33,11 +37,17 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value)> {
         let url = format!("{}{path}", self.base);
-        let mut request = self.http.request(method.clone(), &url).bearer_auth(&self.token);
+        let mut request = self
+            .http
+            .request(method.clone(), &url)
+            .bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.with_context(|| format!("{method} {url} failed"))?;
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("{method} {url} failed"))?;
         let status = response.status();
         let answer = response.json().await.unwrap_or(Value::Null);
         if status.is_client_error() || status.is_server_error() {
@@ -53,18 +63,26 @@ impl Client {
             return Ok(false);
         }
         let choice = json!({ "template_id": template });
-        self.call(Method::POST, "/templates/select", Some(&choice)).await?;
+        self.call(Method::POST, "/templates/select", Some(&choice))
+            .await?;
         Ok(true)
     }
 
     pub(crate) async fn create_item(&self, data: &Value) -> Result<()> {
-        self.call(Method::POST, "/records/items", Some(&json!({ "data": data }))).await?;
+        self.call(
+            Method::POST,
+            "/records/items",
+            Some(&json!({ "data": data })),
+        )
+        .await?;
         Ok(())
     }
 
     /// How many items there are.
     pub(crate) async fn count_items(&self) -> Result<u64> {
-        let (_, page) = self.call(Method::GET, "/records/items?limit=1&include=total", None).await?;
+        let (_, page) = self
+            .call(Method::GET, "/records/items?limit=1&include=total", None)
+            .await?;
         Ok(page["total"]["value"].as_u64().unwrap_or_default())
     }
 
@@ -74,8 +92,13 @@ impl Client {
         let mut path = format!("/records/items?limit={PAGE_RECORDS}");
         loop {
             let (_, page) = self.call(Method::GET, &path, None).await?;
-            let records = page["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let found = records.iter().filter_map(|record| record["data"]["sku"].as_str());
+            let records = page["data"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            let found = records
+                .iter()
+                .filter_map(|record| record["data"]["sku"].as_str());
             skus.extend(found.map(str::to_owned));
             match page["next_cursor"].as_str() {
                 Some(cursor) => {

@@ -16,7 +16,8 @@ use crate::say;
 const CONCURRENCY: usize = 32;
 /// How often to look how many runs are left.
 const LOOK: Duration = Duration::from_millis(250);
-/// Lines of progress where there is no terminal.
+/// How often to say so where there is no terminal.
+const RECORDS_PER_LINE: u64 = 5_000;
 const LOOKS_PER_LINE: u32 = 20;
 
 /// What the import did.
@@ -28,7 +29,11 @@ pub(crate) struct Imported {
 }
 
 fn bar(length: u64, what: &'static str, quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let target = if quiet {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    };
     let bar = ProgressBar::with_draw_target(Some(length), target);
     let template = "· {prefix} {wide_bar} {human_pos}/{human_len} ({per_sec:0}, {eta} left)";
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -43,13 +48,26 @@ pub(crate) async fn import(client: &Client, data: &Data, quiet: bool) -> Result<
         0 => std::collections::HashSet::new(),
         _ => client.skus().await?,
     };
-    let missing: Vec<usize> =
-        (0..data.rows().len()).filter(|index| !there.contains(&sku(*index))).collect();
+    let missing: Vec<usize> = (0..data.rows().len())
+        .filter(|index| !there.contains(&sku(*index)))
+        .collect();
     if missing.is_empty() {
-        say::step(&format!("all {} diamonds of {} are there", data.rows().len(), data.name()));
-        return Ok(Imported { started, records: 0, took: Duration::ZERO });
+        say::step(&format!(
+            "all {} diamonds of {} are there",
+            data.rows().len(),
+            data.name()
+        ));
+        return Ok(Imported {
+            started,
+            records: 0,
+            took: Duration::ZERO,
+        });
     }
-    say::step(&format!("importing {} diamonds from {} over HTTP", missing.len(), data.name()));
+    say::step(&format!(
+        "importing {} diamonds from {} over HTTP",
+        missing.len(),
+        data.name()
+    ));
     let began = Instant::now();
     let bar = bar(missing.len() as u64, "records", quiet);
     futures::stream::iter(&missing)
@@ -60,6 +78,9 @@ pub(crate) async fn import(client: &Client, data: &Data, quiet: bool) -> Result<
                     client.create_item(&row.item(*index)).await?;
                 }
                 bar.inc(1);
+                if bar.is_hidden() && !quiet && bar.position().is_multiple_of(RECORDS_PER_LINE) {
+                    say::step(&format!("{} records are imported", bar.position()));
+                }
                 anyhow::Ok(())
             }
         })
@@ -67,7 +88,11 @@ pub(crate) async fn import(client: &Client, data: &Data, quiet: bool) -> Result<
         .try_collect::<Vec<()>>()
         .await?;
     bar.finish();
-    Ok(Imported { started, records: missing.len(), took: began.elapsed() })
+    Ok(Imported {
+        started,
+        records: missing.len(),
+        took: began.elapsed(),
+    })
 }
 
 /// Waits until no job of the tenant waits or runs.
@@ -86,7 +111,7 @@ pub(crate) async fn wait_for_runs(engine: &Engine, tenant: TenantId, quiet: bool
             bar.finish();
             return Ok(());
         }
-        if bar.is_hidden() && looks.is_multiple_of(LOOKS_PER_LINE) {
+        if bar.is_hidden() && !quiet && looks.is_multiple_of(LOOKS_PER_LINE) {
             say::step(&format!("{open} workflow runs are left"));
         }
         looks += 1;

@@ -38,7 +38,12 @@ pub(crate) struct DemoArguments {
     #[arg(long)]
     exit: bool,
     /// Where to listen
-    #[arg(long, env = "CRM_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "CRM_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
     listen: SocketAddr,
     /// Diamonds as CSV; without it the full data set where it is at hand, else the bundled sample
     #[arg(long, value_name = "FILE")]
@@ -71,7 +76,11 @@ pub(crate) async fn demo(common: Common, arguments: DemoArguments) -> Result<()>
         };
         let host = Host::prepare(&database, settings, say::step).await?;
         let address = listener.local_addr()?;
-        let serving = host.run(Some(listener), Some(WorkerSettings::default()), stop.clone());
+        let serving = host.run(
+            Some(listener),
+            Some(WorkerSettings::default()),
+            stop.clone(),
+        );
         let showing = async {
             let shown = tokio::select! {
                 shown = show(&common, &host, &database, address, &data, &log) => shown,
@@ -102,7 +111,9 @@ fn log_to_file(data_dir: &Path) -> Result<PathBuf> {
         .open(&path)
         .with_context(|| format!("{} cannot be written", path.display()))?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false);
     let _ = log.with_writer(std::sync::Mutex::new(file)).try_init();
     Ok(path.canonicalize().unwrap_or(path))
 }
@@ -116,7 +127,10 @@ async fn show(
     log: &Path,
 ) -> Result<()> {
     let tenant = find_or_create(database).await?;
-    let issuer = host.dev_issuer.as_ref().context("the demo runs with its own issuer")?;
+    let issuer = host
+        .dev_issuer
+        .as_ref()
+        .context("the demo runs with its own issuer")?;
     let client = Client::new(address, sign(issuer, tenant)?)?;
     let fresh = client.choose_template(TEMPLATE).await?;
     say::step(&if fresh {
@@ -163,6 +177,11 @@ async fn find_or_create(database: &Database) -> Result<TenantId> {
 }
 
 fn sign(issuer: &DevIssuer, tenant: TenantId) -> Result<String> {
-    let actor = Actor { user_id: USER.parse()?, roles: vec!["owner".parse()?] };
-    issuer.sign(tenant, &actor, TOKEN_TTL).map_err(anyhow::Error::msg)
+    let actor = Actor {
+        user_id: USER.parse()?,
+        roles: vec!["owner".parse()?],
+    };
+    issuer
+        .sign(tenant, &actor, TOKEN_TTL)
+        .map_err(anyhow::Error::msg)
 }

@@ -28,7 +28,11 @@ pub(crate) struct Summary {
 
 fn rate(count: usize, took: Duration) -> f64 {
     let seconds = took.as_secs_f64();
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
 }
 
 impl Summary {
@@ -62,9 +66,21 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let Self { url, tenant, token, source, imported, usage, jobs, .. } = self;
+        let Self {
+            url,
+            tenant,
+            token,
+            source,
+            imported,
+            usage,
+            jobs,
+            ..
+        } = self;
         let came = match imported.records {
-            0 => format!("nothing to import: all {} rows of {source} were there", self.rows),
+            0 => format!(
+                "nothing to import: all {} rows of {source} were there",
+                self.rows
+            ),
             records => format!(
                 "{records} records from {source} over HTTP in {:.1} s ({:.0}/s); with all their \
                  runs {:.1} s ({:.0}/s)",

@@ -43,9 +43,15 @@ impl FieldType for Currency {
     }
 
     fn check(&self, field: &FieldDefinition, value: &Value) -> Result<(), Problem> {
-        let code = value.get("currency").and_then(Value::as_str).unwrap_or_default();
+        let code = value
+            .get("currency")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let Some(currency) = iso_currency::Currency::from_code(code) else {
-            return Err(Problem::new("currency", format!("“{code}” is not an ISO 4217 code")));
+            return Err(Problem::new(
+                "currency",
+                format!("“{code}” is not an ISO 4217 code"),
+            ));
         };
         let amount = decimal::parse(value.get("amount").unwrap_or(&Value::Null))?;
         let places = u32::from(currency.exponent().unwrap_or(0));

@@ -21,7 +21,9 @@ impl FieldType for DateTime {
     fn normalize(&self, _field: &FieldDefinition, value: Value) -> Value {
         match value.as_str().map(chrono::DateTime::parse_from_rfc3339) {
             Some(Ok(moment)) => Value::String(
-                moment.with_timezone(&Utc).to_rfc3339_opts(SecondsFormat::AutoSi, true),
+                moment
+                    .with_timezone(&Utc)
+                    .to_rfc3339_opts(SecondsFormat::AutoSi, true),
             ),
             _ => value,
         }

@@ -49,11 +49,17 @@ impl FieldType for Decimal {
         let (precision, scale) = digits(field);
         let number = parse(value)?;
         if number.normalize().scale() > scale {
-            return Err(Problem::new("scale", format!("has more than {scale} decimal places")));
+            return Err(Problem::new(
+                "scale",
+                format!("has more than {scale} decimal places"),
+            ));
         }
         if whole_digits(number) > precision - scale {
             let most = precision - scale;
-            return Err(Problem::new("precision", format!("has more than {most} whole digits")));
+            return Err(Problem::new(
+                "precision",
+                format!("has more than {most} whole digits"),
+            ));
         }
         check_range(field, number)
     }
@@ -72,7 +78,9 @@ fn whole_digits(number: Exact) -> u32 {
 /// A JSON number whose text is exact becomes that text; numbers that may have lost digits stay
 /// numbers, and the schema refuses them.
 pub(super) fn normalize(value: Value) -> Value {
-    let Value::Number(number) = &value else { return value };
+    let Value::Number(number) = &value else {
+        return value;
+    };
     let text = number.to_string();
     let digits = text.chars().filter(char::is_ascii_digit).count();
     if digits > NUMBER_EXACT_MAX_DIGITS {
@@ -103,7 +111,9 @@ pub(super) fn check_bounds(field: &FieldDefinition) -> Result<(), String> {
 
 pub(super) fn check_range(field: &FieldDefinition, number: Exact) -> Result<(), Problem> {
     let bound = |given: &Option<Value>| {
-        given.as_ref().and_then(|bound| parse(&normalize(bound.clone())).ok())
+        given
+            .as_ref()
+            .and_then(|bound| parse(&normalize(bound.clone())).ok())
     };
     if let Some(min) = bound(&field.min)
         && number < min

@@ -35,7 +35,9 @@ impl FieldType for Email {
 
 /// The shape that mail servers in use accept: whether the address exists, only a mail can tell.
 fn is_address(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
     let local_is_fine = !local.is_empty()
         && local.len() <= 64
         && !local.starts_with('.')
@@ -51,7 +53,9 @@ fn is_address(text: &str) -> bool {
                 && label.len() <= 63
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.chars().all(|character| character.is_alphanumeric() || character == '-')
+                && label
+                    .chars()
+                    .all(|character| character.is_alphanumeric() || character == '-')
         });
     local_is_fine && domain_is_fine
 }
@@ -62,11 +66,22 @@ mod tests {
 
     #[test]
     fn addresses_have_a_local_part_and_a_domain() {
-        for good in ["ada@example.com", "a.b+c@mail.example.co.uk", "jürgen@exämple.de"] {
+        for good in [
+            "ada@example.com",
+            "a.b+c@mail.example.co.uk",
+            "jürgen@exämple.de",
+        ] {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["", "ada", "@example.com", "ada@", "ada@example", "a b@example.com", "a@-x.com"]
-        {
+        for bad in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@example",
+            "a b@example.com",
+            "a@-x.com",
+        ] {
             assert!(!is_address(bad), "{bad}");
         }
     }

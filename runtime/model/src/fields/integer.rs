@@ -25,9 +25,8 @@ impl FieldType for Integer {
     }
 
     fn schema(&self, field: &FieldDefinition) -> Value {
-        let bound = |given: &Option<Value>, or: i64| {
-            given.as_ref().and_then(Value::as_i64).unwrap_or(or)
-        };
+        let bound =
+            |given: &Option<Value>, or: i64| given.as_ref().and_then(Value::as_i64).unwrap_or(or);
         json!({
             "type": "integer",
             "minimum": bound(&field.min, -EXACT_MAX),

@@ -43,7 +43,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 

@@ -20,14 +20,22 @@ impl FieldType for Select {
             return Err(format!("a select has 1 to {SELECT_MAX_OPTIONS} options"));
         }
         let mut seen = BTreeSet::new();
-        match field.options.iter().find(|option| !seen.insert(&option.value)) {
+        match field
+            .options
+            .iter()
+            .find(|option| !seen.insert(&option.value))
+        {
             Some(option) => Err(format!("option “{}” stands there twice", option.value)),
             None => Ok(()),
         }
     }
 
     fn schema(&self, field: &FieldDefinition) -> Value {
-        let values: Vec<&str> = field.options.iter().map(|option| option.value.as_str()).collect();
+        let values: Vec<&str> = field
+            .options
+            .iter()
+            .map(|option| option.value.as_str())
+            .collect();
         json!({ "enum": values })
     }
 }

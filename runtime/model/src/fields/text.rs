@@ -12,10 +12,16 @@ pub(crate) struct Text {
     lines: bool,
 }
 
-pub(crate) static TEXT: Text =
-    Text { name: "text", max_characters: TEXT_MAX_CHARACTERS, lines: false };
-pub(crate) static LONG_TEXT: Text =
-    Text { name: "long_text", max_characters: LONG_TEXT_MAX_CHARACTERS, lines: true };
+pub(crate) static TEXT: Text = Text {
+    name: "text",
+    max_characters: TEXT_MAX_CHARACTERS,
+    lines: false,
+};
+pub(crate) static LONG_TEXT: Text = Text {
+    name: "long_text",
+    max_characters: LONG_TEXT_MAX_CHARACTERS,
+    lines: true,
+};
 
 impl FieldType for Text {
     fn name(&self) -> &'static str {

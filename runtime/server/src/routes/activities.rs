@@ -73,8 +73,15 @@ pub(crate) async fn activities_list(
 ) -> Result<Json<List<ActivityBody>>, Problem> {
     let page = parameters.request::<ActivityId>()?;
     let (module, id) = (segment(&module)?, segment(&id)?);
-    let page = app.engine.activities(caller.tenant, &caller.actor, &module, id, page).await?;
-    Ok(Json(List::page(page, |activity| activity.id.to_string(), ActivityBody::from)))
+    let page = app
+        .engine
+        .activities(caller.tenant, &caller.actor, &module, id, page)
+        .await?;
+    Ok(Json(List::page(
+        page,
+        |activity| activity.id.to_string(),
+        ActivityBody::from,
+    )))
 }
 
 /// Adds to a record's timeline.
@@ -95,11 +102,20 @@ pub(crate) async fn activity_add(
     let (module, record_id) = (segment(&module)?, segment(&id)?);
     let activity = NewActivity::new(&input.kind, &input.title, input.body.as_deref())
         .map_err(Problem::invalid)?;
-    let mutation = Mutation::Activity { module, record_id, activity };
-    match app.engine.write(caller.tenant, caller.actor, mutation).await? {
-        Written::Activity(id) => {
-            Ok((StatusCode::CREATED, Json(ActivityCreated { id: id.to_string() })))
-        }
+    let mutation = Mutation::Activity {
+        module,
+        record_id,
+        activity,
+    };
+    match app
+        .engine
+        .write(caller.tenant, caller.actor, mutation)
+        .await?
+    {
+        Written::Activity(id) => Ok((
+            StatusCode::CREATED,
+            Json(ActivityCreated { id: id.to_string() }),
+        )),
         Written::Record(_) | Written::Deleted { .. } => Err(Problem::new(Kind::Internal)),
     }
 }

@@ -105,7 +105,11 @@ pub(crate) async fn bootstrap_get(
         body.dashboards = ready
             .dashboards
             .into_iter()
-            .map(|(slug, title, layout)| DashboardBody { slug, title, layout })
+            .map(|(slug, title, layout)| DashboardBody {
+                slug,
+                title,
+                layout,
+            })
             .collect();
     }
     Ok(Json(body))

@@ -72,6 +72,14 @@ pub(crate) async fn field_add(
     Body(field): Body<FieldDefinition>,
 ) -> Result<(StatusCode, Json<FieldBody>), Problem> {
     let slug = segment(&module)?;
-    app.engine.field_add(caller.tenant, caller.actor, slug, field.clone()).await?;
-    Ok((StatusCode::CREATED, Json(FieldBody { definition: field, origin: "tenant" })))
+    app.engine
+        .field_add(caller.tenant, caller.actor, slug, field.clone())
+        .await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(FieldBody {
+            definition: field,
+            origin: "tenant",
+        }),
+    ))
 }

@@ -39,8 +39,12 @@ struct ValueChange {
 
 impl From<HistoryEntry> for HistoryBody {
     fn from(mut entry: HistoryEntry) -> Self {
-        let fields: BTreeSet<String> =
-            entry.before.keys().chain(entry.after.keys()).cloned().collect();
+        let fields: BTreeSet<String> = entry
+            .before
+            .keys()
+            .chain(entry.after.keys())
+            .cloned()
+            .collect();
         let changes = fields.into_iter().map(|field| {
             let (from, to) = (entry.before.remove(&field), entry.after.remove(&field));
             (field, ValueChange { from, to })
@@ -68,6 +72,13 @@ pub(crate) async fn history_list(
 ) -> Result<Json<List<HistoryBody>>, Problem> {
     let page = parameters.request::<i64>()?;
     let (module, id) = (segment(&module)?, segment(&id)?);
-    let page = app.engine.history(caller.tenant, &caller.actor, &module, id, page).await?;
-    Ok(Json(List::page(page, |entry| entry.version.to_string(), HistoryBody::from)))
+    let page = app
+        .engine
+        .history(caller.tenant, &caller.actor, &module, id, page)
+        .await?;
+    Ok(Json(List::page(
+        page,
+        |entry| entry.version.to_string(),
+        HistoryBody::from,
+    )))
 }

@@ -31,7 +31,10 @@ pub(crate) struct ModuleBody {
 impl From<&Module> for ModuleBody {
     fn from(module: &Module) -> Self {
         let definition = module.definition();
-        let plural = definition.label_plural.as_ref().unwrap_or(&definition.label);
+        let plural = definition
+            .label_plural
+            .as_ref()
+            .unwrap_or(&definition.label);
         Self {
             slug: definition.slug.to_string(),
             label: definition.label.clone(),
@@ -49,7 +52,11 @@ pub(crate) async fn readable(
     caller: &Caller,
     slug: &ModuleSlug,
 ) -> Result<Arc<Model>, Problem> {
-    let model = app.engine.model(caller.tenant).await?.ok_or_else(Problem::not_found)?;
+    let model = app
+        .engine
+        .model(caller.tenant)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     permit(&model, Authority::User(&caller.actor), Action::Read, slug)
         .map_err(crm_engine::EngineError::from)?;
     Ok(model)
@@ -86,7 +93,10 @@ pub(crate) async fn module_get(
 ) -> Result<Json<ModuleBody>, Problem> {
     let slug = segment(&module)?;
     let model = readable(&app, &caller, &slug).await?;
-    model.module(&slug).map(|module| Json(module.into())).ok_or_else(Problem::not_found)
+    model
+        .module(&slug)
+        .map(|module| Json(module.into()))
+        .ok_or_else(Problem::not_found)
 }
 
 /// JSON Schema (2020-12) of the module's `data`.
@@ -100,5 +110,8 @@ pub(crate) async fn module_schema(
 ) -> Result<Json<serde_json::Value>, Problem> {
     let slug = segment(&module)?;
     let model = readable(&app, &caller, &slug).await?;
-    model.module(&slug).map(|module| Json(module.schema().clone())).ok_or_else(Problem::not_found)
+    model
+        .module(&slug)
+        .map(|module| Json(module.schema().clone()))
+        .ok_or_else(Problem::not_found)
 }

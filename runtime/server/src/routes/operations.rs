@@ -19,9 +19,7 @@ pub(crate) async fn healthz() -> &'static str {
 pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
     match app.engine.check_ready().await {
         Ok(()) => Ok("ready"),
-        Err(EngineError::Internal(message)) => {
-            Err(Problem::detailed(Kind::Unavailable, message))
-        }
+        Err(EngineError::Internal(message)) => Err(Problem::detailed(Kind::Unavailable, message)),
         Err(error) => Err(error.into()),
     }
 }
@@ -31,7 +29,10 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Probl
     params(("kind" = String, Path)),
     responses((status = 200, body = String), (status = 404, body = ProblemBody)))]
 pub(crate) async fn problem_get(Path(name): Path<String>) -> Result<String, Problem> {
-    let facts = Kind::ALL.into_iter().map(Kind::facts).find(|facts| facts.0 == name);
+    let facts = Kind::ALL
+        .into_iter()
+        .map(Kind::facts)
+        .find(|facts| facts.0 == name);
     let (_, status, title, advice) = facts.ok_or_else(Problem::not_found)?;
     Ok(format!("{title} ({})\n\n{advice}\n", status.as_u16()))
 }

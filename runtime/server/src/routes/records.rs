@@ -82,7 +82,11 @@ async fn write(
     status: StatusCode,
     mutation: Mutation,
 ) -> Result<Response, Problem> {
-    match app.engine.write(caller.tenant, caller.actor, mutation).await? {
+    match app
+        .engine
+        .write(caller.tenant, caller.actor, mutation)
+        .await?
+    {
         Written::Record(record) => Ok(answer(status, *record)),
         Written::Deleted { .. } => Ok(StatusCode::NO_CONTENT.into_response()),
         Written::Activity(_) => Err(Problem::new(Kind::Internal)),
@@ -101,8 +105,15 @@ pub(crate) async fn records_list(
 ) -> Result<Json<List<RecordBody>>, Problem> {
     let page = parameters.request::<RecordId>()?;
     let slug = segment(&module)?;
-    let page = app.engine.records(caller.tenant, &caller.actor, &slug, page).await?;
-    Ok(Json(List::page(page, |record| record.id.to_string(), RecordBody::from)))
+    let page = app
+        .engine
+        .records(caller.tenant, &caller.actor, &slug, page)
+        .await?;
+    Ok(Json(List::page(
+        page,
+        |record| record.id.to_string(),
+        RecordBody::from,
+    )))
 }
 
 /// Creates a record.
@@ -120,7 +131,10 @@ pub(crate) async fn record_create(
     Path(module): Path<String>,
     Body(input): Body<RecordInput>,
 ) -> Result<Response, Problem> {
-    let mutation = Mutation::Create { module: segment(&module)?, data: input.data };
+    let mutation = Mutation::Create {
+        module: segment(&module)?,
+        data: input.data,
+    };
     write(&app, caller, StatusCode::CREATED, mutation).await
 }
 
@@ -134,7 +148,10 @@ pub(crate) async fn record_get(
     Path((module, id)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let (module, id) = (segment(&module)?, segment(&id)?);
-    let record = app.engine.record(caller.tenant, &caller.actor, &module, id).await?;
+    let record = app
+        .engine
+        .record(caller.tenant, &caller.actor, &module, id)
+        .await?;
     Ok(answer(StatusCode::OK, record))
 }
 

@@ -128,25 +128,42 @@ pub(crate) struct RunParameters {
 impl RunParameters {
     fn page(&self) -> Result<PageRequest<JobId>, Problem> {
         let (limit, cursor) = (self.limit, self.cursor.clone());
-        PageParameters { limit, cursor, include: None }.request()
+        PageParameters {
+            limit,
+            cursor,
+            include: None,
+        }
+        .request()
     }
 
     fn filter(self) -> Result<RunFilter, Problem> {
         let mut violations = Violations::default();
-        if self.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
+        if self
+            .status
+            .as_deref()
+            .is_some_and(|status| !STATUSES.contains(&status))
+        {
             let message = format!("use one of: {}", STATUSES.join(", "));
             violations.add("/status".to_owned(), "enum", message);
         }
         let record = self.record_id.as_deref().map(str::parse).transpose();
         if record.is_err() {
-            violations.add("/record_id".to_owned(), "format", "is not the id of a record");
+            violations.add(
+                "/record_id".to_owned(),
+                "format",
+                "is not the id of a record",
+            );
         }
         violations.into_result().map_err(Problem::invalid)?;
         let state = self.status.map(|status| match status.as_str() {
             "running" => "leased".to_owned(),
             _ => status,
         });
-        Ok(RunFilter { workflow: self.workflow, state, record: record.ok().flatten() })
+        Ok(RunFilter {
+            workflow: self.workflow,
+            state,
+            record: record.ok().flatten(),
+        })
     }
 }
 
@@ -157,8 +174,15 @@ async fn list(
 ) -> Result<Json<List<RunBody>>, Problem> {
     let page = parameters.page()?;
     let filter = parameters.filter()?;
-    let page = app.engine.runs(caller.tenant, &caller.actor, &filter, page).await?;
-    Ok(Json(List::page(page, |run| run.id.to_string(), RunBody::from)))
+    let page = app
+        .engine
+        .runs(caller.tenant, &caller.actor, &filter, page)
+        .await?;
+    Ok(Json(List::page(
+        page,
+        |run| run.id.to_string(),
+        RunBody::from,
+    )))
 }
 
 /// Runs, newest first.
@@ -183,7 +207,13 @@ pub(crate) async fn workflow_runs_list(
     Parameters(PageParameters { limit, cursor, .. }): Parameters<PageParameters>,
 ) -> Result<Json<List<RunBody>>, Problem> {
     let workflow = Some(id);
-    let parameters = RunParameters { workflow, status: None, record_id: None, limit, cursor };
+    let parameters = RunParameters {
+        workflow,
+        status: None,
+        record_id: None,
+        limit,
+        cursor,
+    };
     list(&app, &caller, parameters).await
 }
 
@@ -200,7 +230,13 @@ pub(crate) async fn run_get(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<RunDetailBody>, Problem> {
-    let (run, attempts) = app.engine.run(caller.tenant, &caller.actor, segment(&id)?).await?;
+    let (run, attempts) = app
+        .engine
+        .run(caller.tenant, &caller.actor, segment(&id)?)
+        .await?;
     let log = attempts.into_iter().map(AttemptBody::from).collect();
-    Ok(Json(RunDetailBody { run: run.into(), log }))
+    Ok(Json(RunDetailBody {
+        run: run.into(),
+        log,
+    }))
 }

@@ -69,7 +69,9 @@ pub(crate) async fn templates_list(
     caller: Caller,
 ) -> Result<Json<List<TemplateBody>>, Problem> {
     let templates = app.engine.templates(caller.tenant).await?;
-    Ok(Json(List::whole(templates.into_iter().map(TemplateBody::from).collect())))
+    Ok(Json(List::whole(
+        templates.into_iter().map(TemplateBody::from).collect(),
+    )))
 }
 
 /// One template.
@@ -81,7 +83,10 @@ pub(crate) async fn template_get(
     caller: Caller,
     Path(slug): Path<String>,
 ) -> Result<Json<TemplateBody>, Problem> {
-    let found = app.engine.template(caller.tenant, &segment(&slug)?, None).await;
+    let found = app
+        .engine
+        .template(caller.tenant, &segment(&slug)?, None)
+        .await;
     // Here the name stands in the path: unknown is not found, not invalid.
     let template = found.map_err(|error| match error {
         crm_engine::EngineError::Refused(_) => Problem::not_found(),
@@ -115,16 +120,26 @@ pub(crate) async fn template_select(
         let message = "is not a version such as 1.2.3";
         violations.add("/version".to_owned(), "format", message);
     }
-    if choice.tenant_id.is_some_and(|tenant| tenant != caller.tenant.to_string()) {
+    if choice
+        .tenant_id
+        .is_some_and(|tenant| tenant != caller.tenant.to_string())
+    {
         violations.add("/tenant_id".to_owned(), "tenant", "is not your own tenant");
     }
     if choice.sample_data == Some(true) {
-        violations.add("/sample_data".to_owned(), "unsupported", "templates bring none so far");
+        violations.add(
+            "/sample_data".to_owned(),
+            "unsupported",
+            "templates bring none so far",
+        );
     }
     let (Ok(slug), Ok(version), true) = (slug, version, violations.is_empty()) else {
         return Err(Problem::invalid(violations));
     };
-    let chosen = app.engine.template_select(caller.tenant, caller.actor, slug, version).await?;
+    let chosen = app
+        .engine
+        .template_select(caller.tenant, caller.actor, slug, version)
+        .await?;
     let body = TemplateReferenceBody {
         slug: chosen.slug.to_string(),
         version: chosen.version.to_string(),

@@ -27,15 +27,24 @@ pub(crate) struct WorkflowBody {
 
 impl From<&WorkflowDefinition> for WorkflowBody {
     fn from(definition: &WorkflowDefinition) -> Self {
-        Self { id: definition.slug.to_string(), definition: definition.clone() }
+        Self {
+            id: definition.slug.to_string(),
+            definition: definition.clone(),
+        }
     }
 }
 
 /// The workflows of the modules that the caller may read.
 async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBody>, Problem> {
     let bootstrap = app.engine.bootstrap(caller.tenant, &caller.actor).await?;
-    let Some(ready) = bootstrap.ready else { return Ok(Vec::new()) };
-    let definitions = ready.model.workflows().iter().map(|workflow| workflow.definition());
+    let Some(ready) = bootstrap.ready else {
+        return Ok(Vec::new());
+    };
+    let definitions = ready
+        .model
+        .workflows()
+        .iter()
+        .map(|workflow| workflow.definition());
     Ok(definitions
         .filter(|definition| ready.permissions.contains_key(&definition.module))
         .map(WorkflowBody::from)
@@ -82,6 +91,8 @@ pub(crate) async fn workflow_add(
     caller: Caller,
     Body(workflow): Body<WorkflowDefinition>,
 ) -> Result<(StatusCode, Json<WorkflowBody>), Problem> {
-    app.engine.workflow_add(caller.tenant, caller.actor, workflow.clone()).await?;
+    app.engine
+        .workflow_add(caller.tenant, caller.actor, workflow.clone())
+        .await?;
     Ok((StatusCode::CREATED, Json(WorkflowBody::from(&workflow))))
 }

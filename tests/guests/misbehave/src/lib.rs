@@ -55,22 +55,39 @@ pub fn run(event: Event<Value>, config: Config) -> Outcome {
         How::Nonsense => Ok(vec![Mutation::create("No such module!", json!({}))]),
         How::Overreach => Ok(vec![Mutation::update(&event, json!({ "secret": "mine" }))]),
         How::Reach => {
-            let target = data.get("target").and_then(Value::as_str).unwrap_or_default();
-            Ok(vec![Mutation::update_record("victims", target, json!({ "note": "reached" }))])
+            let target = data
+                .get("target")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            Ok(vec![Mutation::update_record(
+                "victims",
+                target,
+                json!({ "note": "reached" }),
+            )])
         }
         How::Half => Ok(vec![
             Mutation::create("victims", json!({ "name": "half" })),
             Mutation::update(&event, json!({ "counter": "not a number" })),
         ]),
-        How::Postpone => {
-            Err(Failure::retry(std::time::Duration::from_millis(1), "not in the mood"))
-        }
+        How::Postpone => Err(Failure::retry(
+            std::time::Duration::from_millis(1),
+            "not in the mood",
+        )),
         How::GiveUp => Err(Failure::fail("this will never work")),
         How::Chain => {
-            let counter = data.get("counter").and_then(Value::as_i64).unwrap_or_default();
-            Ok(vec![Mutation::update(&event, json!({ "counter": counter + 1 }))])
+            let counter = data
+                .get("counter")
+                .and_then(Value::as_i64)
+                .unwrap_or_default();
+            Ok(vec![Mutation::update(
+                &event,
+                json!({ "counter": counter + 1 }),
+            )])
         }
-        How::Tell => Ok(vec![Mutation::update(&event, json!({ "note": data.to_string() }))]),
+        How::Tell => Ok(vec![Mutation::update(
+            &event,
+            json!({ "note": data.to_string() }),
+        )]),
         How::Chatter => {
             for _ in 0..10_000 {
                 log::info("bla bla bla bla bla bla bla bla");
