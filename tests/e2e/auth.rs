@@ -56,7 +56,7 @@ async fn only_a_good_token_gets_in() {
     let mut without_expiry = good.clone();
     without_expiry.as_object_mut().unwrap().remove("exp");
     let mut tampered = hs256(&good);
-    tampered.insert_str(tampered.find('.').unwrap() + 3, "A");
+    tampered.insert(tampered.find('.').unwrap() + 3, 'A');
     let bad = [
         (
             "expired",

@@ -59,7 +59,7 @@ impl Client {
     /// Chooses a template unless one is chosen; says whether it did.
     pub(crate) async fn choose_template(&self, template: &str) -> Result<bool> {
         let (_, bootstrap) = self.call(Method::GET, "/bootstrap", None).await?;
-        if bootstrap["state"] == "ready" {
+        if at(&bootstrap, "/state") == "ready" {
             return Ok(false);
         }
         let choice = json!({ "template_id": template });
@@ -83,7 +83,7 @@ impl Client {
         let (_, page) = self
             .call(Method::GET, "/records/items?limit=1&include=total", None)
             .await?;
-        Ok(page["total"]["value"].as_u64().unwrap_or_default())
+        Ok(at(&page, "/total/value").as_u64().unwrap_or_default())
     }
 
     /// The stock-keeping units of all items.
@@ -92,15 +92,15 @@ impl Client {
         let mut path = format!("/records/items?limit={PAGE_RECORDS}");
         loop {
             let (_, page) = self.call(Method::GET, &path, None).await?;
-            let records = page["data"]
+            let records = at(&page, "/data")
                 .as_array()
                 .map(Vec::as_slice)
                 .unwrap_or_default();
             let found = records
                 .iter()
-                .filter_map(|record| record["data"]["sku"].as_str());
+                .filter_map(|record| at(record, "/data/sku").as_str());
             skus.extend(found.map(str::to_owned));
-            match page["next_cursor"].as_str() {
+            match at(&page, "/next_cursor").as_str() {
                 Some(cursor) => {
                     path = format!("/records/items?limit={PAGE_RECORDS}&cursor={cursor}");
                 }
@@ -108,4 +108,9 @@ impl Client {
             }
         }
     }
+}
+
+/// What stands there; null where nothing does.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
