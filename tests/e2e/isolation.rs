@@ -229,3 +229,46 @@ async fn a_store_refuses_a_role_that_sees_too_much() {
         .unwrap();
     assert!(store.schema_version().await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn the_hosts_own_tables_are_left_as_they_are() {
+    use crm_store::admin::Admin;
+    let database = crm_tests::cluster::cluster().blank_database().await;
+    let mut host = PgConnection::connect_with(&database.owner()).await.unwrap();
+    sqlx::raw_sql(
+        "create schema os;
+        create table os.tenants (id uuid primary key, name text, plan text);
+        grant usage on schema os to crm_runtime;
+        grant select (id, name) on os.tenants to crm_runtime",
+    )
+    .execute(&mut host)
+    .await
+    .unwrap();
+    // Two processes that start at once on a new database: one migrates, one waits.
+    let (mut one, mut other) = (
+        Admin::connect(&database.owner()).await.unwrap(),
+        Admin::connect(&database.owner()).await.unwrap(),
+    );
+    let (first, second) = tokio::join!(one.migrate(), other.migrate());
+    first.unwrap();
+    second.unwrap();
+    let untouched: bool = sqlx::query_scalar(
+        "select not c.relrowsecurity and count(a) = 3
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+        where c.oid = 'os.tenants'::regclass group by c.relrowsecurity",
+    )
+    .fetch_one(&mut host)
+    .await
+    .unwrap();
+    assert!(untouched);
+    let writes: bool = sqlx::query_scalar(
+        "select has_table_privilege('crm_runtime', 'os.tenants', 'insert, update, delete')",
+    )
+    .fetch_one(&mut host)
+    .await
+    .unwrap();
+    assert!(
+        !writes,
+        "the runtime's role reads the host's tables and never writes them"
+    );
+}

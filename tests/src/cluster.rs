@@ -111,9 +111,18 @@ pub struct TestDatabase {
 impl Cluster {
     /// A fresh database with schema and components.
     pub async fn database(&self) -> TestDatabase {
+        self.copy_of(TEMPLATE).await
+    }
+
+    /// A fresh database with nothing in it.
+    pub async fn blank_database(&self) -> TestDatabase {
+        self.copy_of("template0").await
+    }
+
+    async fn copy_of(&self, template: &str) -> TestDatabase {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("crm_test_{number}");
-        create_database(&self.server, &name, TEMPLATE).await;
+        create_database(&self.server, &name, template).await;
         TestDatabase { name }
     }
 

@@ -203,8 +203,12 @@ impl Admin {
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 0 {
+            drop(transaction);
             // Another process published it in between.
-            return Ok(Published::Conflict);
+            return Ok(match self.published_digest(manifest).await? {
+                Some(there) if there == digest => Published::Unchanged,
+                _ => Published::Conflict,
+            });
         }
         if let Some(definition) = template {
             sqlx::query(
