@@ -34,9 +34,9 @@ const IN_FLIGHT: u32 = 8;
 /// The ways to call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// `run_action` from another runtime, as the worker does.
-    Worker { in_flight: u32 },
-    /// `run_action_here` on the sandbox's own runtime.
+    /// `run_action` from another runtime.
+    Away { in_flight: u32 },
+    /// `run_action_here` on the guests’ runtime, as the worker calls.
     Here { in_flight: u32 },
     /// Plain calls on threads.
     BareDirect { threads: u32 },
@@ -45,8 +45,8 @@ enum Way {
 }
 
 const WAYS: [Way; 8] = [
-    Way::Worker { in_flight: 1 },
-    Way::Worker {
+    Way::Away { in_flight: 1 },
+    Way::Away {
         in_flight: IN_FLIGHT,
     },
     Way::Here { in_flight: 1 },
@@ -64,7 +64,7 @@ const WAYS: [Way; 8] = [
 impl Way {
     fn name(self) -> String {
         match self {
-            Self::Worker { in_flight } => format!("run_action_{in_flight}_in_flight"),
+            Self::Away { in_flight } => format!("run_action_{in_flight}_in_flight"),
             Self::Here { in_flight } => format!("run_action_here_{in_flight}_in_flight"),
             Self::BareDirect { threads } => format!("bare_sync_{threads}_threads"),
             Self::BareWaiting { in_flight } => format!("bare_async_{in_flight}_in_flight"),
@@ -119,8 +119,8 @@ pub(crate) async fn measure() -> Result<Measure> {
             .map(|(way, micros)| (way.name(), median(micros)))
             .context("nothing was measured")
     };
-    let ours = best(|way| matches!(way, Way::Worker { .. }))?;
-    let here = best(|way| matches!(way, Way::Here { .. }))?;
+    let ours = best(|way| matches!(way, Way::Here { .. }))?;
+    let away = best(|way| matches!(way, Way::Away { .. }))?;
     let direct = best(|way| matches!(way, Way::BareDirect { .. }))?;
     let waiting = best(|way| matches!(way, Way::BareWaiting { .. }))?;
     let reference = if direct.1 <= waiting.1 {
@@ -140,7 +140,7 @@ pub(crate) async fn measure() -> Result<Measure> {
         "reference_way": reference.0,
         "ratio_to_bare_sync": ours.1 / direct.1,
         "ratio_to_bare_async": ours.1 / waiting.1,
-        "ratio_of_run_action_here": here.1 / reference.1,
+        "ratio_of_run_action": away.1 / reference.1,
         "microseconds_per_call": ways_json(&seen),
     });
     Ok(Measure {
@@ -187,7 +187,7 @@ impl Bench {
 
     async fn batch(&self, way: Way) -> Result<Duration> {
         match way {
-            Way::Worker { in_flight } => {
+            Way::Away { in_flight } => {
                 let (sandbox, plugin) = (Arc::clone(&self.sandbox), Arc::clone(&self.plugin));
                 let call = self.call.clone();
                 batch(&Handle::current(), in_flight, move || {

@@ -45,7 +45,9 @@ fn main() -> Result<()> {
         );
     }
     // As `crm serve` has it: spans cost something, and the product pays for them.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // The notices of migrations are nobody's concern here.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=error"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -74,7 +74,7 @@ fn raw(value: &serde_json::Value) -> Box<RawValue> {
 }
 
 impl Engine {
-    /// Runs one attempt and writes down how it ended. What the database does not take now is
+    /// Runs one attempt, on the guests' runtime, and writes down how it ended. What the database does not take now is
     /// taken up again when the lease ends.
     pub(crate) async fn attempt(&self, model: &Arc<Model>, lease: Lease) {
         match self.attempt_and_record(model, &lease).await {
@@ -143,7 +143,7 @@ impl Engine {
             event,
             config: Arc::new(config.to_string()),
         };
-        let report = self.sandbox().run_action(&component, call).await;
+        let report = self.sandbox().run_action_here(&component, &call).await;
         let action = component.manifest();
         trace.steps = json!([step_log(action.name.as_str(), &action.version, &report)]);
         trace.fuel = report.fuel;

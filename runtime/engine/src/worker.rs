@@ -152,10 +152,16 @@ impl Engine {
                 backoff: settings.backoff,
             };
             let (engine, model) = (self.clone(), Arc::clone(&model));
-            attempts.spawn(async move {
-                engine.attempt(&model, lease).await;
-                drop((turn, place));
-            });
+            // On the guests' runtime as a whole: changing over for the guest's call alone would
+            // cost more than the call.
+            let guests = self.sandbox().handle();
+            attempts.spawn_on(
+                async move {
+                    engine.attempt(&model, lease).await;
+                    drop((turn, place));
+                },
+                guests,
+            );
         }
         while attempts.join_next().await.is_some() {}
         Ok(())
