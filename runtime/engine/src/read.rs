@@ -4,13 +4,13 @@
 use crm_model::limits::TOTAL_EXACT_MAX_RECORDS;
 use crm_model::permission::{Action, Authority, permit};
 use crm_model::{ActivityId, Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
+use crm_store::TenantTx;
 use crm_store::activities::Activity;
 use crm_store::history::HistoryEntry;
 use crm_store::jobs::JobCounts;
 use crm_store::models::Usage;
 use crm_store::records::Record;
 use crm_store::runs::{Attempt, Run, RunFilter};
-use crm_store::{StoreError, TenantTx};
 use std::sync::Arc;
 
 use crate::{Engine, EngineError};
@@ -94,7 +94,7 @@ impl Engine {
         module: &ModuleSlug,
         page: PageRequest<RecordId>,
     ) -> Result<Page<Record>, EngineError> {
-        let (mut tx, _) = self.begin_read(tenant, actor, module).await?;
+        let mut tx = self.begin_read(tenant, actor, module).await?;
         let rows =
             crm_store::records::records_page(&mut tx, module, page.before, page.limit + 1).await?;
         let mut answer = Page::cut(rows, page.limit);
@@ -232,12 +232,11 @@ impl Engine {
         tenant: TenantId,
         actor: &Actor,
         module: &ModuleSlug,
-    ) -> Result<(TenantTx, Arc<Model>), EngineError> {
+    ) -> Result<TenantTx, EngineError> {
         let tx = TenantTx::begin(self.store(), tenant).await?;
         let model = self.model_at(tenant, tx.model_version()).await?;
         check_read(model.as_deref(), actor, module)?;
-        let model = model.ok_or_else(|| EngineError::no_module(module))?;
-        Ok((tx, model))
+        Ok(tx)
     }
 
     async fn begin_runs(&self, tenant: TenantId, actor: &Actor) -> Result<TenantTx, EngineError> {
@@ -257,9 +256,4 @@ impl Engine {
             ))
         }
     }
-}
-
-/// Whether the database is away, so that trying again later helps.
-pub fn is_away(error: &EngineError) -> bool {
-    matches!(error, EngineError::Store(StoreError::Unavailable(_)))
 }

@@ -7,6 +7,7 @@ use crm_model::definition::{
 use crm_model::manifest::Manifest;
 use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
 use crm_model::{Capabilities, Grant, ModuleSlug, TemplateSlug, UserId};
+use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
 
@@ -138,10 +139,7 @@ pub async fn template_select(
     .bind(by.as_str())
     .execute(tx.connection())
     .await?;
-    match inserted.rows_affected() {
-        0 => Err(StoreError::Exists("a template choice".to_owned())),
-        _ => Ok(()),
-    }
+    fresh_or_exists(&inserted, || "a template choice".to_owned())
 }
 
 /// Installs a plugin with what the tenant grants it.
@@ -168,11 +166,16 @@ pub async fn plugin_install(
     .bind(by.as_str())
     .execute(tx.connection())
     .await?;
+    fresh_or_exists(&inserted, || format!("the install of “{}”", install.plugin))
+}
+
+/// An insert that found its key taken did nothing.
+fn fresh_or_exists(
+    inserted: &PgQueryResult,
+    what: impl FnOnce() -> String,
+) -> Result<(), StoreError> {
     match inserted.rows_affected() {
-        0 => Err(StoreError::Exists(format!(
-            "the install of “{}”",
-            install.plugin
-        ))),
+        0 => Err(StoreError::Exists(what())),
         _ => Ok(()),
     }
 }
@@ -221,10 +224,7 @@ pub async fn field_insert(
     .bind(by.as_str())
     .execute(tx.connection())
     .await?;
-    match inserted.rows_affected() {
-        0 => Err(StoreError::Exists(format!("the field “{}”", field.key))),
-        _ => Ok(()),
-    }
+    fresh_or_exists(&inserted, || format!("the field “{}”", field.key))
 }
 
 /// Adds a workflow of the tenant's own.
@@ -249,13 +249,7 @@ pub async fn workflow_insert(
     .bind(by.as_str())
     .execute(tx.connection())
     .await?;
-    match inserted.rows_affected() {
-        0 => Err(StoreError::Exists(format!(
-            "the workflow “{}”",
-            workflow.slug
-        ))),
-        _ => Ok(()),
-    }
+    fresh_or_exists(&inserted, || format!("the workflow “{}”", workflow.slug))
 }
 
 /// The tenant's dashboards: name, title, layout.
