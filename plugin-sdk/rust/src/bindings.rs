@@ -72,6 +72,7 @@ impl From<wit::Event> for RawEvent {
                 wit::EventKind::RecordCreated => EventKind::RecordCreated,
                 wit::EventKind::RecordUpdated => EventKind::RecordUpdated,
                 wit::EventKind::RecordDeleted => EventKind::RecordDeleted,
+                wit::EventKind::RecordRestored => EventKind::RecordRestored,
             },
             module: event.module,
             record_id: event.record_id,

@@ -35,6 +35,7 @@ pub enum EventKind {
     RecordCreated,
     RecordUpdated,
     RecordDeleted,
+    RecordRestored,
 }
 
 impl EventKind {
@@ -44,6 +45,7 @@ impl EventKind {
             Self::RecordCreated => "record_created",
             Self::RecordUpdated => "record_updated",
             Self::RecordDeleted => "record_deleted",
+            Self::RecordRestored => "record_restored",
         }
     }
 }

@@ -4,10 +4,11 @@
 use crm_model::definition::TemplateDefinition;
 use crm_model::manifest::World;
 use crm_model::model::{InstalledPlugin, Model, ModelSource, TemplateReference};
+use crm_model::settings::Settings;
 use crm_model::{Grant, Manifest, TenantId};
 use crm_sandbox::{Inspected, Sandbox, component_inspect};
 use crm_store::admin::{Admin, Published};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use crate::EngineError;
@@ -76,6 +77,8 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
         definition: definition.clone(),
         fields: Vec::new(),
         workflows: Vec::new(),
+        settings: Settings::default(),
+        building: BTreeSet::new(),
     })?;
     Ok(definition)
 }

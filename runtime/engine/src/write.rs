@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use crm_model::limits::{CHAIN_MAX_DEPTH, WRITE_MAX_RETRIES};
 use crm_model::permission::{Authority, permit, permit_activity};
-use crm_model::validate::{Base, Validated, action_of, validate};
+use crm_model::validate::{Base, Surroundings, Validated, action_of, validate};
 use crm_model::{
     ActivityId, Actor, Cause, Denied, Event, EventId, JobId, Model, Mutation, RecordId, Refusal,
     TenantId, ValidChange, Violations,
@@ -14,7 +14,7 @@ use crm_model::{
 use crm_store::commit::{ActivityRow, Commit, Completion, NewJob};
 use crm_store::records::Record;
 use crm_store::{StoreError, TenantTx};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{Engine, EngineError, fresh};
 
@@ -270,7 +270,14 @@ fn prepare(model: &Model, proposal: &Proposal<'_>) -> Result<Prepared, EngineErr
             .record_id()
             .unwrap_or_else(|| RecordId::new(fresh::id()));
         let base = known.map(|known| &known.base);
-        match validate(model, &permit, mutation, record_id, base)? {
+        let surroundings = Surroundings {
+            at: prepared.at,
+            related: &BTreeMap::new(),
+            numbers: &BTreeMap::new(),
+            rollups: &BTreeMap::new(),
+        };
+        match validate(model, &permit, mutation, record_id, base, &surroundings)? {
+            Validated::Purge(_) => {}
             Validated::Unchanged => {
                 let record = known.and_then(|known| known.record.clone());
                 prepared

@@ -34,7 +34,52 @@ pub struct ModuleDefinition {
     /// The field that names a record to people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title_field: Option<FieldKey>,
+    /// A name from the console's set of icons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon: Option<String>,
     pub fields: Vec<FieldDefinition>,
+    /// Values that no two records share, over several fields together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unique: Vec<UniqueDefinition>,
+    /// What every record has to satisfy, across its fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleDefinition>,
+    /// Types of timeline entries beside the built-in ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub activity_types: Vec<ActivityTypeDefinition>,
+    /// Kept out of people's sight; its records stay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+}
+
+/// Fields whose values, taken together, no two records of the module share. Records that leave
+/// one of them out are not compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UniqueDefinition {
+    pub fields: Vec<FieldKey>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub case_insensitive: bool,
+}
+
+/// An expression that has to be true of every record, over `record`, `before` and `actor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDefinition {
+    pub expression: String,
+    /// What people read where it is not true.
+    pub message: String,
+    /// The field that the message stands beside; none: the whole record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<FieldKey>,
+}
+
+/// A type of timeline entry that the template brings along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivityTypeDefinition {
+    pub slug: WorkflowSlug,
+    pub label: String,
 }
 
 /// A typed attribute of a module. Which attributes mean something depends on `type`.
@@ -72,20 +117,138 @@ pub struct FieldDefinition {
     /// Digits of a decimal after the point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<u32>,
-    /// What a select offers.
+    /// What a select offers. The options of a pipeline are its stages, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<OptionDefinition>,
-    /// Where a relation points.
+    /// Dependent select: the select whose value says which options count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<FieldKey>,
+    /// Where a relation points; for a rollup, the module of the related records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<ModuleSlug>,
+    /// A relation that holds several records; stored as a list of ids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub many: bool,
+    /// A relation that is the other side of this field of `module`: not stored, read from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inverse_of: Option<FieldKey>,
+    /// What becomes of this record when the one that it points to is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_delete: Option<OnDelete>,
+    /// No two records of the module share a value.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unique: bool,
+    /// `unique` without regard to case.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub case_insensitive: bool,
+    /// In the typed index: filters and sorting by it stay fast at any size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub indexed: bool,
+    /// Found by full-text search.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub searchable: bool,
+    /// Written by templates, workflows and imports, not by people.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// Tells of a person: for exports, masking and erasure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub personal_data: bool,
+    /// An expression whose value a new record gets where the field is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_expression: Option<String>,
+    /// An expression over `record` and `actor`; required where it is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_if: Option<String>,
+    /// Where it is false, forms leave the field out and it may not be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visible_if: Option<String>,
+    /// Where it is true of the record as it was, the field may not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only_if: Option<String>,
+    /// The section of forms that it stands in. The order is that of the fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Formula: over `record`, with to-one relations as objects (`record.doctor.fee`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// Formula: the type of its value, one of `text`, `decimal`, `integer`, `boolean`, `date`,
+    /// `datetime`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// Rollup: which related records, and what of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollup: Option<RollupDefinition>,
+    /// Auto number: what stands before the digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Auto number: digits, padded with zeros.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<u32>,
+    /// Out of use: hidden everywhere, its values kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retired: bool,
 }
 
-/// One choice of a select.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What happens to records that point to one which is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    /// The deletion is refused.
+    Restrict,
+    /// They point nowhere from then on.
+    SetNull,
+    /// They are deleted too.
+    Cascade,
+}
+
+/// What a rollup computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollupOperation {
+    Count,
+    Sum,
+    Min,
+    Max,
+    Avg,
+}
+
+/// A value computed from the records that point to this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollupDefinition {
+    /// The module whose records point here.
+    pub module: ModuleSlug,
+    /// Its relation to this module.
+    pub relation: FieldKey,
+    pub operation: RollupOperation,
+    /// The field of those records; none for `count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<FieldKey>,
+    /// Only those records, as a filter of the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Value>,
+}
+
+/// One choice of a select; with a probability or transitions it is the stage of a pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptionDefinition {
     pub value: String,
     pub label: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<String>,
+    /// Dependent select: the values of `depends_on` under which this option counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
+    /// Pipeline: how likely a record in this stage is won, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probability: Option<u8>,
+    /// Pipeline: the stages that may follow; none: every stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<Vec<String>>,
+    /// Pipeline: fields that a record in this stage must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_fields: Vec<FieldKey>,
 }
 
 /// An automation: when this happens to a record of that module, run these steps.

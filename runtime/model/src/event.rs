@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::Data;
 use crate::capability::Grant;
@@ -16,15 +17,25 @@ pub enum EventKind {
     RecordCreated,
     RecordUpdated,
     RecordDeleted,
+    RecordRestored,
 }
 
 impl EventKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [
+        Self::RecordCreated,
+        Self::RecordUpdated,
+        Self::RecordDeleted,
+        Self::RecordRestored,
+    ];
+
     /// The kind's name in JSON and in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RecordCreated => "record_created",
             Self::RecordUpdated => "record_updated",
             Self::RecordDeleted => "record_deleted",
+            Self::RecordRestored => "record_restored",
         }
     }
 }
@@ -35,6 +46,10 @@ impl EventKind {
 pub enum Cause {
     /// A person, through the API.
     User,
+    /// A file that a person imported.
+    Import { import: Uuid },
+    /// The host: rollups, formulas and references that follow another change.
+    System,
     /// A workflow run on that person's behalf.
     Workflow {
         workflow: WorkflowSlug,

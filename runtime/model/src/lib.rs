@@ -7,15 +7,20 @@
 
 pub mod capability;
 pub mod definition;
+pub mod derived;
 pub mod event;
 pub mod fields;
+pub mod form;
 pub mod ids;
+pub mod key;
 pub mod limits;
 pub mod manifest;
 pub mod model;
 pub mod mutation;
 pub mod names;
+pub mod operator;
 pub mod permission;
+pub mod settings;
 pub mod validate;
 pub mod violation;
 pub mod workflow;

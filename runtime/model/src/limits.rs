@@ -30,6 +30,10 @@ pub const LONG_TEXT_MAX_CHARACTERS: u64 = 100_000;
 pub const EMAIL_MAX_CHARACTERS: u64 = 254;
 /// Digits of a decimal, before and after the point together.
 pub const DECIMAL_MAX_DIGITS: u32 = 28;
+/// A value's key in the typed index; longer texts share a key where they begin alike.
+pub const KEY_MAX_CHARACTERS: usize = 200;
+/// A unique value as it is compared; longer ones are compared by their SHA-256.
+pub const UNIQUE_KEY_MAX_BYTES: usize = 500;
 /// Violations that one answer lists.
 pub const VIOLATIONS_MAX_COUNT: usize = 100;
 /// An activity's title.

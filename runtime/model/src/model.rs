@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use crate::capability::Grant;
 use crate::definition::{FieldDefinition, ModuleDefinition, TemplateDefinition};
+use crate::derived;
 use crate::fields::{self, FieldType};
 use crate::ids::TenantId;
 use crate::limits;
 use crate::names::{FieldKey, ModuleSlug, PluginName, TemplateSlug};
 use crate::permission::{Action, Actor, Roles};
 use crate::schema;
+use crate::settings::Settings;
 use crate::workflow::Workflow;
 
 /// Why definitions do not make a model. `place` says which part, as a person would look for it.
@@ -49,6 +51,7 @@ pub struct ModelSource {
     /// Grows by one with every change of the tenant's model.
     pub version: i64,
     pub template: TemplateReference,
+    pub settings: Settings,
     pub definition: TemplateDefinition,
     /// The tenant's own fields, by module.
     pub fields: Vec<(ModuleSlug, FieldDefinition)>,
@@ -56,6 +59,9 @@ pub struct ModelSource {
     pub workflows: Vec<crate::definition::WorkflowDefinition>,
     /// Plugins that the tenant installed.
     pub plugins: BTreeMap<PluginName, InstalledPlugin>,
+    /// Fields whose rows in the typed index, unique values or words are not complete yet,
+    /// because they came to records that were there before.
+    pub building: BTreeSet<(ModuleSlug, FieldKey)>,
 }
 
 /// A plugin as a tenant has it.
@@ -74,6 +80,7 @@ pub struct Model {
     tenant_id: TenantId,
     version: i64,
     template: TemplateReference,
+    settings: Settings,
     modules: BTreeMap<ModuleSlug, Module>,
     workflows: Vec<Arc<Workflow>>,
     roles: Roles,
@@ -85,6 +92,7 @@ pub struct Model {
 pub struct Module {
     definition: ModuleDefinition,
     own_fields: BTreeSet<FieldKey>,
+    building: BTreeSet<FieldKey>,
     schema: Value,
     validator: Validator,
 }
@@ -99,7 +107,9 @@ impl Model {
             tenant_id,
             version,
             template,
+            settings,
             definition,
+            building,
             ..
         } = source;
         let count = definition.modules.len();
@@ -123,7 +133,12 @@ impl Model {
         for module in definition.modules {
             let own = own_fields.remove(&module.slug).unwrap_or_default();
             let slug = module.slug.clone();
-            let compiled = Module::compile(module, own, &slugs)?;
+            let mut compiled = Module::compile(module, own, &slugs)?;
+            compiled.building = building
+                .iter()
+                .filter(|(module, _)| *module == slug)
+                .map(|(_, field)| field.clone())
+                .collect();
             if modules.insert(slug.clone(), compiled).is_some() {
                 return Err(ModelError::new(
                     format!("modules/{slug}"),
@@ -140,6 +155,7 @@ impl Model {
             tenant_id,
             version,
             template,
+            settings,
             modules,
             workflows,
             roles,
@@ -160,6 +176,11 @@ impl Model {
     /// The template below it.
     pub fn template(&self) -> &TemplateReference {
         &self.template
+    }
+
+    /// Time zone and language.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The module of that name.
@@ -230,6 +251,7 @@ impl Module {
         let module = Self {
             definition,
             own_fields,
+            building: BTreeSet::new(),
             schema,
             validator,
         };
@@ -268,6 +290,16 @@ impl Module {
     /// Whether the tenant added the field, not the template.
     pub fn is_own_field(&self, key: &FieldKey) -> bool {
         self.own_fields.contains(key)
+    }
+
+    /// Whether lookups by the field can rely on the typed index: it is in it, and completely.
+    pub fn has_index(&self, key: &FieldKey) -> bool {
+        !self.building.contains(key)
+            && self
+                .definition
+                .fields
+                .iter()
+                .any(|field| field.key == *key && derived::is_indexed(field))
     }
 
     /// JSON Schema (2020-12) of a record's data.

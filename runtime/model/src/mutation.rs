@@ -38,6 +38,16 @@ pub enum Mutation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected_version: Option<i64>,
     },
+    /// A deleted record comes back.
+    Restore {
+        module: ModuleSlug,
+        record_id: RecordId,
+    },
+    /// A record, deleted or not, is gone for good, with its history and its timeline.
+    Purge {
+        module: ModuleSlug,
+        record_id: RecordId,
+    },
     /// An entry on a record's timeline.
     Activity {
         module: ModuleSlug,
@@ -54,6 +64,8 @@ impl Mutation {
             | Self::Update { module, .. }
             | Self::Replace { module, .. }
             | Self::Delete { module, .. }
+            | Self::Restore { module, .. }
+            | Self::Purge { module, .. }
             | Self::Activity { module, .. } => module,
         }
     }
@@ -65,6 +77,8 @@ impl Mutation {
             Self::Update { record_id, .. }
             | Self::Replace { record_id, .. }
             | Self::Delete { record_id, .. }
+            | Self::Restore { record_id, .. }
+            | Self::Purge { record_id, .. }
             | Self::Activity { record_id, .. } => Some(*record_id),
         }
     }

@@ -20,17 +20,20 @@ pub enum Action {
     Create,
     Update,
     Delete,
+    /// Delete for good.
+    Purge,
     /// Change the module: its fields and workflows.
     Manage,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Read,
         Self::Create,
         Self::Update,
         Self::Delete,
+        Self::Purge,
         Self::Manage,
     ];
 
@@ -41,6 +44,7 @@ impl Action {
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Purge => "purge",
             Self::Manage => "manage",
         }
     }
@@ -50,7 +54,7 @@ impl Action {
             Self::Create => Some(WriteOperation::Create),
             Self::Update => Some(WriteOperation::Update),
             Self::Delete => Some(WriteOperation::Delete),
-            Self::Read | Self::Manage => None,
+            Self::Read | Self::Purge | Self::Manage => None,
         }
     }
 }

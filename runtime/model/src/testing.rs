@@ -22,10 +22,12 @@ pub(crate) fn source(definition: Value) -> ModelSource {
             slug: "test".parse().unwrap(),
             version: semver::Version::new(1, 0, 0),
         },
+        settings: crate::settings::Settings::default(),
         definition: serde_json::from_value(definition).unwrap(),
         fields: Vec::new(),
         workflows: Vec::new(),
         plugins: BTreeMap::from([("tick".parse().unwrap(), plugin)]),
+        building: std::collections::BTreeSet::new(),
     }
 }
 
@@ -71,5 +73,18 @@ pub(crate) fn actor(role: &str) -> Actor {
     Actor {
         user_id: "u-1".parse().unwrap(),
         roles: vec![role.parse().unwrap()],
+    }
+}
+
+/// Nothing around the record.
+pub(crate) fn alone() -> crate::validate::Surroundings<'static> {
+    static RELATED: BTreeMap<crate::ids::RecordId, crate::Data> = BTreeMap::new();
+    static NUMBERS: BTreeMap<crate::names::FieldKey, i64> = BTreeMap::new();
+    static ROLLUPS: BTreeMap<crate::names::FieldKey, Value> = BTreeMap::new();
+    crate::validate::Surroundings {
+        at: chrono::DateTime::UNIX_EPOCH,
+        related: &RELATED,
+        numbers: &NUMBERS,
+        rollups: &ROLLUPS,
     }
 }

@@ -1,8 +1,9 @@
 //! The only maker of [`ValidChange`]: a mutation, a permit for it and the record as it stands go
 //! in; every violation at once, or a change that the store may write, comes out.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Data;
 use crate::event::EventKind;
@@ -19,6 +20,19 @@ use crate::violation::{Violations, pointer_segment};
 pub struct Base {
     pub version: i64,
     pub data: Data,
+}
+
+/// What a change is judged by, beside the record itself.
+#[derive(Clone, Debug)]
+pub struct Surroundings<'a> {
+    /// The time of the write.
+    pub at: DateTime<Utc>,
+    /// The data of records that to-one relations point to, as far as formulas look there.
+    pub related: &'a BTreeMap<RecordId, Data>,
+    /// The next auto numbers, where the record is new.
+    pub numbers: &'a BTreeMap<FieldKey, i64>,
+    /// Values of rollups, where they were computed anew.
+    pub rollups: &'a BTreeMap<FieldKey, Value>,
 }
 
 /// A change that keeps every rule of the model. Made here and nowhere else.
@@ -106,11 +120,32 @@ pub enum Refusal {
     Invalid(Violations),
 }
 
+/// A record that may go for good. Made here and nowhere else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidPurge {
+    module: ModuleSlug,
+    record_id: RecordId,
+}
+
+impl ValidPurge {
+    /// The record's module.
+    pub fn module(&self) -> &ModuleSlug {
+        &self.module
+    }
+
+    /// The record.
+    pub fn record_id(&self) -> RecordId {
+        self.record_id
+    }
+}
+
 /// What becomes of a mutation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Validated {
     /// Something to write.
     Change(ValidChange),
+    /// Something to remove.
+    Purge(ValidPurge),
     /// The record is already so; nothing to write, no event.
     Unchanged,
 }
@@ -122,7 +157,9 @@ pub fn action_of(mutation: &Mutation) -> Action {
         Mutation::Update { .. } | Mutation::Replace { .. } | Mutation::Activity { .. } => {
             Action::Update
         }
-        Mutation::Delete { .. } => Action::Delete,
+        // Whoever may delete may take it back.
+        Mutation::Delete { .. } | Mutation::Restore { .. } => Action::Delete,
+        Mutation::Purge { .. } => Action::Purge,
     }
 }
 
@@ -139,6 +176,7 @@ pub fn validate(
     mutation: &Mutation,
     record_id: RecordId,
     base: Option<&Base>,
+    _surroundings: &Surroundings<'_>,
 ) -> Result<Validated, Refusal> {
     let slug = mutation.module();
     let invisible = || {
@@ -174,6 +212,24 @@ pub fn validate(
             Some(normalized(module, data.clone())),
         ),
         Mutation::Delete { .. } => (EventKind::RecordDeleted, None),
+        Mutation::Restore { .. } => {
+            let data = base.map(|base| base.data.clone()).unwrap_or_default();
+            return Ok(Validated::Change(ValidChange {
+                kind: EventKind::RecordRestored,
+                module: slug.clone(),
+                record_id,
+                base_version: base.map_or(0, |base| base.version),
+                before: None,
+                changed: changed_fields(None, Some(&data)),
+                after: Some(data),
+            }));
+        }
+        Mutation::Purge { .. } => {
+            return Ok(Validated::Purge(ValidPurge {
+                module: slug.clone(),
+                record_id,
+            }));
+        }
         Mutation::Activity { .. } => return Ok(Validated::Unchanged),
     };
     if after.is_some() && after.as_ref() == before {
@@ -205,7 +261,10 @@ fn check_version(mutation: &Mutation, base: Option<&Base>) -> Result<(), Refusal
         | Mutation::Delete {
             expected_version, ..
         } => *expected_version,
-        Mutation::Create { .. } | Mutation::Activity { .. } => None,
+        Mutation::Create { .. }
+        | Mutation::Restore { .. }
+        | Mutation::Purge { .. }
+        | Mutation::Activity { .. } => None,
     };
     match (expected, base) {
         (Some(expected), Some(base)) if expected != base.version => Err(Refusal::Stale {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::capability::{Capabilities, Grant};
 use crate::permission::{Authority, permit};
-use crate::testing::{actor, definition, model, source};
+use crate::testing::{actor, alone, definition, model, source};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ fn run(mutation: &Mutation, base: Option<&Base>) -> Result<Validated, Refusal> {
         &items(),
     )
     .unwrap();
-    validate(&model, &permit, mutation, record(), base)
+    validate(&model, &permit, mutation, record(), base, &alone())
 }
 
 fn create(value: Value) -> Result<ValidChange, Refusal> {
@@ -39,7 +39,7 @@ fn create(value: Value) -> Result<ValidChange, Refusal> {
         None,
     )? {
         Validated::Change(change) => Ok(change),
-        Validated::Unchanged => unreachable!("a new record is a change"),
+        Validated::Purge(_) | Validated::Unchanged => unreachable!("a new record is a change"),
     }
 }
 
@@ -200,7 +200,7 @@ fn a_permit_for_one_thing_is_none_for_another() {
         module: items(),
         data: data(json!({"sku": "A"})),
     };
-    let refused = validate(&model, &permit, &mutation, record(), None);
+    let refused = validate(&model, &permit, &mutation, record(), None, &alone());
     assert!(matches!(refused, Err(Refusal::Denied(_))));
 }
 
@@ -256,7 +256,7 @@ fn a_plugin_does_what_its_grant_and_the_person_may() {
             version: 1,
             data: data(json!({"sku": "A"})),
         };
-        validate(&model, &permit, &mutation, record(), Some(&base))
+        validate(&model, &permit, &mutation, record(), Some(&base), &alone())
     };
     assert!(attempt("owner", json!({"count": 2})).is_ok());
     assert!(matches!(

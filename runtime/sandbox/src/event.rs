@@ -58,6 +58,7 @@ impl<'a> EventText<'a> {
                 EventKind::RecordCreated => wit::EventKind::RecordCreated,
                 EventKind::RecordUpdated => wit::EventKind::RecordUpdated,
                 EventKind::RecordDeleted => wit::EventKind::RecordDeleted,
+                EventKind::RecordRestored => wit::EventKind::RecordRestored,
             },
             module: self.event.module.as_str(),
             record_id: ascii(&self.record_id),

@@ -72,14 +72,10 @@ struct Row {
 }
 
 fn event_kind(name: &str) -> Result<EventKind, StoreError> {
-    [
-        EventKind::RecordCreated,
-        EventKind::RecordUpdated,
-        EventKind::RecordDeleted,
-    ]
-    .into_iter()
-    .find(|kind| kind.name() == name)
-    .ok_or_else(|| StoreError::corrupt("event kind", name))
+    EventKind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| StoreError::corrupt("event kind", name))
 }
 
 impl TryFrom<Row> for LoadedJob {

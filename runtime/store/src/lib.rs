@@ -13,6 +13,7 @@ pub mod models;
 pub mod plugins;
 pub mod records;
 pub mod runs;
+pub mod tasks;
 
 mod error;
 mod store;

@@ -6,10 +6,11 @@ use crm_model::definition::{
 };
 use crm_model::manifest::Manifest;
 use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
+use crm_model::settings::Settings;
 use crm_model::{Capabilities, Grant, ModuleSlug, TemplateSlug, UserId};
 use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::StoreError;
 use crate::tenant_tx::TenantTx;
@@ -19,8 +20,16 @@ use crate::tenant_tx::TenantTx;
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
 pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, StoreError> {
-    let row: Option<(String, String, i64, Json<TemplateDefinition>)> = sqlx::query_as(
-        "select c.template_slug, c.template_version, c.model_version, t.definition
+    let row: Option<(
+        String,
+        String,
+        i64,
+        String,
+        String,
+        Json<TemplateDefinition>,
+    )> = sqlx::query_as(
+        "select c.template_slug, c.template_version, c.model_version, c.time_zone, c.language,
+            t.definition
         from tenant_crm_configs c
         join crm_templates t on t.slug = c.template_slug and t.version = c.template_version
         where c.tenant_id = $1",
@@ -28,7 +37,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     .bind(tx.tenant_id().uuid())
     .fetch_optional(tx.connection())
     .await?;
-    let Some((slug, template_version, version, definition)) = row else {
+    let Some((slug, template_version, version, time_zone, language, definition)) = row else {
         return Ok(None);
     };
     let fields: Vec<(String, Json<FieldDefinition>)> = sqlx::query_as(
@@ -63,6 +72,12 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
                 .parse()
                 .map_err(|error| StoreError::corrupt("template version", error))?,
         },
+        settings: Settings {
+            time_zone: time_zone
+                .parse()
+                .map_err(|error| StoreError::corrupt("time zone", error))?,
+            language,
+        },
         definition: definition.0,
         fields: fields
             .into_iter()
@@ -81,6 +96,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .into_iter()
             .map(installed)
             .collect::<BTreeMap<_, _>>(),
+        building: BTreeSet::new(),
     }))
 }
 

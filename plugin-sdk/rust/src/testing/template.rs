@@ -18,8 +18,13 @@ const TYPES: [&str; 12] = [
     "phone",
     "relation",
 ];
-const TRIGGERS: [&str; 3] = ["record_created", "record_updated", "record_deleted"];
-const ACTIONS: [&str; 6] = ["create", "read", "update", "delete", "manage", "*"];
+const TRIGGERS: [&str; 4] = [
+    "record_created",
+    "record_updated",
+    "record_deleted",
+    "record_restored",
+];
+const ACTIONS: [&str; 7] = ["create", "read", "update", "delete", "purge", "manage", "*"];
 const ANY: &str = "*";
 
 /// Everything that is wrong with a template's model, one sentence each; nothing when all is well.

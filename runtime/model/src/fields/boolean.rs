@@ -4,12 +4,29 @@ use serde_json::{Value, json};
 
 use super::FieldType;
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 
 pub(crate) struct Boolean;
 
 impl FieldType for Boolean {
     fn name(&self) -> &'static str {
         "boolean"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Yes or no."
+    }
+
+    fn example(&self) -> Value {
+        json!(true)
+    }
+
+    fn rendering(&self) -> &'static str {
+        "checkbox"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Boolean)] }
     }
 
     fn schema(&self, _field: &FieldDefinition) -> Value {

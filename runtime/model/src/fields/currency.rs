@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem, decimal};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 use crate::limits::DECIMAL_MAX_DIGITS;
 
 pub(crate) struct Currency;
@@ -12,6 +13,27 @@ pub(crate) struct Currency;
 impl FieldType for Currency {
     fn name(&self) -> &'static str {
         "currency"
+    }
+
+    fn summary(&self) -> &'static str {
+        "An exact amount of money with its currency."
+    }
+
+    fn example(&self) -> Value {
+        json!({"amount": "326.00", "currency": "USD"})
+    }
+
+    fn rendering(&self) -> &'static str {
+        "money"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const {
+            &[
+                Part::member("amount", Form::Number),
+                Part::member("currency", Form::Exact),
+            ]
+        }
     }
 
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {

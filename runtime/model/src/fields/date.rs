@@ -5,12 +5,29 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 
 pub(crate) struct Date;
 
 impl FieldType for Date {
     fn name(&self) -> &'static str {
         "date"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A day of the calendar, without time or zone."
+    }
+
+    fn example(&self) -> Value {
+        json!("2026-11-22")
+    }
+
+    fn rendering(&self) -> &'static str {
+        "date"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Exact)] }
     }
 
     fn schema(&self, _field: &FieldDefinition) -> Value {

@@ -6,12 +6,29 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 
 pub(crate) struct DateTime;
 
 impl FieldType for DateTime {
     fn name(&self) -> &'static str {
         "datetime"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A moment, stored in UTC."
+    }
+
+    fn example(&self) -> Value {
+        json!("2026-11-22T09:30:00Z")
+    }
+
+    fn rendering(&self) -> &'static str {
+        "datetime"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Moment)] }
     }
 
     fn schema(&self, _field: &FieldDefinition) -> Value {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 use crate::limits::DECIMAL_MAX_DIGITS;
 
 /// Digits after the point, unless the field says otherwise.
@@ -20,6 +21,22 @@ pub(crate) struct Decimal;
 impl FieldType for Decimal {
     fn name(&self) -> &'static str {
         "decimal"
+    }
+
+    fn summary(&self) -> &'static str {
+        "An exact number."
+    }
+
+    fn example(&self) -> Value {
+        json!("0.23")
+    }
+
+    fn rendering(&self) -> &'static str {
+        "number"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Number)] }
     }
 
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {

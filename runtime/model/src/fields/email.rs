@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 use crate::limits::EMAIL_MAX_CHARACTERS;
 
 pub(crate) struct Email;
@@ -11,6 +12,22 @@ pub(crate) struct Email;
 impl FieldType for Email {
     fn name(&self) -> &'static str {
         "email"
+    }
+
+    fn summary(&self) -> &'static str {
+        "An e-mail address."
+    }
+
+    fn example(&self) -> Value {
+        json!("ada@example.com")
+    }
+
+    fn rendering(&self) -> &'static str {
+        "email"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Text)] }
     }
 
     fn schema(&self, _field: &FieldDefinition) -> Value {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::FieldType;
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 
 /// Largest whole number that every JSON reader keeps exact (RFC 8259, section 6).
 const EXACT_MAX: i64 = (1 << 53) - 1;
@@ -13,6 +14,22 @@ pub(crate) struct Integer;
 impl FieldType for Integer {
     fn name(&self) -> &'static str {
         "integer"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A whole number."
+    }
+
+    fn example(&self) -> Value {
+        json!(30)
+    }
+
+    fn rendering(&self) -> &'static str {
+        "number"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Number)] }
     }
 
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {

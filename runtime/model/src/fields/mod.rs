@@ -16,6 +16,7 @@ mod text;
 use serde_json::Value;
 
 use crate::definition::FieldDefinition;
+use crate::form::Part;
 
 pub(crate) use relation::NAME as RELATION;
 
@@ -54,6 +55,24 @@ impl Problem {
 pub(crate) trait FieldType: Send + Sync {
     /// Its name in definitions.
     fn name(&self) -> &'static str;
+
+    /// What it is for, in one sentence.
+    fn summary(&self) -> &'static str;
+
+    /// A value as it is stored.
+    fn example(&self) -> Value;
+
+    /// How a console shows and asks for it: the name of a widget.
+    fn rendering(&self) -> &'static str;
+
+    /// How its values compare. The first part is what the field's bare name means in filters,
+    /// in sorting and in the index; others are addressed as `price.currency`. Never empty.
+    fn parts(&self, field: &FieldDefinition) -> &'static [Part];
+
+    /// Whether the host computes the values, so that nobody may send one.
+    fn is_computed(&self) -> bool {
+        false
+    }
 
     /// What of a definition only this type can judge, as a sentence.
     fn check_definition(&self, _field: &FieldDefinition) -> Result<(), String> {

@@ -5,12 +5,29 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 
 pub(crate) struct Phone;
 
 impl FieldType for Phone {
     fn name(&self) -> &'static str {
         "phone"
+    }
+
+    fn summary(&self) -> &'static str {
+        "An international phone number, E.164."
+    }
+
+    fn example(&self) -> Value {
+        json!("+442071838750")
+    }
+
+    fn rendering(&self) -> &'static str {
+        "phone"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Exact)] }
     }
 
     fn schema(&self, _field: &FieldDefinition) -> Value {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 use crate::ids::RecordId;
 
 pub(crate) const NAME: &str = "relation";
@@ -14,6 +15,22 @@ pub(crate) struct Relation;
 impl FieldType for Relation {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "One record of a module."
+    }
+
+    fn example(&self) -> Value {
+        json!("0191d0f2-4c1e-7b51-9c2e-6f2a3b4c5d6e")
+    }
+
+    fn rendering(&self) -> &'static str {
+        "relation"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Exact)] }
     }
 
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::FieldType;
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 use crate::limits::SELECT_MAX_OPTIONS;
 
 pub(crate) struct Select;
@@ -12,6 +13,22 @@ pub(crate) struct Select;
 impl FieldType for Select {
     fn name(&self) -> &'static str {
         "select"
+    }
+
+    fn summary(&self) -> &'static str {
+        "One of the options."
+    }
+
+    fn example(&self) -> Value {
+        json!("AB+")
+    }
+
+    fn rendering(&self) -> &'static str {
+        "select"
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Exact)] }
     }
 
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {

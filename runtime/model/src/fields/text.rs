@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
+use crate::form::{Form, Part};
 use crate::limits::{LONG_TEXT_MAX_CHARACTERS, TEXT_MAX_CHARACTERS};
 
 pub(crate) struct Text {
@@ -26,6 +27,26 @@ pub(crate) static LONG_TEXT: Text = Text {
 impl FieldType for Text {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn summary(&self) -> &'static str {
+        if self.lines {
+            "Text of many lines."
+        } else {
+            "Text of one line."
+        }
+    }
+
+    fn example(&self) -> Value {
+        json!("Ada Lovelace")
+    }
+
+    fn rendering(&self) -> &'static str {
+        if self.lines { "textarea" } else { "text" }
+    }
+
+    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+        const { &[Part::whole(Form::Text)] }
     }
 
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {
