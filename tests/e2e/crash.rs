@@ -1,6 +1,5 @@
 //! Workers that die in the middle: no job is lost, none is done twice.
 
-use crm_model::EventId;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
 use crm_store::{Store, StoreError, StoreSettings};
 use crm_tests::app::{TestApp, eager_worker};
@@ -133,7 +132,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
         .unwrap();
     let job = &loaded[0];
     assert_eq!(job.attempt, 2);
-    let finish = |token| {
+    let finish = async |token| {
         let completion = Completion {
             job_id: job.id,
             lease_token: token,
@@ -161,12 +160,14 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
             actor: &job.event.actor,
             cause: &job.event.cause,
             depth: 0,
-            changes: Vec::<(EventId, _)>::new(),
-            jobs: Vec::new(),
-            activities: Vec::new(),
+            changes: Vec::new(),
+            clear: &[],
+            jobs: &[],
+            activities: &[],
             completion: Some(completion),
+            receipt: None,
         };
-        crm_store::commit::commit(&store, commit)
+        crm_store::commit::commit(&store, &commit).await
     };
     assert!(matches!(finish(first).await, Err(StoreError::LeaseLost)));
     assert_eq!(

@@ -4,12 +4,30 @@ use crm_model::{Denied, ModelError, ModuleSlug, Refusal, Violations};
 use crm_sandbox::{RunFailure, SandboxError};
 use crm_store::StoreError;
 
+use crate::write::Conflict;
+
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The model, the permissions or the record's version say no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The record has another version than the caller names, with the fields in dispute.
+    #[error("the record has version {current} by now, not {expected}")]
+    Stale {
+        expected: i64,
+        current: i64,
+        conflicts: Vec<Conflict>,
+    },
+    /// Values that only one record may have are taken.
+    #[error("{0}")]
+    Taken(Violations),
+    /// Another request under the same key was faster: its answer is there now.
+    #[error("the Idempotency-Key was used meanwhile")]
+    KeyUsed,
+    /// Another operation of an atomic batch was refused before.
+    #[error("not tried, because another operation was refused")]
+    NotTried,
     /// The definition does not make a model.
     #[error(transparent)]
     Definition(#[from] ModelError),
@@ -64,6 +82,7 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Exists(what) => Self::Conflict(format!("{what} exists already")),
+            StoreError::KeyUsed => Self::KeyUsed,
             other => Self::Store(other),
         }
     }

@@ -6,9 +6,11 @@
 //! No SQL here, no wasmtime, no HTTP; no transaction is open while a guest runs.
 
 pub mod bootstrap;
+pub mod copy;
 pub mod customize;
 pub mod publish;
 pub mod read;
+pub mod receipt;
 pub mod select;
 pub mod worker;
 pub mod write;
@@ -21,9 +23,10 @@ mod run;
 
 pub use error::EngineError;
 
-use crm_model::{Model, TenantId};
+use crm_model::{Model, TenantId, UserId};
 use crm_sandbox::Sandbox;
 use crm_store::Store;
+use dashmap::DashSet;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -37,6 +40,8 @@ struct Inner {
     store: Store,
     sandbox: Arc<Sandbox>,
     models: moka::sync::Cache<TenantId, Arc<Model>>,
+    /// Requests with an Idempotency-Key that this process works on.
+    in_flight: DashSet<(TenantId, UserId, String)>,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
     jobs_waiting: Notify,
@@ -51,6 +56,7 @@ impl Engine {
                 store,
                 sandbox,
                 models,
+                in_flight: DashSet::new(),
                 jobs_waiting: Notify::new(),
             }),
         }

@@ -227,6 +227,19 @@ impl Engine {
         }
     }
 
+    /// Whether the caller may see the module.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where it does not exist for the caller.
+    pub async fn check_module(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+    ) -> Result<(), EngineError> {
+        self.begin_read(tenant, actor, module).await.map(drop)
+    }
+
     async fn begin_read(
         &self,
         tenant: TenantId,

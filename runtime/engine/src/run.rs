@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::write::{Known, Proposal};
+use crate::write::{Known, Operation, Proposal};
 use crate::{Engine, EngineError, fresh};
 
 /// A job under a lease.
@@ -187,6 +187,7 @@ impl Engine {
         let Some(name) = name else {
             return again("the workflow has no steps".to_owned());
         };
+        let operations: Vec<Operation> = mutations.into_iter().map(Operation::Mutation).collect();
         let cause = Cause::Workflow {
             workflow: lease.job.workflow.clone(),
             run: lease.job.id,
@@ -203,12 +204,19 @@ impl Engine {
             },
             cause: &cause,
             depth: event.depth + 1,
-            mutations: &mutations,
+            operations: &operations,
+            atomic: true,
+            workflows: true,
+            dry_run: false,
             known: known.into_iter().collect(),
             completion: Some(completion(lease, trace, &Verdict::Done)),
+            receipt: None,
         };
         match self.propose(proposal).await {
-            Ok(_) => Ok(None),
+            Ok(outcomes) => match outcomes.into_iter().find_map(Result::err) {
+                None => Ok(None),
+                Some(error) => again(format!("the mutations are refused: {error}")),
+            },
             Err(EngineError::Store(error)) => Err(error),
             Err(error) => again(format!("the mutations are refused: {error}")),
         }
@@ -244,18 +252,20 @@ impl Engine {
             cause: &lease.job.event.cause,
             depth: lease.job.event.depth,
             changes: Vec::new(),
-            jobs: Vec::new(),
-            activities: Vec::new(),
+            clear: &[],
+            jobs: &[],
+            activities: &[],
             completion: Some(completion.clone()),
+            receipt: None,
         };
-        match crm_store::commit::commit(self.store(), commit(model.version())).await {
+        match crm_store::commit::commit(self.store(), &commit(model.version())).await {
             // The account of what happened is true under any model.
             Err(StoreError::StaleModel) => {
                 self.model_forget(lease.tenant);
                 let tx = crm_store::TenantTx::begin(self.store(), lease.tenant).await?;
                 let version = tx.model_version().unwrap_or_default();
                 drop(tx);
-                crm_store::commit::commit(self.store(), commit(version)).await?;
+                crm_store::commit::commit(self.store(), &commit(version)).await?;
             }
             other => other?,
         }

@@ -23,6 +23,63 @@ pub struct Entry {
     pub key: String,
 }
 
+/// What a change does to the rows that follow from a record's data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// Index rows that go.
+    pub unindex: Vec<Entry>,
+    /// Index rows that come.
+    pub index: Vec<Entry>,
+    /// Unique values that are free from then on.
+    pub release: Vec<Entry>,
+    /// Unique values that are taken from then on.
+    pub claim: Vec<Entry>,
+    /// The text for search before and after, where it differs.
+    pub text: Option<(String, String)>,
+}
+
+impl Derived {
+    /// What follows when a record's data changes; none: the record is not there.
+    pub fn of(module: &Module, before: Option<&Data>, after: Option<&Data>) -> Self {
+        let (unindex, index) = difference(
+            before.map(|data| module.index_entries(data)),
+            after.map(|data| module.index_entries(data)),
+        );
+        let (release, claim) = difference(
+            before.map(|data| module.unique_entries(data)),
+            after.map(|data| module.unique_entries(data)),
+        );
+        let text = |data: Option<&Data>| data.map(|data| module.search_text(data));
+        let (old, new) = (text(before), text(after));
+        Self {
+            unindex,
+            index,
+            release,
+            claim,
+            text: (old.as_deref().unwrap_or_default() != new.as_deref().unwrap_or_default())
+                .then(|| (old.unwrap_or_default(), new.unwrap_or_default())),
+        }
+    }
+}
+
+/// What is only in the first, and what is only in the second.
+fn difference(
+    old: Option<BTreeSet<Entry>>,
+    new: Option<BTreeSet<Entry>>,
+) -> (Vec<Entry>, Vec<Entry>) {
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+    if new.is_empty() {
+        return (old.into_iter().collect(), Vec::new());
+    }
+    if old.is_empty() {
+        return (Vec::new(), new.into_iter().collect());
+    }
+    (
+        old.difference(&new).cloned().collect(),
+        new.difference(&old).cloned().collect(),
+    )
+}
+
 /// The slot of a field.
 pub fn slot(module: &ModuleSlug, field: &FieldKey) -> String {
     format!("{module}.{field}")
@@ -65,6 +122,32 @@ impl Module {
                 let key = self.unique_key(&fields, folded, data)?;
                 let slot = unique_slot(&definition.slug, &fields);
                 Some(Entry { slot, key })
+            })
+            .collect()
+    }
+
+    /// The unique value that a record with this value of the field has; none where the field is
+    /// not unique, or the value is none.
+    pub fn unique_entry(&self, field: &FieldKey, value: &serde_json::Value) -> Option<Entry> {
+        let (definition, kind) = self.fields().find(|(found, _)| found.key == *field)?;
+        if !definition.unique {
+            return None;
+        }
+        let value = kind.normalize(definition, value.clone());
+        let data = Data::from_iter([(field.to_string(), value)]);
+        let key = self.unique_key(&[field], definition.case_insensitive, &data)?;
+        let slot = unique_slot(&self.definition().slug, &[field]);
+        Some(Entry { slot, key })
+    }
+
+    /// What a copy of the record starts with: no values that only one record may have, none that
+    /// the host computes.
+    pub fn copy_of(&self, data: &Data) -> Data {
+        self.fields()
+            .filter(|(field, kind)| !field.unique && !kind.is_computed() && !field.retired)
+            .filter_map(|(field, _)| {
+                let value = data.get(field.key.as_str())?;
+                Some((field.key.to_string(), value.clone()))
             })
             .collect()
     }

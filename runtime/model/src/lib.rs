@@ -26,6 +26,7 @@ pub mod violation;
 pub mod workflow;
 
 mod schema;
+pub mod stand_in;
 #[cfg(test)]
 mod testing;
 

@@ -41,6 +41,23 @@ pub const ACTIVITY_TITLE_MAX_CHARACTERS: usize = 500;
 /// An activity's body.
 pub const ACTIVITY_BODY_MAX_CHARACTERS: usize = 20_000;
 
+/// Versions that an answer to a stale write looks back over.
+pub const CONFLICT_MAX_VERSIONS: u32 = 1_000;
+/// Operations of one bulk request.
+pub const BULK_MAX_OPERATIONS: usize = 10_000;
+/// The body of a bulk request.
+pub const BULK_BODY_MAX_BYTES: usize = 64 << 20;
+/// Changes that are committed by one statement.
+pub const COMMIT_MAX_CHANGES: usize = 1_000;
+/// Records that go, or lose a reference, with one that is deleted.
+pub const DELETE_MAX_FOLLOWERS: usize = 10_000;
+/// Rollups upon rollups.
+pub const ROLLUP_MAX_DEPTH: usize = 5;
+/// An Idempotency-Key.
+pub const IDEMPOTENCY_KEY_MAX_CHARACTERS: usize = 255;
+/// How long the answer to an idempotent request is kept.
+pub const RECEIPT_KEPT_HOURS: i64 = 24;
+
 /// The body of a request.
 pub const REQUEST_BODY_MAX_BYTES: usize = 1 << 20;
 /// How long a request may take.

@@ -20,6 +20,8 @@ use crate::schema;
 use crate::settings::Settings;
 use crate::workflow::Workflow;
 
+pub use crate::stand_in::{ReferenceRule, RollupUse};
+
 /// Why definitions do not make a model. `place` says which part, as a person would look for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]

@@ -67,6 +67,9 @@ fn api() -> OpenApiRouter<App> {
             routes::records::record_replace,
             routes::records::record_delete
         ))
+        .routes(routes!(routes::records::record_restore))
+        .routes(routes!(routes::records::record_clone))
+        .routes(routes!(routes::bulk::records_bulk))
         .routes(routes!(routes::history::history_list))
         .routes(routes!(
             routes::activities::activities_list,

@@ -21,22 +21,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         check_media_type(request.headers())?;
         let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
-        match serde_json::from_slice(&bytes) {
-            Ok(body) => Ok(Self(body)),
-            Err(error) if error.is_data() => Err(Problem::invalid(Violations::one(
-                "",
-                "shape",
-                error.to_string(),
-            ))),
-            Err(error) => Err(Problem::detailed(
-                Kind::MalformedRequest,
-                format!("the body is not JSON: {error}"),
-            )),
-        }
+        parse(&bytes).map(Self)
     }
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+/// Reads JSON.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        if error.is_data() {
+            Problem::invalid(Violations::one("", "shape", error.to_string()))
+        } else {
+            let detail = format!("the body is not JSON: {error}");
+            Problem::detailed(Kind::MalformedRequest, detail)
+        }
+    })
+}
+
+pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Err(Problem::new(Kind::UnsupportedMediaType));
     };
@@ -55,7 +56,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-fn unread(rejection: BytesRejection) -> Problem {
+pub(crate) fn unread(rejection: BytesRejection) -> Problem {
     if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
         let detail = format!("a body has at most {REQUEST_BODY_MAX_BYTES} bytes");
         return Problem::detailed(Kind::TooLarge, detail);

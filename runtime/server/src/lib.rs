@@ -6,6 +6,7 @@ pub mod auth;
 
 mod app;
 mod extract;
+mod once;
 mod openapi;
 mod page;
 mod problem;

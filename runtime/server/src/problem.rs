@@ -23,26 +23,36 @@ pub(crate) enum Kind {
     NotFound,
     MethodNotAllowed,
     Conflict,
+    NotUnique,
+    InFlight,
     Stale,
     TooLarge,
     UnsupportedMediaType,
     Invalid,
+    KeyReused,
+    BulkRefused,
+    NotTried,
     Internal,
     Unavailable,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::MalformedRequest,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::NotUnique,
+        Self::InFlight,
         Self::Stale,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::Invalid,
+        Self::KeyReused,
+        Self::BulkRefused,
+        Self::NotTried,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -89,12 +99,28 @@ impl Kind {
                 "Something of that name exists already, or the choice has been made. Read the \
                  present state before you try something else.",
             ),
+            Self::NotUnique => (
+                "not-unique",
+                StatusCode::CONFLICT,
+                "Another record has this value",
+                "`errors` names the fields whose values only one record may have. Change them, \
+                 or change the record that has them: `POST …/query` finds it.",
+            ),
+            Self::InFlight => (
+                "in-flight",
+                StatusCode::CONFLICT,
+                "The same request is being worked on",
+                "A request with this `Idempotency-Key` has not been answered yet. Wait for its \
+                 answer, or send the same request again a little later.",
+            ),
             Self::Stale => (
                 "stale",
                 StatusCode::PRECONDITION_FAILED,
                 "The record has changed",
                 "`If-Match` names an old version. Read the record again, apply your change to \
-                 it, and send its new version.",
+                 it, and send its new version. `conflicts` lists each field that you change and \
+                 somebody else has changed since: `base` is what you read, `theirs` what is there \
+                 now, `yours` what you sent.",
             ),
             Self::TooLarge => (
                 "too-large",
@@ -114,6 +140,28 @@ impl Kind {
                 "The data breaks the rules",
                 "`errors` lists every violation with a JSON pointer into what you sent, a \
                  stable code and a message.",
+            ),
+            Self::KeyReused => (
+                "key-reused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key belongs to another request",
+                "A key stands for one request: this one has another path or body than the one \
+                 that was sent under it. Use a fresh key.",
+            ),
+            Self::BulkRefused => (
+                "bulk-refused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Nothing was done",
+                "In an atomic bulk request an operation was refused. `results` has a status for \
+                 each operation, and a problem for those at fault. Mend them and send all of \
+                 them again.",
+            ),
+            Self::NotTried => (
+                "not-tried",
+                StatusCode::FAILED_DEPENDENCY,
+                "Not tried",
+                "In an atomic bulk request another operation was refused, so nothing was done. \
+                 Mend that one and send all of them again.",
             ),
             Self::Internal => (
                 "internal",
@@ -137,6 +185,21 @@ pub(crate) struct Problem {
     kind: Kind,
     detail: Option<String>,
     errors: Violations,
+    conflicts: Vec<ConflictBody>,
+    results: Vec<serde_json::Value>,
+}
+
+/// A field in dispute.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Conflict)]
+pub(crate) struct ConflictBody {
+    field: String,
+    /// What you read.
+    base: serde_json::Value,
+    /// What is there now.
+    theirs: serde_json::Value,
+    /// What you sent.
+    yours: serde_json::Value,
 }
 
 /// What a problem's body looks like.
@@ -153,6 +216,13 @@ pub(crate) struct ProblemBody {
     request_id: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ViolationBody>,
+    /// Of a stale write: the fields in dispute.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conflicts: Vec<ConflictBody>,
+    /// Of an atomic bulk request: what became of each operation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    results: Vec<serde_json::Value>,
 }
 
 /// One violation.
@@ -185,9 +255,14 @@ impl From<&Violation> for ViolationBody {
 
 #[derive(Serialize)]
 struct Extension {
-    request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ViolationBody>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conflicts: Vec<ConflictBody>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    results: Vec<serde_json::Value>,
 }
 
 impl Problem {
@@ -196,7 +271,55 @@ impl Problem {
             kind,
             detail: None,
             errors: Violations::default(),
+            conflicts: Vec::new(),
+            results: Vec::new(),
         }
+    }
+
+    /// For an atomic bulk request of which an operation was refused.
+    pub(crate) fn bulk_refused(results: Vec<serde_json::Value>) -> Self {
+        Self {
+            results,
+            ..Self::detailed(Kind::BulkRefused, "an operation was refused, so nothing was done")
+        }
+    }
+
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind.facts().1
+    }
+
+    /// The problem as it stands in a list of results.
+    pub(crate) fn to_value(&self) -> serde_json::Value {
+        serde_json::to_value(self.details(None)).unwrap_or_default()
+    }
+
+    fn details(&self, request_id: Option<String>) -> ProblemDetails<Extension> {
+        let (name, status, title, _) = self.kind.facts();
+        let extension = Extension {
+            request_id,
+            errors: self
+                .errors
+                .as_slice()
+                .iter()
+                .map(ViolationBody::from)
+                .collect(),
+            conflicts: self.conflicts.clone(),
+            results: self.results.clone(),
+        };
+        let mut details = ProblemDetails::from_status_code(status)
+            .with_title(title)
+            .with_extensions(extension);
+        if let Ok(kind) = format!("/problems/{name}").parse::<axum::http::Uri>() {
+            details = details.with_type(kind);
+        }
+        if let Some(detail) = &self.detail {
+            details = details.with_detail(detail.clone());
+        }
+        details
     }
 
     pub(crate) fn detailed(kind: Kind, detail: impl Into<String>) -> Self {
@@ -221,22 +344,47 @@ impl Problem {
 
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&EngineError> for Problem {
+    fn from(error: &EngineError) -> Self {
         match error {
-            EngineError::Refused(refusal) if is_invisible(&refusal) => Self::not_found(),
+            EngineError::Refused(refusal) if is_invisible(refusal) => Self::not_found(),
             EngineError::NotFound(_) => Self::not_found(),
             EngineError::Refused(Refusal::Denied(denied @ Denied::Forbidden { .. })) => {
                 Self::detailed(Kind::Forbidden, denied.to_string())
             }
-            EngineError::Refused(Refusal::Invalid(violations)) => Self::invalid(violations),
+            EngineError::Refused(Refusal::Invalid(violations)) => Self::invalid(violations.clone()),
             EngineError::Refused(stale @ Refusal::Stale { .. }) => {
                 Self::detailed(Kind::Stale, stale.to_string())
             }
             EngineError::Refused(Refusal::NotFound | Refusal::Denied(Denied::Invisible { .. })) => {
                 Self::not_found()
             }
+            EngineError::Stale { conflicts, .. } => Self {
+                detail: Some(error.to_string()),
+                conflicts: conflicts
+                    .iter()
+                    .map(|conflict| ConflictBody {
+                        field: conflict.field.to_string(),
+                        base: conflict.base.clone(),
+                        theirs: conflict.theirs.clone(),
+                        yours: conflict.yours.clone(),
+                    })
+                    .collect(),
+                ..Self::new(Kind::Stale)
+            },
+            EngineError::Taken(violations) => Self {
+                errors: violations.clone(),
+                ..Self::new(Kind::NotUnique)
+            },
+            EngineError::KeyUsed => Self::new(Kind::InFlight),
+            EngineError::NotTried => Self::new(Kind::NotTried),
             EngineError::Definition(error) => Self::detailed(Kind::Invalid, error.to_string()),
-            EngineError::Forbidden(message) => Self::detailed(Kind::Forbidden, message),
-            EngineError::Conflict(message) => Self::detailed(Kind::Conflict, message),
+            EngineError::Forbidden(message) => Self::detailed(Kind::Forbidden, *message),
+            EngineError::Conflict(message) => Self::detailed(Kind::Conflict, message.clone()),
             EngineError::Contended => Self::detailed(Kind::Conflict, error.to_string()),
             EngineError::Component(error) => Self::detailed(Kind::Invalid, error.to_string()),
             EngineError::Store(StoreError::Unavailable(error)) => {
@@ -308,25 +456,7 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
             let kind = Kind::ALL.into_iter().find(|kind| kind.facts().1 == status);
             Problem::new(kind.unwrap_or(Kind::MalformedRequest))
         });
-    let (name, _, title, _) = problem.kind.facts();
-    let extension = Extension {
-        request_id: request_id.to_owned(),
-        errors: problem
-            .errors
-            .as_slice()
-            .iter()
-            .map(ViolationBody::from)
-            .collect(),
-    };
-    let mut details = ProblemDetails::from_status_code(status)
-        .with_title(title)
-        .with_extensions(extension);
-    if let Ok(kind) = format!("/problems/{name}").parse::<axum::http::Uri>() {
-        details = details.with_type(kind);
-    }
-    if let Some(detail) = problem.detail {
-        details = details.with_detail(detail);
-    }
+    let details = problem.details(Some(request_id.to_owned()));
     let mut finished = details.into_response();
     for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ALLOW] {
         keep(&name, &response, &mut finished);

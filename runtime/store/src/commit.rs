@@ -1,8 +1,9 @@
 //! Writing: the one statement behind the one door. It takes only [`ValidChange`]s, which only
 //! the model can make, and writes everything that follows from them in one transaction and one
-//! round trip (migrations/0016_commit.sql).
+//! round trip (migrations/0022_commit.sql).
 
 use chrono::{DateTime, Utc};
+use crm_model::derived::{Derived, Entry};
 use crm_model::mutation::ActivityKind;
 use crm_model::{
     ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, RecordId,
@@ -10,11 +11,14 @@ use crm_model::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::receipts::Receipt;
 use crate::store::Store;
+use crate::tenant_tx::TenantTx;
 
 /// Everything that one write does.
 #[derive(Clone, Debug)]
@@ -27,11 +31,25 @@ pub struct Commit<'a> {
     pub cause: &'a Cause,
     pub depth: u32,
     /// At most one for each record.
-    pub changes: Vec<(EventId, &'a ValidChange)>,
-    pub jobs: Vec<NewJob>,
-    pub activities: Vec<ActivityRow>,
+    pub changes: Vec<Change<'a>>,
+    /// Index rows that nothing may have afterwards: who points to what goes.
+    pub clear: &'a [Entry],
+    pub jobs: &'a [NewJob],
+    pub activities: &'a [ActivityRow],
     /// The job whose result this is.
     pub completion: Option<Completion>,
+    /// The answer to keep for the same request.
+    pub receipt: Option<Receipt>,
+}
+
+/// A change, the event that it leaves behind, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Change<'a> {
+    pub event: EventId,
+    pub change: &'a ValidChange,
+    pub derived: &'a Derived,
+    /// Records that it newly points to.
+    pub references: Vec<(&'a ModuleSlug, RecordId)>,
 }
 
 /// A workflow that an event starts.
@@ -106,35 +124,60 @@ pub struct AttemptLog {
     pub started_at: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
-struct ChangeRow<'a> {
-    event_id: EventId,
-    kind: &'static str,
-    module: &'a ModuleSlug,
-    record_id: RecordId,
-    base_version: i64,
-    before: Option<&'a Data>,
-    after: Option<&'a Data>,
-    changed_fields: &'a [FieldKey],
-    changed_before: Option<Data>,
+/// Changes side by side, as crm_commit takes them.
+#[derive(Default)]
+struct Changes<'a> {
+    kinds: Vec<&'static str>,
+    modules: Vec<&'a str>,
+    records: Vec<Uuid>,
+    base_versions: Vec<i64>,
+    events: Vec<Uuid>,
+    before: Vec<Option<Json<&'a Data>>>,
+    after: Vec<Option<Json<&'a Data>>>,
+    changed_fields: Vec<Json<&'a [FieldKey]>>,
+    changed_before: Vec<Option<Json<Data>>>,
     /// None for a new record: there it is all of `after`.
-    changed_after: Option<Data>,
+    changed_after: Vec<Option<Json<Data>>>,
+    reference_modules: Vec<&'a str>,
+    reference_records: Vec<Uuid>,
+    text_modules: Vec<&'a str>,
+    text_records: Vec<Uuid>,
+    text_before: Vec<&'a str>,
+    text_after: Vec<&'a str>,
 }
 
-impl<'a> ChangeRow<'a> {
-    fn new(event_id: EventId, change: &'a ValidChange) -> Self {
+impl<'a> Changes<'a> {
+    fn of(changes: &'a [Change<'a>]) -> Self {
+        let mut rows = Self::default();
+        for change in changes {
+            rows.push(change);
+        }
+        rows
+    }
+
+    fn push(&mut self, row: &'a Change<'a>) {
+        let change = row.change;
         let (before, after) = (change.before(), change.after());
-        Self {
-            event_id,
-            kind: change.kind().name(),
-            module: change.module(),
-            record_id: change.record_id(),
-            base_version: change.base_version(),
-            before,
-            after,
-            changed_fields: change.changed(),
-            changed_before: before.map(|data| only(data, change.changed())),
-            changed_after: before.and(after).map(|data| only(data, change.changed())),
+        self.kinds.push(change.kind().name());
+        self.modules.push(change.module().as_str());
+        self.records.push(change.record_id().uuid());
+        self.base_versions.push(change.base_version());
+        self.events.push(row.event.uuid());
+        self.before.push(before.map(Json));
+        self.after.push(after.map(Json));
+        self.changed_fields.push(Json(change.changed()));
+        let only = |data: &Data| Json(only(data, change.changed()));
+        self.changed_before.push(before.map(only));
+        self.changed_after.push(before.and(after).map(only));
+        for (module, record) in &row.references {
+            self.reference_modules.push(module.as_str());
+            self.reference_records.push(record.uuid());
+        }
+        if let Some((old, new)) = &row.derived.text {
+            self.text_modules.push(change.module().as_str());
+            self.text_records.push(change.record_id().uuid());
+            self.text_before.push(old);
+            self.text_after.push(new);
         }
     }
 }
@@ -146,37 +189,133 @@ fn only(data: &Data, fields: &[FieldKey]) -> Data {
         .collect()
 }
 
-fn some<T>(rows: Vec<T>) -> Option<Json<Vec<T>>> {
-    if rows.is_empty() {
-        None
-    } else {
-        Some(Json(rows))
+/// Derived rows side by side.
+struct Entries<'a> {
+    slots: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    records: Vec<Uuid>,
+}
+
+impl<'a> Entries<'a> {
+    /// In one order, so that two commits which touch the same rows wait for each other instead
+    /// of standing in each other's way.
+    fn of(changes: &'a [Change<'a>], pick: impl Fn(&'a Derived) -> &'a [Entry]) -> Self {
+        let mut rows: Vec<(&Entry, Uuid)> = changes
+            .iter()
+            .flat_map(|row| {
+                let record = row.change.record_id().uuid();
+                pick(row.derived).iter().map(move |entry| (entry, record))
+            })
+            .collect();
+        rows.sort();
+        let mut entries = Self {
+            slots: Vec::with_capacity(rows.len()),
+            keys: Vec::with_capacity(rows.len()),
+            records: Vec::with_capacity(rows.len()),
+        };
+        for (entry, record) in rows {
+            entries.slots.push(&entry.slot);
+            entries.keys.push(&entry.key);
+            entries.records.push(record);
+        }
+        entries
     }
 }
 
-/// Writes all of it, or nothing.
+/// Nothing to do costs the statement nothing.
+fn some<T>(rows: Vec<T>) -> Option<Vec<T>> {
+    (!rows.is_empty()).then_some(rows)
+}
+
+/// Writes all of it, or nothing, as a transaction of its own.
 ///
 /// # Errors
-/// [`StoreError::StaleModel`], [`StoreError::StaleRecord`], [`StoreError::LeaseLost`],
-/// [`StoreError::Unavailable`] (then it is unknown whether it was written).
-pub async fn commit(store: &Store, commit: Commit<'_>) -> Result<(), StoreError> {
-    let changes: Vec<ChangeRow<'_>> = commit
-        .changes
-        .iter()
-        .map(|(event, change)| ChangeRow::new(*event, change))
-        .collect();
-    sqlx::query("select crm_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
-        .bind(commit.tenant.uuid())
-        .bind(commit.model_version)
-        .bind(commit.at)
-        .bind(Json(commit.actor))
-        .bind(Json(commit.cause))
-        .bind(i32::try_from(commit.depth).unwrap_or(i32::MAX))
-        .bind(some(changes))
-        .bind(some(commit.jobs))
-        .bind(some(commit.activities))
-        .bind(commit.completion.map(Json))
-        .execute(store.statements())
+/// [`StoreError::StaleModel`], [`StoreError::StaleRecords`], [`StoreError::LeaseLost`],
+/// [`StoreError::Taken`], [`StoreError::MissingReferences`], [`StoreError::StillReferenced`],
+/// [`StoreError::KeyUsed`], [`StoreError::Unavailable`] (then it is unknown whether it was
+/// written).
+pub async fn commit(store: &Store, commit: &Commit<'_>) -> Result<(), StoreError> {
+    execute(store.statements(), commit).await
+}
+
+/// Writes it within a transaction.
+///
+/// # Errors
+/// As [`commit`]; the transaction is of no use then, beyond its last savepoint.
+pub async fn commit_within(tx: &mut TenantTx, commit: &Commit<'_>) -> Result<(), StoreError> {
+    execute(tx.connection(), commit).await
+}
+
+/// Writes the end of an attempt alone, within a transaction.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`].
+pub async fn complete_within(
+    tx: &mut TenantTx,
+    at: DateTime<Utc>,
+    completion: &Completion,
+) -> Result<(), StoreError> {
+    sqlx::query("select crm_job_complete($1, $2, $3)")
+        .bind(tx.tenant_id().uuid())
+        .bind(at)
+        .bind(Json(completion))
+        .execute(tx.connection())
         .await?;
+    Ok(())
+}
+
+async fn execute<'e>(executor: impl PgExecutor<'e>, commit: &Commit<'_>) -> Result<(), StoreError> {
+    let rows = Changes::of(&commit.changes);
+    let unindex = Entries::of(&commit.changes, |derived| &derived.unindex);
+    let index = Entries::of(&commit.changes, |derived| &derived.index);
+    let release = Entries::of(&commit.changes, |derived| &derived.release);
+    let claim = Entries::of(&commit.changes, |derived| &derived.claim);
+    let clear = |part: fn(&Entry) -> &String| some(commit.clear.iter().map(part).collect());
+    sqlx::query(
+        "select crm_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+            $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33,
+            $34, $35, $36, $37, $38, $39)",
+    )
+    .bind(commit.tenant.uuid())
+    .bind(commit.model_version)
+    .bind(commit.at)
+    .bind(Json(commit.actor))
+    .bind(Json(commit.cause))
+    .bind(i32::try_from(commit.depth).unwrap_or(i32::MAX))
+    .bind(some(rows.kinds))
+    .bind(some(rows.modules))
+    .bind(some(rows.records))
+    .bind(some(rows.base_versions))
+    .bind(some(rows.events))
+    .bind(some(rows.before))
+    .bind(some(rows.after))
+    .bind(some(rows.changed_fields))
+    .bind(some(rows.changed_before))
+    .bind(some(rows.changed_after))
+    .bind(some(rows.reference_modules))
+    .bind(some(rows.reference_records))
+    .bind(some(unindex.slots))
+    .bind(some(unindex.keys))
+    .bind(some(unindex.records))
+    .bind(some(index.slots))
+    .bind(some(index.keys))
+    .bind(some(index.records))
+    .bind(some(release.slots))
+    .bind(some(release.keys))
+    .bind(some(claim.slots))
+    .bind(some(claim.keys))
+    .bind(some(claim.records))
+    .bind(some(rows.text_modules))
+    .bind(some(rows.text_records))
+    .bind(some(rows.text_before))
+    .bind(some(rows.text_after))
+    .bind(clear(|entry| &entry.slot))
+    .bind(clear(|entry| &entry.key))
+    .bind((!commit.jobs.is_empty()).then(|| Json(commit.jobs)))
+    .bind((!commit.activities.is_empty()).then(|| Json(commit.activities)))
+    .bind(commit.completion.as_ref().map(Json))
+    .bind(commit.receipt.as_ref().map(Json))
+    .execute(executor)
+    .await?;
     Ok(())
 }

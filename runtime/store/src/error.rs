@@ -1,5 +1,19 @@
 //! What can go wrong in the store, by what the caller can do about it.
 
+use crm_model::RecordId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+/// A value that only one record may have, and the record that wanted it in vain.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Taken {
+    /// As in [`crm_model::derived::Entry`].
+    pub slot: String,
+    pub record_id: RecordId,
+}
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -9,9 +23,22 @@ pub enum StoreError {
     /// The tenant's model is another by now: load it, validate again.
     #[error("the tenant's model changed")]
     StaleModel,
-    /// A record has another version by now: read it, start again.
-    #[error("a record changed under this write")]
-    StaleRecord,
+    /// Records have other versions by now: read them, start again. Empty where it is not known
+    /// which.
+    #[error("records changed under this write")]
+    StaleRecords(Vec<RecordId>),
+    /// Other records have these values already.
+    #[error("values that only one record may have are taken")]
+    Taken(Vec<Taken>),
+    /// Records that are pointed to are not there.
+    #[error("references point nowhere")]
+    MissingReferences(Vec<RecordId>),
+    /// Other records point to records that would go.
+    #[error("records are still pointed to")]
+    StillReferenced,
+    /// The key of an idempotent request was used meanwhile: its answer is there now.
+    #[error("the key of the request was used meanwhile")]
+    KeyUsed,
     /// Somebody else holds the job: drop the result.
     #[error("the job's lease is lost")]
     LeaseLost,
@@ -38,6 +65,15 @@ impl StoreError {
     }
 }
 
+/// What crm_commit says beside its code: JSON.
+fn detail<T: DeserializeOwned>(error: &dyn DatabaseError) -> Vec<T> {
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .and_then(PgDatabaseError::detail)
+        .and_then(|detail| serde_json::from_str(detail).ok())
+        .unwrap_or_default()
+}
+
 /// SQLSTATE classes and codes that mean “not now”: connection failure (08), insufficient
 /// resources (53), operator intervention (57P).
 /// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
@@ -55,8 +91,14 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 Some("CR001") => Self::StaleModel,
-                Some("CR002") => Self::StaleRecord,
+                Some("CR002") => Self::StaleRecords(detail(&**database)),
                 Some("CR003") => Self::LeaseLost,
+                Some("CR004") => Self::Taken(detail(&**database)),
+                Some("CR005") => Self::MissingReferences(detail(&**database)),
+                Some("CR006") => Self::StillReferenced,
+                Some("CR007") => Self::KeyUsed,
+                // Two writes locked the same records in another order: one starts again.
+                Some("40P01" | "40001") => Self::StaleRecords(Vec::new()),
                 Some(code) if is_unavailable(code) => Self::Unavailable(error),
                 _ => Self::Database(error),
             },

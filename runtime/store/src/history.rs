@@ -1,7 +1,8 @@
 //! What a record was: one entry for each version.
 
 use chrono::{DateTime, Utc};
-use crm_model::{Data, RecordId};
+use crm_model::limits::CONFLICT_MAX_VERSIONS;
+use crm_model::{Data, FieldKey, RecordId};
 use sqlx::types::Json;
 
 use crate::error::StoreError;
@@ -63,4 +64,34 @@ pub async fn history_page(
         cause: row.cause.0,
     };
     Ok(rows.into_iter().map(entry).collect())
+}
+
+/// How a record's fields were before each change after `version`, oldest first: the changed
+/// fields only.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn history_since(
+    tx: &mut TenantTx,
+    record: RecordId,
+    version: i64,
+) -> Result<Vec<(Vec<FieldKey>, Data)>, StoreError> {
+    let rows: Vec<(Json<Vec<FieldKey>>, Option<Json<Data>>)> = sqlx::query_as(
+        "select e.changed_fields, h.changed_before
+        from crm_record_history h
+        join crm_events e on e.tenant_id = h.tenant_id and e.id = h.event_id
+        where h.tenant_id = $1 and h.record_id = $2 and h.version > $3
+        order by h.version
+        limit $4",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(record.uuid())
+    .bind(version)
+    .bind(i64::from(CONFLICT_MAX_VERSIONS))
+    .fetch_all(tx.connection())
+    .await?;
+    let change = |(fields, before): (Json<Vec<FieldKey>>, Option<Json<Data>>)| {
+        (fields.0, before.map(|data| data.0).unwrap_or_default())
+    };
+    Ok(rows.into_iter().map(change).collect())
 }

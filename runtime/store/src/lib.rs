@@ -11,6 +11,7 @@ pub mod history;
 pub mod jobs;
 pub mod models;
 pub mod plugins;
+pub mod receipts;
 pub mod records;
 pub mod runs;
 pub mod tasks;
@@ -19,7 +20,7 @@ mod error;
 mod store;
 mod tenant_tx;
 
-pub use error::StoreError;
+pub use error::{StoreError, Taken};
 pub use store::{Store, StoreSettings};
 pub use tenant_tx::TenantTx;
 

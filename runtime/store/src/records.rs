@@ -1,6 +1,8 @@
 //! Reading records. Writing them is [`crate::commit`]'s alone.
 
 use chrono::{DateTime, Utc};
+use crm_model::derived::Entry;
+use crm_model::validate::ValidPurge;
 use crm_model::{Data, ModuleSlug, RecordId, TenantId};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -21,6 +23,8 @@ pub struct Record {
     pub created_by: String,
     pub updated_at: DateTime<Utc>,
     pub updated_by: String,
+    /// Since when it is in the trash.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -34,6 +38,7 @@ struct Row {
     created_by: String,
     updated_at: DateTime<Utc>,
     updated_by: String,
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<Row> for Record {
@@ -53,6 +58,7 @@ impl TryFrom<Row> for Record {
             created_by: row.created_by,
             updated_at: row.updated_at,
             updated_by: row.updated_by,
+            deleted_at: row.deleted_at,
         })
     }
 }
@@ -84,6 +90,8 @@ impl ReadRow {
             created_by: self.created_by?,
             updated_at: self.updated_at?,
             updated_by: self.updated_by?,
+            // The function reads what is not deleted.
+            deleted_at: None,
         })
     }
 }
@@ -120,7 +128,7 @@ pub async fn records_page(
 ) -> Result<Vec<Record>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "select id, module_slug, data, version, owner_id, created_at, created_by, updated_at,
-            updated_by
+            updated_by, deleted_at
         from crm_records
         where tenant_id = $1 and module_slug = $2 and deleted_at is null and id < $3
         order by id desc
@@ -159,29 +167,142 @@ pub async fn records_count(
     Ok(count)
 }
 
-/// Which of these records are there, as pairs of module and record.
+/// Those of these records that are there, deleted ones too, in the order of their ids; nobody
+/// else changes them until the transaction ends.
+///
+/// # Errors
+/// [`StoreError::Unavailable`]; [`StoreError::StaleRecords`] where two writes wait for each
+/// other.
+pub async fn records_lock(
+    tx: &mut TenantTx,
+    records: &[RecordId],
+) -> Result<Vec<Record>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, module_slug, data, version, owner_id, created_at, created_by, updated_at,
+            updated_by, deleted_at
+        from crm_records
+        where tenant_id = $1 and id = any($2)
+        order by id
+        for update",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(uuids(records))
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Record::try_from).collect()
+}
+
+/// Those of these records that are there and not deleted.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn records_present(
+pub async fn records_read(
     tx: &mut TenantTx,
     records: &[RecordId],
-) -> Result<Vec<(ModuleSlug, RecordId)>, StoreError> {
-    let ids: Vec<Uuid> = records.iter().map(|record| record.uuid()).collect();
-    let rows: Vec<(String, Uuid)> = sqlx::query_as(
-        "select module_slug, id from crm_records
+) -> Result<Vec<Record>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, module_slug, data, version, owner_id, created_at, created_by, updated_at,
+            updated_by, deleted_at
+        from crm_records
         where tenant_id = $1 and id = any($2) and deleted_at is null",
     )
     .bind(tx.tenant_id().uuid())
-    .bind(ids)
+    .bind(uuids(records))
     .fetch_all(tx.connection())
     .await?;
-    rows.into_iter()
-        .map(|(module, id)| {
-            let module = module
-                .parse()
-                .map_err(|error| StoreError::corrupt("module name", error))?;
-            Ok((module, RecordId::new(id)))
-        })
-        .collect()
+    rows.into_iter().map(Record::try_from).collect()
+}
+
+/// The records that have these unique values.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn records_by_unique(
+    tx: &mut TenantTx,
+    entries: &[Entry],
+) -> Result<Vec<(Entry, RecordId)>, StoreError> {
+    let slots: Vec<&str> = entries.iter().map(|entry| entry.slot.as_str()).collect();
+    let keys: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+    let rows: Vec<(String, String, Uuid)> = sqlx::query_as(
+        "select q.slot, q.key, q.record_id
+        from unnest($2::text[], $3::text[]) as u (slot, key)
+        join crm_unique q on q.tenant_id = $1 and q.slot = u.slot and q.key = u.key",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(slots)
+    .bind(keys)
+    .fetch_all(tx.connection())
+    .await?;
+    let found = |(slot, key, id): (String, String, Uuid)| (Entry { slot, key }, RecordId::new(id));
+    Ok(rows.into_iter().map(found).collect())
+}
+
+/// The records whose index rows in this slot have these keys, as pairs of key and record; at
+/// most `limit`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn records_by_key(
+    tx: &mut TenantTx,
+    slot: &str,
+    keys: &[String],
+    limit: usize,
+) -> Result<Vec<(String, RecordId)>, StoreError> {
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "select i.key, i.record_id
+        from unnest($3::text[]) as u (key)
+        join crm_index i on i.tenant_id = $1 and i.slot = $2 and i.key = u.key
+        limit $4",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(slot)
+    .bind(keys)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(tx.connection())
+    .await?;
+    let found = |(key, id): (String, Uuid)| (key, RecordId::new(id));
+    Ok(rows.into_iter().map(found).collect())
+}
+
+/// Takes the next `count` numbers of each slot; the first of each. A transaction of its own:
+/// numbers that are not used are lost, and nobody waits for the write that uses them.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn numbers_take(
+    store: &Store,
+    tenant: TenantId,
+    slots: &[String],
+    count: i64,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = sqlx::query_as("select slot, first from crm_numbers_take($1, $2, $3)")
+        .bind(tenant.uuid())
+        .bind(slots)
+        .bind(count)
+        .fetch_all(store.statements())
+        .await?;
+    Ok(rows)
+}
+
+/// Removes a deleted record for good, with its history, events, timeline and runs. False where
+/// there is no such deleted record.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn record_purge(
+    store: &Store,
+    tenant: TenantId,
+    purge: &ValidPurge,
+) -> Result<bool, StoreError> {
+    let purged = sqlx::query_scalar("select crm_record_purge($1, $2, $3)")
+        .bind(tenant.uuid())
+        .bind(purge.module().as_str())
+        .bind(purge.record_id().uuid())
+        .fetch_one(store.statements())
+        .await?;
+    Ok(purged)
+}
+
+fn uuids(records: &[RecordId]) -> Vec<Uuid> {
+    records.iter().map(|record| record.uuid()).collect()
 }

@@ -2,7 +2,7 @@
 
 use crm_model::TenantId;
 use sqlx::postgres::PgConnection;
-use sqlx::{Postgres, Transaction};
+use sqlx::{Executor, Postgres, Transaction};
 
 use crate::error::StoreError;
 use crate::store::Store;
@@ -47,6 +47,26 @@ impl TenantTx {
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
+    }
+
+    /// Marks where [`TenantTx::back_to_savepoint`] goes back to; a later mark takes its place.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.transaction.execute("savepoint here").await?;
+        Ok(())
+    }
+
+    /// Undoes what was written since the mark, also after an error of the database.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn back_to_savepoint(&mut self) -> Result<(), StoreError> {
+        self.transaction
+            .execute("rollback to savepoint here")
+            .await?;
+        Ok(())
     }
 
     /// Makes everything written permanent.

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
-use crm_engine::write::Written;
 use crm_model::{ActivityId, Mutation, NewActivity};
 use crm_store::activities::Activity;
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,11 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, Parameters, segment};
+use crate::extract::{Parameters, segment};
+use crate::once::{Answer, Keyed};
 use crate::page::{List, PageParameters};
-use crate::problem::{Kind, Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody};
+use crate::routes::records::write_once;
 
 /// An entry on a timeline.
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,8 +99,8 @@ pub(crate) async fn activity_add(
     State(app): State<App>,
     caller: Caller,
     Path((module, id)): Path<(String, String)>,
-    Body(input): Body<ActivityInput>,
-) -> Result<(StatusCode, Json<ActivityCreated>), Problem> {
+    Keyed { key, input }: Keyed<ActivityInput>,
+) -> Result<Response, Problem> {
     let (module, record_id) = (segment(&module)?, segment(&id)?);
     let activity = NewActivity::new(&input.kind, &input.title, input.body.as_deref())
         .map_err(Problem::invalid)?;
@@ -107,15 +109,10 @@ pub(crate) async fn activity_add(
         record_id,
         activity,
     };
-    match app
-        .engine
-        .write(caller.tenant, caller.actor, mutation)
-        .await?
-    {
-        Written::Activity(id) => Ok((
-            StatusCode::CREATED,
-            Json(ActivityCreated { id: id.to_string() }),
-        )),
-        Written::Record(_) | Written::Deleted { .. } => Err(Problem::new(Kind::Internal)),
-    }
+    write_once(&app, &caller, key, mutation).await
+}
+
+pub(crate) fn activity_answer(id: ActivityId) -> Answer {
+    let body = ActivityCreated { id: id.to_string() };
+    Answer::json(StatusCode::CREATED, &body)
 }

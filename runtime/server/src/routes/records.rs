@@ -2,20 +2,24 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use crm_engine::write::Written;
+use crm_engine::receipt::RequestKey;
+use crm_engine::write::{Outcome, ReceiptMaker, Written};
 use crm_model::{Data, Mutation, RecordId};
 use crm_store::records::Record;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, if_match, segment};
+use crate::once::{Answer, Keyed, KeyedOrEmpty, once};
 use crate::page::{List, PageParameters};
-use crate::problem::{Kind, Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody};
+use crate::routes::activities::activity_answer;
 
 /// A record.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,13 +51,13 @@ impl From<Record> for RecordBody {
             created_by: record.created_by,
             updated_at: record.updated_at,
             updated_by: record.updated_by,
-            deleted_at: None,
+            deleted_at: record.deleted_at,
         }
     }
 }
 
 /// What is sent to create or change a record.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecordInput {
     /// Values by field.
@@ -61,36 +65,62 @@ pub(crate) struct RecordInput {
     data: Data,
 }
 
-fn answer(status: StatusCode, record: Record) -> Response {
+pub(crate) fn record_answer(status: StatusCode, record: Record) -> Answer {
     let location = format!("/api/crm/records/{}/{}", record.module, record.id);
     let etag = format!("\"{}\"", record.version);
-    let mut response = (status, Json(RecordBody::from(record))).into_response();
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        response.headers_mut().insert(header::ETAG, etag);
+    let answer = Answer::json(status, &RecordBody::from(record)).with_header(header::ETAG, etag);
+    if status == StatusCode::CREATED {
+        answer.with_header(header::LOCATION, location)
+    } else {
+        answer
     }
-    if status == StatusCode::CREATED
-        && let Ok(location) = HeaderValue::from_str(&location)
-    {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
 }
 
-async fn write(
+fn written_answer(written: &Written) -> Answer {
+    match written {
+        Written::Created(record) => record_answer(StatusCode::CREATED, (**record).clone()),
+        Written::Updated(record) => record_answer(StatusCode::OK, (**record).clone()),
+        Written::Deleted { .. } => Answer::empty(StatusCode::NO_CONTENT),
+        Written::Activity(id) => activity_answer(*id),
+    }
+}
+
+/// Keeps the answer to the one operation of a write with it.
+pub(crate) fn receipt_maker(key: Option<RequestKey>) -> Option<ReceiptMaker> {
+    let key = key?;
+    let maker: ReceiptMaker = Arc::new(move |outcomes: &[Outcome]| {
+        let answer = match outcomes {
+            [Ok(written)] => written_answer(written),
+            // A write that was refused keeps nothing.
+            _ => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        answer.receipt(&key)
+    });
+    Some(maker)
+}
+
+/// Does one write of a POST, once for each key.
+pub(crate) async fn write_once(
     app: &App,
-    caller: Caller,
-    status: StatusCode,
+    caller: &Caller,
+    key: Option<RequestKey>,
     mutation: Mutation,
 ) -> Result<Response, Problem> {
-    match app
-        .engine
-        .write(caller.tenant, caller.actor, mutation)
-        .await?
-    {
-        Written::Record(record) => Ok(answer(status, *record)),
-        Written::Deleted { .. } => Ok(StatusCode::NO_CONTENT.into_response()),
-        Written::Activity(_) => Err(Problem::new(Kind::Internal)),
-    }
+    once(app, caller, key, async |key| {
+        let receipt = receipt_maker(key);
+        let actor = caller.actor.clone();
+        let written = app
+            .engine
+            .write(caller.tenant, actor, mutation, receipt)
+            .await?;
+        Ok(written_answer(&written))
+    })
+    .await
+}
+
+async fn write(app: &App, caller: Caller, mutation: Mutation) -> Result<Response, Problem> {
+    let write = app.engine.write(caller.tenant, caller.actor, mutation, None);
+    Ok(written_answer(&write.await?).into_response())
 }
 
 /// A module's records, newest first.
@@ -118,7 +148,7 @@ pub(crate) async fn records_list(
 
 /// Creates a record.
 #[utoipa::path(post, path = "/records/{module}", tag = "records",
-    params(("module" = String, Path)),
+    params(("module" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = RecordInput,
     responses(
         (status = 201, body = RecordBody),
@@ -129,13 +159,66 @@ pub(crate) async fn record_create(
     State(app): State<App>,
     caller: Caller,
     Path(module): Path<String>,
-    Body(input): Body<RecordInput>,
+    Keyed { key, input }: Keyed<RecordInput>,
 ) -> Result<Response, Problem> {
     let mutation = Mutation::Create {
         module: segment(&module)?,
         data: input.data,
     };
-    write(&app, caller, StatusCode::CREATED, mutation).await
+    write_once(&app, &caller, key, mutation).await
+}
+
+/// Brings a deleted record back. References to records that are gone by now are let go of.
+#[utoipa::path(post, path = "/records/{module}/{id}/restore", tag = "records",
+    params(("module" = String, Path), ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header)),
+    responses(
+        (status = 200, body = RecordBody),
+        (status = 404, body = ProblemBody, description = "There is no such deleted record"),
+        (status = 409, body = ProblemBody),
+    ))]
+pub(crate) async fn record_restore(
+    State(app): State<App>,
+    caller: Caller,
+    Path((module, id)): Path<(String, String)>,
+    KeyedOrEmpty(Keyed { key, input: Nothing {} }): KeyedOrEmpty<Nothing>,
+) -> Result<Response, Problem> {
+    let mutation = Mutation::Restore {
+        module: segment(&module)?,
+        record_id: segment(&id)?,
+    };
+    write_once(&app, &caller, key, mutation).await
+}
+
+/// Creates a record with the data of another, but for unique and computed values. `data`, where
+/// it is sent, goes over it.
+#[utoipa::path(post, path = "/records/{module}/{id}/clone", tag = "records",
+    params(("module" = String, Path), ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<RecordInput>,
+    responses(
+        (status = 201, body = RecordBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn record_clone(
+    State(app): State<App>,
+    caller: Caller,
+    Path((module, id)): Path<(String, String)>,
+    KeyedOrEmpty(Keyed { key, input }): KeyedOrEmpty<RecordInput>,
+) -> Result<Response, Problem> {
+    let (module, id) = (segment(&module)?, segment(&id)?);
+    once(&app, &caller, key, async |key| {
+        let receipt = receipt_maker(key);
+        let actor = caller.actor.clone();
+        let written = app
+            .engine
+            .record_clone(caller.tenant, actor, module, id, input.data, receipt)
+            .await?;
+        Ok(written_answer(&written))
+    })
+    .await
 }
 
 /// One record.
@@ -152,7 +235,7 @@ pub(crate) async fn record_get(
         .engine
         .record(caller.tenant, &caller.actor, &module, id)
         .await?;
-    Ok(answer(StatusCode::OK, record))
+    Ok(record_answer(StatusCode::OK, record).into_response())
 }
 
 /// Changes a record: `data` is a JSON merge patch (RFC 7396), null takes a value away.
@@ -179,7 +262,7 @@ pub(crate) async fn record_update(
         expected_version: if_match(&headers)?,
         patch: input.data,
     };
-    write(&app, caller, StatusCode::OK, mutation).await
+    write(&app, caller, mutation).await
 }
 
 /// Replaces a record's data; values that are not sent are gone.
@@ -206,34 +289,53 @@ pub(crate) async fn record_replace(
         expected_version: if_match(&headers)?,
         data: input.data,
     };
-    write(&app, caller, StatusCode::OK, mutation).await
+    write(&app, caller, mutation).await
 }
 
-/// Deletes a record; its history stays.
+/// Parameters of a deletion.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteParameters {
+    /// Delete for good, with history and timeline. Needs a permission of its own.
+    #[serde(default)]
+    purge: bool,
+}
+
+/// No members.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// Deletes a record. It can be restored, unless it is purged.
 #[utoipa::path(delete, path = "/records/{module}/{id}", tag = "records",
-    params(("module" = String, Path), ("id" = String, Path),
+    params(("module" = String, Path), ("id" = String, Path), DeleteParameters,
         ("If-Match" = Option<String>, Header, description = "The version that you read")),
     responses(
         (status = 204),
         (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "Other records point to it"),
         (status = 412, body = ProblemBody, description = "The record has another version"),
     ))]
 pub(crate) async fn record_delete(
     State(app): State<App>,
     caller: Caller,
     Path((module, id)): Path<(String, String)>,
-    Parameters(NoParameters {}): Parameters<NoParameters>,
+    Parameters(DeleteParameters { purge }): Parameters<DeleteParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let (module, record_id) = (segment(&module)?, segment(&id)?);
+    let expected_version = if_match(&headers)?;
+    if purge {
+        app.engine
+            .purge(caller.tenant, caller.actor, module, record_id, expected_version)
+            .await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let mutation = Mutation::Delete {
-        module: segment(&module)?,
-        record_id: segment(&id)?,
-        expected_version: if_match(&headers)?,
+        module,
+        record_id,
+        expected_version,
     };
-    write(&app, caller, StatusCode::NO_CONTENT, mutation).await
+    write(&app, caller, mutation).await
 }
-
-/// Nothing behind the `?`: what a later version may take (`purge`) must not pass unseen here.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NoParameters {}

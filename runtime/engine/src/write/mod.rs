@@ -1,0 +1,245 @@
+//! The one door. Every change of a record, a person's or a plugin's, one or ten thousand, goes
+//! through here: the permission is asked for, the data validated, what follows is found (jobs,
+//! index rows, references that end, rollups), and all of it is committed together.
+//!
+//! There are two ways through. What stands alone (one record, nobody's rollup, nothing that
+//! follows) is read, judged and committed in one statement, optimistically: whoever finds the
+//! record or the model changed starts again. Everything else runs in one transaction that locks
+//! the records it changes. No guest runs in either.
+
+mod alone;
+mod conflict;
+mod follow;
+mod gather;
+mod jobs;
+mod prepare;
+mod purge;
+mod rollup;
+mod transaction;
+
+use crm_model::limits::WRITE_MAX_RETRIES;
+use crm_model::permission::Authority;
+use crm_model::validate::Base;
+use crm_model::{
+    ActivityId, Actor, Cause, Data, Denied, FieldKey, Model, ModuleSlug, Mutation, RecordId,
+    Refusal, TenantId,
+};
+use crm_store::commit::Completion;
+use crm_store::records::Record;
+use std::collections::HashMap;
+
+use crate::{Engine, EngineError};
+
+pub use conflict::Conflict;
+
+/// What is asked of the door.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    Mutation(Mutation),
+    /// Changes the record that has this value of a unique field, or creates one.
+    Upsert {
+        module: ModuleSlug,
+        field: FieldKey,
+        value: serde_json::Value,
+        data: Data,
+    },
+}
+
+impl Operation {
+    pub(crate) fn module(&self) -> &ModuleSlug {
+        match self {
+            Self::Mutation(mutation) => mutation.module(),
+            Self::Upsert { module, .. } => module,
+        }
+    }
+}
+
+/// What became of one operation.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// A new record.
+    Created(Box<Record>),
+    /// The record as it is now.
+    Updated(Box<Record>),
+    /// The record is in the trash.
+    Deleted { version: i64 },
+    /// The timeline has this entry.
+    Activity(ActivityId),
+}
+
+/// One operation's result.
+pub type Outcome = Result<Written, EngineError>;
+
+/// Makes the answer that is kept for the same request.
+pub type ReceiptMaker = crate::receipt::ReceiptMaker<[Outcome]>;
+
+/// Many operations at once.
+#[derive(Clone)]
+pub struct Batch {
+    pub tenant: TenantId,
+    pub actor: Actor,
+    pub cause: Cause,
+    pub operations: Vec<Operation>,
+    /// All or nothing; otherwise what is refused is left out.
+    pub atomic: bool,
+    /// Whether workflows start.
+    pub workflows: bool,
+    /// Everything is checked, nothing stays.
+    pub dry_run: bool,
+    pub receipt: Option<ReceiptMaker>,
+}
+
+/// Operations on their way in.
+pub(crate) struct Proposal<'a> {
+    pub(crate) tenant: TenantId,
+    pub(crate) authority: Authority<'a>,
+    pub(crate) cause: &'a Cause,
+    pub(crate) depth: u32,
+    pub(crate) operations: &'a [Operation],
+    pub(crate) atomic: bool,
+    pub(crate) workflows: bool,
+    pub(crate) dry_run: bool,
+    /// Records as they were read a moment ago.
+    pub(crate) known: HashMap<RecordId, Known>,
+    /// The job whose result this is.
+    pub(crate) completion: Option<Completion>,
+    pub(crate) receipt: Option<ReceiptMaker>,
+}
+
+/// A record as it was read, with the rest of its row where that was read too.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) base: Base,
+    pub(crate) record: Option<Record>,
+}
+
+impl Known {
+    pub(crate) fn of(record: Record) -> Self {
+        Self {
+            base: Base {
+                version: record.version,
+                data: record.data.clone(),
+            },
+            record: Some(record),
+        }
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.record
+            .as_ref()
+            .is_some_and(|record| record.deleted_at.is_some())
+    }
+}
+
+/// How one attempt at a proposal ended.
+enum Attempt {
+    /// Committed, or refused without a trace; one outcome for each operation.
+    Done(Vec<Outcome>),
+    /// The model or a record changed meanwhile.
+    Again,
+}
+
+impl Engine {
+    /// Does one thing that a person asks. Runs to its end even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] with every violation; [`EngineError::Stale`] where the record
+    /// has another version; [`EngineError::Store`] where the database is away.
+    pub async fn write(
+        &self,
+        tenant: TenantId,
+        actor: Actor,
+        mutation: Mutation,
+        receipt: Option<ReceiptMaker>,
+    ) -> Outcome {
+        let batch = Batch {
+            tenant,
+            actor,
+            cause: Cause::User,
+            operations: vec![Operation::Mutation(mutation)],
+            atomic: true,
+            workflows: true,
+            dry_run: false,
+            receipt,
+        };
+        let outcomes = self.write_batch(batch).await?;
+        let first = outcomes.into_iter().next();
+        first.ok_or_else(|| EngineError::Internal("a write without a result".to_owned()))?
+    }
+
+    /// Does many things that a person asks, in one transaction: one outcome for each. Where the
+    /// batch is atomic and one is refused, nothing is done, and the others' outcomes say what
+    /// they would have been. Runs to its end even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`EngineError::Contended`], [`EngineError::KeyUsed`], [`EngineError::Store`].
+    pub async fn write_batch(&self, batch: Batch) -> Result<Vec<Outcome>, EngineError> {
+        let engine = self.clone();
+        let task = tokio::spawn(async move {
+            let proposal = Proposal {
+                tenant: batch.tenant,
+                authority: Authority::User(&batch.actor),
+                cause: &batch.cause,
+                depth: 0,
+                operations: &batch.operations,
+                atomic: batch.atomic,
+                workflows: batch.workflows,
+                dry_run: batch.dry_run,
+                known: HashMap::new(),
+                completion: None,
+                receipt: batch.receipt.clone(),
+            };
+            engine.propose(proposal).await
+        });
+        task.await
+            .map_err(|error| EngineError::Internal(error.to_string()))?
+    }
+
+    /// Validates and commits a proposal.
+    pub(crate) async fn propose(
+        &self,
+        mut proposal: Proposal<'_>,
+    ) -> Result<Vec<Outcome>, EngineError> {
+        let Some(module) = proposal.operations.first().map(Operation::module) else {
+            return Ok(Vec::new());
+        };
+        for _ in 0..=WRITE_MAX_RETRIES {
+            let model = self.model_guess(proposal.tenant, module).await?;
+            let attempt = if alone::stands_alone(&model, &proposal) {
+                self.attempt_alone(&model, &mut proposal).await?
+            } else {
+                self.attempt_in_transaction(&model, &proposal).await?
+            };
+            if let Attempt::Done(outcomes) = attempt {
+                return Ok(outcomes);
+            }
+        }
+        Err(EngineError::Contended)
+    }
+
+    /// Tells what waits for commits.
+    fn announce(&self, prepared: &prepare::Prepared) {
+        for change in &prepared.changes {
+            let kind = change.change.kind().name();
+            metrics::counter!("crm_events_total", "kind" => kind).increment(1);
+        }
+        if !prepared.jobs.is_empty() {
+            self.inner.jobs_waiting.notify_one();
+        }
+    }
+
+    /// The module, if the model has it.
+    fn module_of<'a>(model: &'a Model, slug: &ModuleSlug) -> Result<&'a crm_model::Module, EngineError> {
+        model
+            .module(slug)
+            .ok_or_else(|| EngineError::no_module(slug))
+    }
+}
+
+/// Whether a refusal says that the thing is not there for this caller.
+pub fn is_invisible(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NotFound | Refusal::Denied(Denied::Invisible { .. })
+    )
+}

@@ -1,0 +1,278 @@
+//! Judging: every operation becomes a change with all that follows from it, or a refusal. No
+//! I/O: what is needed was gathered before.
+
+use chrono::{DateTime, Utc};
+use crm_model::derived::{Derived, Entry};
+use crm_model::permission::{Authority, permit, permit_activity};
+use crm_model::validate::{Surroundings, Validated, action_of, validate};
+use crm_model::{
+    ActivityId, Data, EventId, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal,
+    ValidChange,
+};
+use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
+use crm_store::records::Record;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use super::jobs::jobs_of;
+use super::{Engine, Known, Outcome, Proposal, Written};
+use crate::{EngineError, fresh};
+
+/// What operations are judged by.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) known: HashMap<RecordId, Known>,
+    /// Data of records that formulas look into.
+    pub(super) related: BTreeMap<RecordId, Data>,
+    /// The next numbers of auto number fields, by module.
+    pub(super) numbers: BTreeMap<ModuleSlug, BTreeMap<FieldKey, i64>>,
+}
+
+/// An operation that has been resolved to a mutation, or refused before that.
+pub(super) enum Resolved<'a> {
+    Mutation(Cow<'a, Mutation>),
+    Refused(EngineError),
+}
+
+impl Resolved<'_> {
+    pub(super) fn mutation(&self) -> Option<&Mutation> {
+        match self {
+            Self::Mutation(mutation) => Some(mutation),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// A change that is about to be committed.
+pub(super) struct PreparedChange {
+    /// The operation that asked for it, or that it follows from.
+    pub(super) operation: usize,
+    pub(super) event: EventId,
+    pub(super) change: ValidChange,
+    pub(super) derived: Derived,
+    pub(super) references: Vec<(FieldKey, ModuleSlug, RecordId)>,
+}
+
+/// Everything that one commit writes, and what comes of each operation.
+pub(super) struct Prepared {
+    pub(super) at: DateTime<Utc>,
+    pub(super) changes: Vec<PreparedChange>,
+    pub(super) jobs: Vec<NewJob>,
+    pub(super) activities: Vec<ActivityRow>,
+    pub(super) clear: Vec<Entry>,
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+impl Prepared {
+    pub(super) fn new() -> Self {
+        Self {
+            at: fresh::now(),
+            changes: Vec::new(),
+            jobs: Vec::new(),
+            activities: Vec::new(),
+            clear: Vec::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.outcomes.iter().any(Result::is_err)
+    }
+
+    /// Where [`Prepared::back_to`] goes back to.
+    pub(super) fn mark(&self) -> [usize; 4] {
+        [
+            self.changes.len(),
+            self.jobs.len(),
+            self.activities.len(),
+            self.clear.len(),
+        ]
+    }
+
+    pub(super) fn back_to(&mut self, [changes, jobs, activities, clear]: [usize; 4]) {
+        self.changes.truncate(changes);
+        self.jobs.truncate(jobs);
+        self.activities.truncate(activities);
+        self.clear.truncate(clear);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.activities.is_empty()
+    }
+
+    pub(super) fn commit<'a>(&'a self, model: &Model, proposal: &'a Proposal<'_>) -> Commit<'a> {
+        Commit {
+            tenant: proposal.tenant,
+            model_version: model.version(),
+            at: self.at,
+            actor: proposal.authority.actor(),
+            cause: proposal.cause,
+            depth: proposal.depth,
+            changes: self.changes.iter().map(PreparedChange::row).collect(),
+            clear: &self.clear,
+            jobs: &self.jobs,
+            activities: &self.activities,
+            completion: None,
+            receipt: None,
+        }
+    }
+
+    /// Judges one mutation and adds what comes of it; `by` is the operation that asks for it,
+    /// and on whose authority.
+    pub(super) fn add(
+        &mut self,
+        model: &Model,
+        proposal: &Proposal<'_>,
+        by: (usize, Authority<'_>),
+        mutation: &Mutation,
+        gathered: &mut Gathered,
+    ) -> Outcome {
+        let (operation, authority) = by;
+        let module = mutation.module();
+        let known = mutation
+            .record_id()
+            .and_then(|id| gathered.known.get(&id))
+            .filter(|known| {
+                known.is_deleted() == matches!(mutation, Mutation::Restore { .. })
+                    && known
+                        .record
+                        .as_ref()
+                        .is_none_or(|record| record.module == *module)
+            });
+        if let Mutation::Activity {
+            record_id,
+            activity,
+            ..
+        } = mutation
+        {
+            permit_activity(model, authority, module)?;
+            if known.is_none() {
+                return Err(Refusal::NotFound.into());
+            }
+            let id = ActivityId::new(fresh::id());
+            self.activities.push(ActivityRow {
+                id,
+                module: module.clone(),
+                record_id: *record_id,
+                kind: activity.kind(),
+                title: activity.title().to_owned(),
+                body: activity.body().map(str::to_owned),
+            });
+            return Ok(Written::Activity(id));
+        }
+        let permit = permit(model, authority, action_of(mutation), module)?;
+        let record_id = mutation
+            .record_id()
+            .unwrap_or_else(|| RecordId::new(fresh::id()));
+        let nothing = BTreeMap::new();
+        let numbers = gathered.numbers.get(module).unwrap_or(&nothing);
+        let surroundings = Surroundings {
+            at: self.at,
+            related: &gathered.related,
+            numbers,
+            rollups: &BTreeMap::new(),
+        };
+        let base = known.map(|known| &known.base);
+        let validated = validate(model, &permit, mutation, record_id, base, &surroundings)?;
+        let outcome = match validated {
+            Validated::Purge(_) => Err(EngineError::Internal("a purge in a batch".to_owned())),
+            Validated::Unchanged => known
+                .and_then(|known| known.record.clone())
+                .map(|record| Written::Updated(Box::new(record)))
+                .ok_or_else(|| Refusal::NotFound.into()),
+            Validated::Change(change) => {
+                let written = written(proposal, self.at, known, &change);
+                self.push(model, proposal, operation, change)?;
+                Ok(written)
+            }
+        };
+        if matches!(mutation, Mutation::Create { .. }) && outcome.is_ok() {
+            for next in gathered
+                .numbers
+                .get_mut(module)
+                .into_iter()
+                .flat_map(BTreeMap::values_mut)
+            {
+                *next += 1;
+            }
+        }
+        outcome
+    }
+
+    /// Adds a change with what follows from it.
+    pub(super) fn push(
+        &mut self,
+        model: &Model,
+        proposal: &Proposal<'_>,
+        operation: usize,
+        change: ValidChange,
+    ) -> Result<(), EngineError> {
+        let module = Engine::module_of(model, change.module())?;
+        let event = EventId::new(fresh::id());
+        self.jobs
+            .extend(jobs_of(model, proposal, self.at, event, &change));
+        let references = change
+            .new_references(module)
+            .map(|(field, target, record)| (field.clone(), target.clone(), record))
+            .collect();
+        self.changes.push(PreparedChange {
+            operation,
+            event,
+            derived: Derived::of(module, change.before(), change.after()),
+            references,
+            change,
+        });
+        Ok(())
+    }
+}
+
+impl PreparedChange {
+    fn row(&self) -> Change<'_> {
+        Change {
+            event: self.event,
+            change: &self.change,
+            derived: &self.derived,
+            references: self
+                .references
+                .iter()
+                .map(|(_, module, record)| (module, *record))
+                .collect(),
+        }
+    }
+}
+
+fn written(
+    proposal: &Proposal<'_>,
+    at: DateTime<Utc>,
+    known: Option<&Known>,
+    change: &ValidChange,
+) -> Written {
+    let Some(after) = change.after() else {
+        return Written::Deleted {
+            version: change.version(),
+        };
+    };
+    let user = proposal.authority.actor().user_id.as_str();
+    let before = known.and_then(|known| known.record.as_ref());
+    let record = Box::new(Record {
+        id: change.record_id(),
+        module: change.module().clone(),
+        version: change.version(),
+        data: after.clone(),
+        owner_id: before
+            .map_or(user, |record| record.owner_id.as_str())
+            .to_owned(),
+        created_at: before.map_or(at, |record| record.created_at),
+        created_by: before
+            .map_or(user, |record| record.created_by.as_str())
+            .to_owned(),
+        updated_at: at,
+        updated_by: user.to_owned(),
+        deleted_at: None,
+    });
+    if change.base_version() == 0 {
+        Written::Created(record)
+    } else {
+        Written::Updated(record)
+    }
+}

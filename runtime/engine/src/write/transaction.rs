@@ -1,0 +1,269 @@
+//! The long way: many records, or records that others follow, in one transaction. Operations go
+//! in waves, one commit statement each; a record stands at most once in a wave, so a later wave
+//! sees what an earlier one did.
+
+use crm_model::limits::COMMIT_MAX_CHANGES;
+use crm_model::{Model, Mutation};
+use crm_store::{StoreError, TenantTx};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use super::conflict::{self, Fault};
+use super::gather::resolve;
+use super::prepare::{Gathered, Prepared, Resolved};
+use super::{Attempt, Operation, Outcome, Proposal};
+use crate::{Engine, EngineError, fresh};
+
+/// How a wave ended.
+enum Wave {
+    Done(Vec<Prepared>, Vec<Outcome>),
+    /// Start the whole transaction again.
+    Again,
+}
+
+impl Engine {
+    pub(super) async fn attempt_in_transaction(
+        &self,
+        model: &Model,
+        proposal: &Proposal<'_>,
+    ) -> Result<Attempt, EngineError> {
+        let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
+        if tx.model_version() != Some(model.version()) {
+            self.model_forget(proposal.tenant);
+            return Ok(Attempt::Again);
+        }
+        let mut outcomes = Vec::with_capacity(proposal.operations.len());
+        let mut committed = Vec::new();
+        for range in waves(model, proposal.operations) {
+            let Wave::Done(prepared, wave) = self.wave(&mut tx, model, proposal, range).await?
+            else {
+                return Ok(Attempt::Again);
+            };
+            let refused = wave.iter().any(Result::is_err);
+            committed.extend(prepared);
+            outcomes.extend(wave);
+            if refused && proposal.atomic && !proposal.dry_run {
+                break;
+            }
+        }
+        let refused = outcomes.iter().any(Result::is_err);
+        if proposal.dry_run || (refused && proposal.atomic) {
+            outcomes.resize_with(proposal.operations.len(), || Err(EngineError::NotTried));
+            return Ok(Attempt::Done(outcomes));
+        }
+        self.finish(tx, proposal, &outcomes).await?;
+        for prepared in &committed {
+            self.announce(prepared);
+        }
+        Ok(Attempt::Done(outcomes))
+    }
+
+    /// The end of the job and the answer to keep, in the same commit.
+    async fn finish(
+        &self,
+        mut tx: TenantTx,
+        proposal: &Proposal<'_>,
+        outcomes: &[Outcome],
+    ) -> Result<(), EngineError> {
+        let at = fresh::now();
+        if let Some(completion) = &proposal.completion {
+            crm_store::commit::complete_within(&mut tx, at, completion).await?;
+        }
+        if let Some(maker) = &proposal.receipt {
+            let user = &proposal.authority.actor().user_id;
+            let receipt = maker(outcomes);
+            crm_store::receipts::receipt_keep(&mut tx, user, &receipt, at).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// One wave: what the store refuses is left out (or, in an atomic proposal, ends it), and
+    /// the rest is tried again.
+    async fn wave(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        proposal: &Proposal<'_>,
+        range: Range<usize>,
+    ) -> Result<Wave, EngineError> {
+        let operations = proposal.operations.get(range).unwrap_or_default();
+        let mut faults: BTreeMap<usize, Fault> = BTreeMap::new();
+        // Each turn but the last refuses one operation more at least.
+        for _ in 0..=operations.len() {
+            tx.savepoint().await?;
+            let mut prepared = self
+                .prepare_wave(tx, model, proposal, operations, &faults)
+                .await?;
+            let outcomes = std::mem::take(&mut prepared.outcomes);
+            let ends = proposal.atomic && outcomes.iter().any(Result::is_err);
+            if prepared.is_empty() || (ends && !proposal.dry_run) {
+                return Ok(Wave::Done(Vec::new(), outcomes));
+            }
+            let locked = self.rollup_parents_lock(tx, model, &prepared).await?;
+            let commit = prepared.commit(model, proposal);
+            let error = match crm_store::commit::commit_within(tx, &commit).await {
+                Ok(()) => {
+                    let mut done = self.rollups(tx, model, proposal, locked).await?;
+                    done.push(prepared);
+                    return Ok(Wave::Done(done, outcomes));
+                }
+                Err(error) => error,
+            };
+            if is_stale(&error) {
+                return Ok(Wave::Again);
+            }
+            let found = conflict::faults(error, &prepared.changes)?;
+            if found.is_empty() || lost_race(operations, &found) {
+                return Ok(Wave::Again);
+            }
+            faults.extend(found);
+            tx.back_to_savepoint().await?;
+        }
+        Ok(Wave::Again)
+    }
+
+    async fn prepare_wave(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        proposal: &Proposal<'_>,
+        operations: &[Operation],
+        faults: &BTreeMap<usize, Fault>,
+    ) -> Result<Prepared, EngineError> {
+        let resolved = resolve(tx, model, operations).await?;
+        let mutations: Vec<&Mutation> = resolved.iter().filter_map(Resolved::mutation).collect();
+        let mut gathered = self
+            .gather_within(tx, model, &mutations, proposal.dry_run)
+            .await?;
+        let mut prepared = Prepared::new();
+        for (index, resolved) in resolved.into_iter().enumerate() {
+            let outcome = match (faults.get(&index), resolved) {
+                (Some(fault), _) => Err(fault.clone().into()),
+                (None, Resolved::Refused(error)) => Err(error),
+                (None, Resolved::Mutation(mutation)) => {
+                    let with = (model, proposal, &mut gathered);
+                    self.judge(tx, with, index, &mutation, &mut prepared).await?
+                }
+            };
+            prepared.outcomes.push(outcome);
+        }
+        let outcomes = &mut prepared.outcomes;
+        conflict::explain(tx, operations, &gathered, outcomes).await?;
+        Ok(prepared)
+    }
+
+    /// One mutation, and what follows from it.
+    async fn judge(
+        &self,
+        tx: &mut TenantTx,
+        (model, proposal, gathered): (&Model, &Proposal<'_>, &mut Gathered),
+        index: usize,
+        mutation: &Mutation,
+        prepared: &mut Prepared,
+    ) -> Result<Outcome, EngineError> {
+        let mark = prepared.mark();
+        let by = (index, proposal.authority);
+        let outcome = prepared.add(model, proposal, by, mutation, gathered);
+        let Mutation::Delete {
+            module, record_id, ..
+        } = mutation
+        else {
+            return Ok(outcome);
+        };
+        if outcome.is_err() {
+            return Ok(outcome);
+        }
+        let followed = match self.followers(tx, model, module, *record_id).await {
+            Ok(followers) => followers.prepare(prepared, model, proposal, index, gathered),
+            Err(error @ EngineError::Conflict(_)) => Err(error),
+            Err(other) => return Err(other),
+        };
+        Ok(match followed {
+            Ok(()) => outcome,
+            Err(error) => {
+                prepared.back_to(mark);
+                Err(error)
+            }
+        })
+    }
+}
+
+fn is_stale(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::StaleModel | StoreError::StaleRecords(_) | StoreError::StillReferenced
+    )
+}
+
+/// Somebody created the record that an upsert had looked for in vain.
+fn lost_race(operations: &[Operation], faults: &BTreeMap<usize, Fault>) -> bool {
+    faults.iter().any(|(index, fault)| {
+        let (Some(Operation::Upsert { field, .. }), Fault::Taken(violations)) =
+            (operations.get(*index), fault)
+        else {
+            return false;
+        };
+        let pointer = format!("/data/{field}");
+        violations
+            .as_slice()
+            .iter()
+            .any(|violation| violation.pointer == pointer)
+    })
+}
+
+/// Cuts operations into waves: none names a record twice, looks for the same value twice, or
+/// mixes looking for values with naming records; a deletion that others may follow is a wave of
+/// its own.
+fn waves(model: &Model, operations: &[Operation]) -> Vec<Range<usize>> {
+    let mut waves = Vec::new();
+    let mut start = 0;
+    let mut seen: HashSet<String> = HashSet::new();
+    for (index, operation) in operations.iter().enumerate() {
+        let alone = takes_others_along(model, operation);
+        let name = name_of(model, operation);
+        let repeats = name.as_ref().is_some_and(|name| seen.contains(name));
+        let previous = index.checked_sub(1).and_then(|index| operations.get(index));
+        let mixes = previous.is_some_and(|previous| {
+            is_upsert(previous) != is_upsert(operation) || takes_others_along(model, previous)
+        });
+        if index > start && (alone || repeats || mixes || index - start >= COMMIT_MAX_CHANGES) {
+            waves.push(start..index);
+            start = index;
+            seen.clear();
+        }
+        seen.extend(name);
+    }
+    if start < operations.len() {
+        waves.push(start..operations.len());
+    }
+    waves
+}
+
+fn is_upsert(operation: &Operation) -> bool {
+    matches!(operation, Operation::Upsert { .. })
+}
+
+fn takes_others_along(model: &Model, operation: &Operation) -> bool {
+    match operation {
+        Operation::Mutation(Mutation::Delete { module, .. }) => {
+            !model.references_to(module).is_empty()
+        }
+        _ => false,
+    }
+}
+
+fn name_of(model: &Model, operation: &Operation) -> Option<String> {
+    match operation {
+        Operation::Mutation(Mutation::Activity { .. }) => None,
+        Operation::Mutation(mutation) => mutation.record_id().map(|id| id.to_string()),
+        Operation::Upsert {
+            module,
+            field,
+            value,
+            ..
+        } => {
+            let entry = model.module(module)?.unique_entry(field, value)?;
+            Some(format!("{}={}", entry.slot, entry.key))
+        }
+    }
+}

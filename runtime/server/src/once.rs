@@ -1,0 +1,210 @@
+//! The same request twice: a POST with an `Idempotency-Key` does its work once, and the same
+//! request sent again gets the answer that was kept with the work.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use crm_engine::receipt::{InFlight, RequestKey};
+use crm_model::limits::IDEMPOTENCY_KEY_MAX_CHARACTERS;
+use crm_store::receipts::Receipt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::extract::{check_media_type, parse, unread};
+use crate::problem::{Kind, Problem};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A JSON body, and the key that the request carries.
+pub(crate) struct Keyed<T> {
+    pub(crate) key: Option<RequestKey>,
+    pub(crate) input: T,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        check_media_type(request.headers())?;
+        let (parts, body) = request.into_parts();
+        let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
+            .await
+            .map_err(unread)?;
+        Ok(Self {
+            key: request_key(&parts, &body)?,
+            input: parse(&body)?,
+        })
+    }
+}
+
+/// As [`Keyed`], where the body may be left out.
+pub(crate) struct KeyedOrEmpty<T>(pub(crate) Keyed<T>);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for KeyedOrEmpty<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
+            .await
+            .map_err(unread)?;
+        let key = request_key(&parts, &body)?;
+        if body.is_empty() {
+            let input = T::default();
+            return Ok(Self(Keyed { key, input }));
+        }
+        check_media_type(&parts.headers)?;
+        let input = parse(&body)?;
+        Ok(Self(Keyed { key, input }))
+    }
+}
+
+/// The key of a request, with what tells it from others under the same key.
+pub(crate) fn request_key(parts: &Parts, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
+    let Some(value) = parts.headers.get(&IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = value.to_str().unwrap_or_default();
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_MAX_CHARACTERS {
+        let detail = format!(
+            "Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX_CHARACTERS} visible ASCII characters"
+        );
+        return Err(Problem::detailed(Kind::MalformedRequest, detail));
+    }
+    let mut digest = Sha256::new();
+    digest.update(parts.method.as_str());
+    digest.update([0]);
+    digest.update(parts.uri.to_string());
+    digest.update([0]);
+    digest.update(body);
+    let fingerprint = digest.finalize();
+    Ok(Some(RequestKey {
+        key: key.to_owned(),
+        fingerprint: fingerprint
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    }))
+}
+
+/// An answer before it is sent, so that it can be kept too.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    status: StatusCode,
+    headers: Vec<(HeaderName, String)>,
+    body: String,
+}
+
+impl Answer {
+    /// A JSON answer.
+    pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: serde_json::to_string(body).unwrap_or_default(),
+        }
+    }
+
+    /// An answer without a body.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+        }
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// What is kept of it.
+    pub(crate) fn receipt(&self, key: &RequestKey) -> Receipt {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.clone()));
+        key.receipt(self.status.as_u16(), headers.collect(), self.body.clone())
+    }
+
+    fn from_receipt(receipt: Receipt) -> Self {
+        let headers = receipt.headers.into_iter();
+        Self {
+            status: StatusCode::from_u16(receipt.status).unwrap_or(StatusCode::OK),
+            headers: headers
+                .filter_map(|(name, value)| Some((name.parse().ok()?, value)))
+                .collect(),
+            body: receipt.body,
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = if self.body.is_empty() {
+            self.status.into_response()
+        } else {
+            let json = (header::CONTENT_TYPE, "application/json");
+            (self.status, [json], self.body).into_response()
+        };
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// Does the work of a request, unless it was done under the same key before: then the kept
+/// answer is sent again. Work that was refused leaves nothing behind, and may be tried again
+/// under the same key.
+pub(crate) async fn once<W: Future<Output = Result<Answer, Problem>>>(
+    app: &App,
+    caller: &Caller,
+    key: Option<RequestKey>,
+    work: impl FnOnce(Option<RequestKey>) -> W,
+) -> Result<Response, Problem> {
+    let Some(key) = key else {
+        return Ok(work(None).await?.into_response());
+    };
+    let _in_flight: InFlight = app
+        .engine
+        .request_begin(caller.tenant, &caller.actor.user_id, &key)
+        .ok_or_else(|| Problem::new(Kind::InFlight))?;
+    if let Some(replayed) = replay(app, caller, &key).await? {
+        return Ok(replayed);
+    }
+    match work(Some(key.clone())).await {
+        Ok(answer) => Ok(answer.into_response()),
+        // Another instance was faster.
+        Err(problem) if problem.is(Kind::InFlight) => {
+            let replayed = replay(app, caller, &key).await?;
+            replayed.ok_or(problem)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn replay(
+    app: &App,
+    caller: &Caller,
+    key: &RequestKey,
+) -> Result<Option<Response>, Problem> {
+    let user = &caller.actor.user_id;
+    let Some(receipt) = app.engine.receipt(caller.tenant, user, key).await? else {
+        return Ok(None);
+    };
+    if receipt.fingerprint != key.fingerprint {
+        return Err(Problem::new(Kind::KeyReused));
+    }
+    let mut response = Answer::from_receipt(receipt).into_response();
+    let replayed = HeaderValue::from_static("true");
+    response.headers_mut().insert(REPLAYED, replayed);
+    Ok(Some(response))
+}
