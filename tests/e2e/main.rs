@@ -10,11 +10,15 @@
 
 mod auth;
 mod away;
+mod bulk;
 mod command;
 mod crash;
 mod customize;
 mod guests;
 mod isolation;
+mod once;
 mod records;
+mod rollups;
 mod surface;
 mod templates;
+mod trash;

@@ -138,6 +138,19 @@ impl Client {
         self.call(Method::DELETE, path, &[], None).await
     }
 
+    /// A POST under an Idempotency-Key.
+    pub async fn post_once(&self, path: &str, key: &str, body: Value) -> Answer {
+        let headers = [("idempotency-key", key)];
+        self.call(Method::POST, path, &headers, Some(body.to_string()))
+            .await
+    }
+
+    /// Adds a module of the tenant's own.
+    pub async fn module(&self, slug: &str, fields: Value) {
+        let module = json!({ "slug": slug, "label": slug, "fields": fields });
+        self.post("modules", module).await.expect(201);
+    }
+
     /// Creates a record; its id.
     pub async fn create(&self, module: &str, data: Value) -> String {
         let created = self

@@ -1,0 +1,119 @@
+//! Idempotency keys: the same request twice does its work once.
+
+use crm_tests::app::{TestApp, eager_worker};
+use crm_tests::client::Client;
+use serde_json::{Value, json};
+
+async fn count(client: &Client) -> Value {
+    let list = client.get("records/doctors?include=total").await;
+    list.expect(200)["total"]["value"].clone()
+}
+
+fn doctor(name: &str) -> Value {
+    json!({"data": {"full_name": name, "specialty": "cardiology"}})
+}
+
+#[tokio::test]
+async fn the_same_request_is_answered_again() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let first = owner
+        .post_once("records/doctors", "k-1", doctor("Dr. Grey"))
+        .await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    assert_eq!(first.header("idempotent-replayed"), None);
+    let again = owner
+        .post_once("records/doctors", "k-1", doctor("Dr. Grey"))
+        .await;
+    assert_eq!(again.status, 201);
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.header("etag"), first.header("etag"));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(count(&owner).await, 1);
+
+    let other = owner
+        .post_once("records/doctors", "k-1", doctor("Dr. Yang"))
+        .await;
+    assert_eq!(other.body["type"], "/problems/key-reused");
+    assert_eq!(other.status, 422);
+
+    // The key is this person's of this tenant.
+    let (_, stranger) = app.owner_of("hospital").await;
+    let theirs = stranger
+        .post_once("records/doctors", "k-1", doctor("Dr. Grey"))
+        .await;
+    assert_eq!(theirs.status, 201);
+    assert_ne!(theirs.body["id"], first.body["id"]);
+
+    // On another instance too.
+    let second = TestApp::on(app.database.clone(), Some(eager_worker())).await;
+    let elsewhere = second
+        .client(tenant, "owner")
+        .post_once("records/doctors", "k-1", doctor("Dr. Grey"))
+        .await;
+    assert_eq!(elsewhere.body, first.body);
+    assert_eq!(count(&owner).await, 1);
+}
+
+#[tokio::test]
+async fn what_was_refused_may_be_mended_under_the_same_key() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let refused = owner
+        .post_once("records/doctors", "k-2", json!({"data": {}}))
+        .await;
+    assert_eq!(refused.status, 422);
+    let mended = owner
+        .post_once("records/doctors", "k-2", doctor("Dr. Grey"))
+        .await;
+    assert_eq!(mended.status, 201, "{}", mended.body);
+}
+
+#[tokio::test]
+async fn a_key_holds_for_every_post() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let id = owner
+        .create("doctors", doctor("Dr. Grey")["data"].clone())
+        .await;
+    let note = json!({"kind": "note", "title": "hello"});
+    let bulk = json!({"operations": [{"op": "create", "data": doctor("Dr. Yang")["data"]}]});
+    for (path, body) in [
+        (format!("records/doctors/{id}/activities"), note),
+        (format!("records/doctors/{id}/clone"), json!({})),
+        ("records/doctors/bulk".to_owned(), bulk),
+    ] {
+        let first = owner.post_once(&path, &path, body.clone()).await;
+        let again = owner.post_once(&path, &path, body).await;
+        assert!(first.status.is_success(), "{path}: {}", first.body);
+        assert_eq!(again.body, first.body, "{path}");
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{path}");
+    }
+    assert_eq!(count(&owner).await, 3);
+}
+
+#[tokio::test]
+async fn of_many_at_the_same_time_one_does_the_work() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let second = TestApp::on(app.database.clone(), None).await;
+    let clients = [owner.clone(), second.client(tenant, "owner")];
+    let requests = (0..16).map(|n| {
+        let client = clients[n % 2].clone();
+        async move {
+            client
+                .post_once("records/doctors", "k-3", doctor("Dr. Grey"))
+                .await
+        }
+    });
+    let answers = futures::future::join_all(requests).await;
+    for answer in &answers {
+        assert!(
+            [201, 409].contains(&answer.status.as_u16()),
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(count(&owner).await, 1);
+}
