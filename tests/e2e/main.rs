@@ -13,6 +13,7 @@ mod away;
 mod command;
 mod crash;
 mod customize;
+mod field_types;
 mod guests;
 mod isolation;
 mod records;

@@ -31,7 +31,7 @@ impl FieldType for Rollup {
     }
 
     fn sample(&self) -> Value {
-        json!({ "rollup": { "module": "orders", "relation": "customer", "operation": "count" } })
+        json!({ "rollup": { "module": "appointments", "relation": "patient", "operation": "count" } })
     }
 
     fn example(&self) -> Value {
