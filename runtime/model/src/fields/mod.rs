@@ -40,6 +40,8 @@ mod choices;
 mod document_tests;
 mod members;
 #[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 mod tests;
 
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 use super::{FieldType, Problem, check_required_list};
-use crate::definition::FieldDefinition;
+use crate::definition::{FieldDefinition, OnDelete};
 use crate::form::{Form, Part};
 use crate::ids::RecordId;
 use crate::limits::RELATION_MAX_RECORDS;
@@ -57,6 +57,12 @@ impl FieldType for Relation {
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {
         if field.module.is_none() {
             return Err("a relation names its module".to_owned());
+        }
+        if field.required && field.on_delete == Some(OnDelete::SetNull) {
+            return Err(
+                "a required relation cannot become empty: on_delete is restrict or cascade"
+                    .to_owned(),
+            );
         }
         match written_attribute(field) {
             Some(name) if field.inverse_of.is_some() => Err(format!(
@@ -193,6 +199,16 @@ mod tests {
         };
         assert!(schema.is_valid(&ids(RELATION_MAX_RECORDS)));
         assert!(!schema.is_valid(&ids(RELATION_MAX_RECORDS + 1)));
+    }
+
+    #[test]
+    fn a_required_relation_is_never_set_to_nothing() {
+        let check = |on_delete: &str, required: bool| {
+            let field = field(json!({"on_delete": on_delete, "required": required}));
+            Relation.check_definition(&field).is_ok()
+        };
+        assert!(check("set_null", false) && check("restrict", true) && check("cascade", true));
+        assert!(!check("set_null", true));
     }
 
     #[test]

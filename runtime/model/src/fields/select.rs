@@ -175,11 +175,11 @@ mod tests {
         assert!(check_siblings(&city(), &[city()]).is_err());
         let mut stranger = city();
         stranger.options[0].parents = vec!["xx".to_owned()];
-        let refused = check_siblings(&stranger, &[country.clone()]).unwrap_err();
+        let refused = check_siblings(&stranger, std::slice::from_ref(&country)).unwrap_err();
         assert!(refused.contains("no option “xx”"), "{refused}");
         let mut pipeline = country;
         pipeline.options[0].required_fields = vec!["nothing".parse().unwrap()];
-        let refused = check_siblings(&pipeline, &[pipeline.clone()]).unwrap_err();
+        let refused = check_siblings(&pipeline, std::slice::from_ref(&pipeline)).unwrap_err();
         assert!(refused.contains("no field “nothing”"), "{refused}");
     }
 }
