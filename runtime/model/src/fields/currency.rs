@@ -63,6 +63,9 @@ impl FieldType for Currency {
         if let Some(amount) = value.get_mut("amount") {
             *amount = decimal::normalize(amount.take());
         }
+        if let Some(Value::String(code)) = value.get_mut("currency") {
+            code.make_ascii_uppercase();
+        }
         value
     }
 

@@ -186,6 +186,8 @@ fn values_hold_their_bounds() {
     let hours = json!({"type": "time", "min": "09:00", "max": "17:00"});
     let short = json!({"type": "duration", "max": "PT1H"});
     let tags = json!({"type": "tags", "required": true});
+    let user = json!({"type": "user"});
+    let phone = json!({"type": "phone"});
     for (definition, value, expected) in [
         (&percent, json!("100"), ""),
         (&percent, json!("100.01"), "max"),
@@ -205,6 +207,9 @@ fn values_hold_their_bounds() {
         (&short, json!(-1), "schema"),
         (&short, json!("P1Y"), "schema"),
         (&short, json!(limits::DURATION_MAX_SECONDS + 1), "schema"),
+        (&user, json!("u\n1"), "format"),
+        (&user, json!(""), "schema"),
+        (&phone, json!("+44 20 7183 8750 ext. 5"), "format"),
         (&tags, json!([" VIP ", "vip"]), ""),
         (&tags, json!([]), "required"),
         (&tags, json!([" "]), "schema"),
@@ -223,6 +228,59 @@ fn values_hold_their_bounds() {
             expected,
             "{definition} {value}"
         );
+    }
+}
+
+#[test]
+fn values_that_mean_the_same_are_stored_in_one_form() {
+    for (name, sent, stored) in [
+        ("integer", json!(5.0), "5"),
+        ("integer", json!(5.5), "5.5"),
+        ("rating", json!(3.0), "3"),
+        ("duration", json!(60.0), "60"),
+        ("duration", json!("P1DT1M"), "86460"),
+        (
+            "tags",
+            json!([" VIP", "vip ", "Vip", "new"]),
+            r#"["VIP","new"]"#,
+        ),
+        (
+            "multi_select",
+            json!(["blue", "red", "blue"]),
+            r#"["red","blue"]"#,
+        ),
+        (
+            "multi_select",
+            json!(["blue", "pink"]),
+            r#"["blue","pink"]"#,
+        ),
+        ("phone", json!("+44 (20) 7183-8750"), r#""+442071838750""#),
+        (
+            "phone",
+            json!("+44 20 7183 8750 ext. 5"),
+            r#""+44 20 7183 8750 ext. 5""#,
+        ),
+        (
+            "address",
+            json!({"city": " Rome ", "street": " ", "country": "it"}),
+            r#"{"city":"Rome","country":"IT"}"#,
+        ),
+        (
+            "currency",
+            json!({"amount": 1.5, "currency": "eur"}),
+            r#"{"amount":"1.5","currency":"EUR"}"#,
+        ),
+        (
+            "geo_point",
+            json!({"latitude": 1.5, "longitude": "2"}),
+            r#"{"latitude":"1.5","longitude":"2"}"#,
+        ),
+    ] {
+        // Compared as text: to JSON, 5 and 5.0 are one number.
+        let found = field_type(name)
+            .unwrap()
+            .normalize(&sample_of(name), sent.clone());
+        assert_eq!(found.to_string(), stored, "{name} {sent}");
     }
 }
 

@@ -82,6 +82,7 @@ mod tests {
             "example.com",
             "javascript:alert(1)",
             "file:///etc/passwd",
+            "ftp://example.com/",
             "https://",
             "",
             "http://a b",
