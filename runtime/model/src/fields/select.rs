@@ -20,9 +20,10 @@ impl FieldType for Select {
     }
 
     fn summary(&self) -> &'static str {
-        "One of the options. Under depends_on, an option with parents counts only where that \
-         select has one of them. With probability or transitions, the options are the stages of \
-         a pipeline."
+        "One of the options. Dependent, with `depends_on: country`, an option with \
+         `parents: [de, at]` counts only where the select `country` has one of these values. As a \
+         pipeline, options are stages, in order, with `probability`, `transitions` and \
+         `required_fields`."
     }
 
     fn storage(&self) -> &'static str {
