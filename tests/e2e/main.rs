@@ -14,6 +14,7 @@ mod bulk;
 mod command;
 mod crash;
 mod customize;
+mod field_types;
 mod guests;
 mod isolation;
 mod once;

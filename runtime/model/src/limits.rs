@@ -28,6 +28,34 @@ pub const TEXT_MAX_CHARACTERS: u64 = 1_000;
 pub const LONG_TEXT_MAX_CHARACTERS: u64 = 100_000;
 /// An e-mail address (RFC 5321).
 pub const EMAIL_MAX_CHARACTERS: u64 = 254;
+/// An address on the web; what browsers surely take.
+pub const URL_MAX_CHARACTERS: u64 = 2_048;
+/// One part of a postal address.
+pub const ADDRESS_PART_MAX_CHARACTERS: u64 = 200;
+/// One part of a person's name.
+pub const NAME_PART_MAX_CHARACTERS: u64 = 100;
+/// The value of an option; so that it fits into a key of the typed index.
+pub const OPTION_MAX_CHARACTERS: usize = 200;
+/// One tag.
+pub const TAG_MAX_CHARACTERS: usize = 60;
+/// Tags of one field of a record.
+pub const TAGS_MAX_COUNT: usize = 100;
+/// Records that one field of a record points to.
+pub const RELATION_MAX_RECORDS: usize = 500;
+/// The value of a json field, printed without spaces.
+pub const JSON_MAX_BYTES: usize = 64 << 10;
+/// Lists and objects of a json field, one in the other.
+pub const JSON_MAX_DEPTH: usize = 32;
+/// A duration: a hundred years.
+pub const DURATION_MAX_SECONDS: i64 = 3_155_760_000;
+/// Decimal places of a latitude or longitude: a hundredth of a millimetre.
+pub const GEO_POINT_MAX_DECIMAL_PLACES: u32 = 10;
+/// The most that a rating can be.
+pub const RATING_MAX_STARS: u64 = 10;
+/// Digits of an auto number; as many as the counter surely has.
+pub const AUTO_NUMBER_MAX_DIGITS: u32 = 18;
+/// What stands before the digits of an auto number.
+pub const AUTO_NUMBER_PREFIX_MAX_CHARACTERS: usize = 20;
 /// Digits of a decimal, before and after the point together.
 pub const DECIMAL_MAX_DIGITS: u32 = 28;
 /// A value's key in the typed index; longer texts share a key where they begin alike.

@@ -237,7 +237,9 @@ impl Module {
             if !keys.insert(&field.key) {
                 return Err(ModelError::new(place, "stands there twice"));
             }
-            check_field(field, modules).map_err(|message| ModelError::new(place, message))?;
+            check_field(field, modules)
+                .and_then(|()| fields::check_siblings(field, &definition.fields))
+                .map_err(|message| ModelError::new(place, message))?;
         }
         if let Some(title) = &definition.title_field
             && !keys.contains(title)
@@ -357,7 +359,7 @@ fn check_field(field: &FieldDefinition, modules: &BTreeSet<ModuleSlug>) -> Resul
     {
         return Err(format!("there is no module “{target}” to relate to"));
     }
-    kind.check_definition(field)
+    fields::check_definition(kind, field)
 }
 
 #[cfg(test)]

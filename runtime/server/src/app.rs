@@ -53,6 +53,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::modules::modules_list))
         .routes(routes!(routes::modules::module_get))
         .routes(routes!(routes::modules::module_schema))
+        .routes(routes!(routes::field_types::field_types_list))
         .routes(routes!(
             routes::fields::fields_list,
             routes::fields::field_add

@@ -1,23 +1,10 @@
 //! What a template's author can find out without a host: whether everything that its files refer
-//! to exists. The host judges the rest when it compiles the model.
+//! to exists. The host judges the rest when it compiles the model: which types of fields there
+//! are, and what each takes, it alone says.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-const TYPES: [&str; 12] = [
-    "text",
-    "long_text",
-    "integer",
-    "decimal",
-    "currency",
-    "boolean",
-    "date",
-    "datetime",
-    "select",
-    "email",
-    "phone",
-    "relation",
-];
 const TRIGGERS: [&str; 4] = [
     "record_created",
     "record_updated",
@@ -139,21 +126,19 @@ impl Check {
 
     fn field(&mut self, slug: &str, field: &Value) {
         let place = format!("`{slug}.{}`", text(field, "key"));
-        let kind = text(field, "type");
-        self.expect(TYPES.contains(&kind), || {
-            format!("{place}: there is no type `{kind}`")
-        });
-        self.expect(!text(field, "label").is_empty(), || {
-            format!("{place} has no label")
-        });
-        if kind == "relation" {
-            self.expect_module(&place, text(field, "module"));
+        for key in ["type", "label"] {
+            self.expect(!text(field, key).is_empty(), || {
+                format!("{place} has no {key}")
+            });
+        }
+        if let Some(module) = field["module"].as_str() {
+            self.expect_module(&place, module);
+        }
+        if let Some(other) = field["depends_on"].as_str() {
+            self.expect_field(&place, slug, other);
         }
         let options: Vec<&str> = list(field, "options").map(|it| text(it, "value")).collect();
         let distinct: BTreeSet<&&str> = options.iter().collect();
-        self.expect((kind == "select") != options.is_empty(), || {
-            format!("{place}: options belong to a select, and a select has some")
-        });
         self.expect(distinct.len() == options.len(), || {
             format!("{place}: an option stands twice")
         });
@@ -230,6 +215,7 @@ mod tests {
                     { "key": "sku", "label": "Number", "type": "text" },
                     {
                         "key": "cut", "label": "Cut", "type": "select", "default": "good",
+                        "depends_on": "sku",
                         "options": [{ "value": "good", "label": "Good" }]
                     },
                     { "key": "of", "label": "Of", "type": "relation", "module": "items" }
@@ -270,8 +256,8 @@ mod tests {
             ),
             (
                 "/modules/0/fields/0/type",
-                json!("txt"),
-                "`items.sku`: there is no type `txt`",
+                json!(""),
+                "`items.sku` has no type",
             ),
             (
                 "/modules/0/fields/1/default",
@@ -279,9 +265,9 @@ mod tests {
                 "`items.cut`: the default `bad` is none",
             ),
             (
-                "/modules/0/fields/1/options",
-                json!([]),
-                "`items.cut`: options belong to a select",
+                "/modules/0/fields/1/depends_on",
+                json!("x"),
+                "`items.cut`: `items` has no field `x`",
             ),
             (
                 "/modules/0/fields/2/module",

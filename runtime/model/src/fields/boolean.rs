@@ -17,6 +17,10 @@ impl FieldType for Boolean {
         "Yes or no."
     }
 
+    fn storage(&self) -> &'static str {
+        "A JSON boolean."
+    }
+
     fn example(&self) -> Value {
         json!(true)
     }
@@ -31,5 +35,11 @@ impl FieldType for Boolean {
 
     fn schema(&self, _field: &FieldDefinition) -> Value {
         json!({ "type": "boolean" })
+    }
+
+    #[cfg(test)]
+    fn values(&self) -> proptest::strategy::BoxedStrategy<Value> {
+        use proptest::prelude::*;
+        any::<bool>().prop_map(|truth| json!(truth)).boxed()
     }
 }

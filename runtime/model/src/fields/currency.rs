@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::{FieldType, Problem, decimal};
 use crate::definition::FieldDefinition;
 use crate::form::{Form, Part};
-use crate::limits::DECIMAL_MAX_DIGITS;
 
 pub(crate) struct Currency;
 
@@ -17,6 +16,14 @@ impl FieldType for Currency {
 
     fn summary(&self) -> &'static str {
         "An exact amount of money with its currency."
+    }
+
+    fn storage(&self) -> &'static str {
+        "A JSON object: the amount as an exact decimal in a string, the code beside it."
+    }
+
+    fn attributes(&self) -> &'static [&'static str] {
+        &["min", "max"]
     }
 
     fn example(&self) -> Value {
@@ -44,12 +51,7 @@ impl FieldType for Currency {
         json!({
             "type": "object",
             "properties": {
-                "amount": {
-                    "type": "string",
-                    "format": "decimal",
-                    "pattern": decimal::PATTERN,
-                    "maxLength": DECIMAL_MAX_DIGITS + 2,
-                },
+                "amount": decimal::schema(),
                 "currency": { "type": "string", "pattern": "^[A-Z]{3}$" },
             },
             "required": ["amount", "currency"],
@@ -60,6 +62,9 @@ impl FieldType for Currency {
     fn normalize(&self, _field: &FieldDefinition, mut value: Value) -> Value {
         if let Some(amount) = value.get_mut("amount") {
             *amount = decimal::normalize(amount.take());
+        }
+        if let Some(Value::String(code)) = value.get_mut("currency") {
+            code.make_ascii_uppercase();
         }
         value
     }
@@ -82,5 +87,17 @@ impl FieldType for Currency {
             return Err(Problem::new("scale", message));
         }
         decimal::check_range(field, amount)
+    }
+
+    #[cfg(test)]
+    fn values(&self) -> proptest::strategy::BoxedStrategy<Value> {
+        use proptest::prelude::*;
+        let code = prop_oneof![Just("USD"), Just("EUR"), Just("GBP")];
+        (any::<i32>(), code)
+            .prop_map(|(cents, code)| {
+                let amount = rust_decimal::Decimal::new(i64::from(cents), 2);
+                json!({"amount": amount.to_string(), "currency": code})
+            })
+            .boxed()
     }
 }

@@ -4,7 +4,7 @@
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::{FieldType, Problem};
+use super::{FieldType, Problem, bounds};
 use crate::definition::FieldDefinition;
 use crate::form::{Form, Part};
 
@@ -17,6 +17,14 @@ impl FieldType for DateTime {
 
     fn summary(&self) -> &'static str {
         "A moment, stored in UTC."
+    }
+
+    fn storage(&self) -> &'static str {
+        "A JSON string, RFC 3339 in UTC."
+    }
+
+    fn attributes(&self) -> &'static [&'static str] {
+        &["min", "max"]
     }
 
     fn example(&self) -> Value {
@@ -36,23 +44,42 @@ impl FieldType for DateTime {
     }
 
     fn normalize(&self, _field: &FieldDefinition, value: Value) -> Value {
-        match value.as_str().map(chrono::DateTime::parse_from_rfc3339) {
-            Some(Ok(moment)) => Value::String(
-                moment
-                    .with_timezone(&Utc)
-                    .to_rfc3339_opts(SecondsFormat::AutoSi, true),
-            ),
-            _ => value,
+        match read(&value) {
+            Some(moment) => Value::String(moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            None => value,
         }
     }
 
-    fn check(&self, _field: &FieldDefinition, value: &Value) -> Result<(), Problem> {
-        match chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap_or_default()) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Problem::new(
-                "format",
-                "is not a moment as RFC 3339, such as 2026-11-22T09:30:00Z",
-            )),
-        }
+    fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {
+        bounds::check_definition(field, "moments as RFC 3339", read)
     }
+
+    fn check(&self, field: &FieldDefinition, value: &Value) -> Result<(), Problem> {
+        let moment = read(value).ok_or_else(|| {
+            let message = "is not a moment as RFC 3339, such as 2026-11-22T09:30:00Z";
+            Problem::new("format", message)
+        })?;
+        bounds::check(field.min.as_ref(), field.max.as_ref(), &moment, read)
+    }
+
+    #[cfg(test)]
+    fn values(&self) -> proptest::strategy::BoxedStrategy<Value> {
+        use proptest::prelude::*;
+        (
+            -60_000_000_000i64..250_000_000_000,
+            0u32..1_000_000_000,
+            -12i32..15,
+        )
+            .prop_filter_map("a moment of that zone", |(seconds, nanos, hours)| {
+                let zone = chrono::FixedOffset::east_opt(hours * 3600)?;
+                let moment = chrono::DateTime::from_timestamp(seconds, nanos)?;
+                Some(json!(moment.with_timezone(&zone).to_rfc3339()))
+            })
+            .boxed()
+    }
+}
+
+fn read(value: &Value) -> Option<chrono::DateTime<Utc>> {
+    let moment = chrono::DateTime::parse_from_rfc3339(value.as_str()?).ok()?;
+    Some(moment.with_timezone(&Utc))
 }

@@ -18,6 +18,10 @@ impl FieldType for Email {
         "An e-mail address."
     }
 
+    fn storage(&self) -> &'static str {
+        "A JSON string."
+    }
+
     fn example(&self) -> Value {
         json!("ada@example.com")
     }
@@ -47,6 +51,14 @@ impl FieldType for Email {
         } else {
             Err(Problem::new("format", "is not an e-mail address"))
         }
+    }
+
+    #[cfg(test)]
+    fn values(&self) -> proptest::strategy::BoxedStrategy<Value> {
+        use proptest::prelude::*;
+        "[a-z0-9]{1,10}(\\.[a-z0-9]{1,5})?@[a-z0-9]{1,10}\\.[a-z]{2,5}"
+            .prop_map(|text| json!(format!(" {text}")))
+            .boxed()
     }
 }
 

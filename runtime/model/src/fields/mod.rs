@@ -1,24 +1,59 @@
 //! Field types: one file each and one line in [`TYPES`]. A type knows its JSON Schema, the form
-//! in which a value is stored, and what JSON Schema cannot say about it.
+//! in which a value is stored, and what JSON Schema cannot say about it. What they all are is
+//! told by [`catalogue`], and in `FIELDS.md`, which is written from it. A type never looks beyond
+//! its own value: other fields and other records are for whoever knows them.
 
+mod address;
+mod auto_number;
 mod boolean;
+mod color;
 mod currency;
 mod date;
 mod datetime;
 mod decimal;
+mod duration;
 mod email;
+mod formula;
+mod full_name;
+mod geo_point;
 mod integer;
+mod json;
+mod multi_select;
+mod percent;
 mod phone;
+mod rating;
 mod relation;
+mod rollup;
 mod select;
+mod stamp;
+mod tags;
 mod text;
+mod time;
+mod url;
+mod user;
 
-use serde_json::Value;
+mod attributes;
+mod bounds;
+mod catalogue;
+mod choices;
+#[cfg(test)]
+mod document_tests;
+mod members;
+#[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Value, json};
 
 use crate::definition::FieldDefinition;
 use crate::form::Part;
 
+pub use auto_number::format_number;
+pub use catalogue::{PartDescription, TypeDescription, catalogue};
 pub(crate) use relation::NAME as RELATION;
+pub use select::allowed_under;
+pub(crate) use select::check_siblings;
 
 /// Every type that a field may have.
 pub(crate) static TYPES: &[&dyn FieldType] = &[
@@ -27,13 +62,33 @@ pub(crate) static TYPES: &[&dyn FieldType] = &[
     &integer::Integer,
     &decimal::Decimal,
     &currency::Currency,
+    &percent::Percent,
     &boolean::Boolean,
     &date::Date,
     &datetime::DateTime,
+    &time::Time,
+    &duration::Duration,
     &select::Select,
+    &multi_select::MultiSelect,
+    &tags::Tags,
     &email::Email,
     &phone::Phone,
+    &url::Url,
+    &address::Address,
+    &full_name::FullName,
+    &user::User,
     &relation::Relation,
+    &json::Json,
+    &rating::Rating,
+    &auto_number::AutoNumber,
+    &color::Color,
+    &geo_point::GeoPoint,
+    &formula::Formula,
+    &rollup::Rollup,
+    &stamp::CREATED_AT,
+    &stamp::CREATED_BY,
+    &stamp::UPDATED_AT,
+    &stamp::UPDATED_BY,
 ];
 
 /// Why a value is refused: a stable code and a message.
@@ -59,7 +114,21 @@ pub(crate) trait FieldType: Send + Sync {
     /// What it is for, in one sentence.
     fn summary(&self) -> &'static str;
 
-    /// A value as it is stored.
+    /// How a value is stored, in one sentence.
+    fn storage(&self) -> &'static str;
+
+    /// Attributes of a definition that mean something for this type, beside those that every
+    /// type takes.
+    fn attributes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What a definition of this type says at least, beside `key`, `label` and `type`.
+    fn sample(&self) -> Value {
+        json!({})
+    }
+
+    /// A value as it is stored, of the field that [`Self::sample`] defines.
     fn example(&self) -> Value;
 
     /// How a console shows and asks for it: the name of a widget.
@@ -92,6 +161,31 @@ pub(crate) trait FieldType: Send + Sync {
     fn check(&self, _field: &FieldDefinition, _value: &Value) -> Result<(), Problem> {
         Ok(())
     }
+
+    /// Values of the field that [`Self::sample`] defines, in every spelling that is accepted.
+    #[cfg(test)]
+    fn values(&self) -> proptest::strategy::BoxedStrategy<Value>;
+}
+
+/// Checks that a definition says what its type can keep, and nothing that means nothing for it.
+///
+/// # Errors
+/// A sentence that says what to change.
+pub(crate) fn check_definition(
+    kind: &dyn FieldType,
+    field: &FieldDefinition,
+) -> Result<(), String> {
+    kind.check_definition(field)?;
+    attributes::check(kind, field)
+}
+
+/// An empty list is no answer to a required question.
+fn check_required_list(field: &FieldDefinition, value: &Value) -> Result<(), Problem> {
+    let is_empty = value.as_array().is_some_and(Vec::is_empty);
+    if field.required && is_empty {
+        return Err(Problem::new("required", "is empty"));
+    }
+    Ok(())
 }
 
 /// The type of that name.

@@ -18,6 +18,10 @@ impl FieldType for Phone {
         "An international phone number, E.164."
     }
 
+    fn storage(&self) -> &'static str {
+        "A JSON string, E.164."
+    }
+
     fn example(&self) -> Value {
         json!("+442071838750")
     }
@@ -50,6 +54,17 @@ impl FieldType for Phone {
             )),
         }
     }
+
+    #[cfg(test)]
+    fn values(&self) -> proptest::strategy::BoxedStrategy<Value> {
+        use proptest::prelude::*;
+        (7_000_000u32..9_999_999)
+            .prop_map(|number| {
+                let (front, back) = (number / 10_000, number % 10_000);
+                json!(format!("+44 20 7{front:03} {back:04}"))
+            })
+            .boxed()
+    }
 }
 
 /// Without a `+` the country would be a guess, so there is none.
@@ -59,5 +74,9 @@ fn e164(text: &str) -> Option<String> {
         return None;
     }
     let number = phonenumber::parse(None, text).ok()?;
+    // E.164 has no place for an extension, and dropping it would lose what somebody typed.
+    if number.extension().is_some() {
+        return None;
+    }
     Some(number.format().mode(phonenumber::Mode::E164).to_string())
 }

@@ -6,6 +6,7 @@ use super::{FieldType, Problem};
 use crate::definition::FieldDefinition;
 use crate::form::{Form, Part};
 use crate::limits::{LONG_TEXT_MAX_CHARACTERS, TEXT_MAX_CHARACTERS};
+use crate::schema;
 
 pub(crate) struct Text {
     name: &'static str,
@@ -37,6 +38,14 @@ impl FieldType for Text {
         }
     }
 
+    fn storage(&self) -> &'static str {
+        "A JSON string, as given."
+    }
+
+    fn attributes(&self) -> &'static [&'static str] {
+        &["min_length", "max_length", "pattern"]
+    }
+
     fn example(&self) -> Value {
         json!("Ada Lovelace")
     }
@@ -50,12 +59,21 @@ impl FieldType for Text {
     }
 
     fn check_definition(&self, field: &FieldDefinition) -> Result<(), String> {
-        match field.max_length {
-            Some(max) if max > self.max_characters => Err(format!(
+        let max_length = field.max_length.unwrap_or(self.max_characters);
+        if max_length > self.max_characters {
+            return Err(format!(
                 "max_length of {} is at most {} characters",
                 self.name, self.max_characters
-            )),
-            _ => Ok(()),
+            ));
+        }
+        if field.min_length.is_some_and(|min| min > max_length) {
+            return Err("min_length is more than max_length".to_owned());
+        }
+        match &field.pattern {
+            Some(_) => schema::compile(&self.schema(field))
+                .map(|_| ())
+                .map_err(|message| format!("pattern cannot be used: {message}")),
+            None => Ok(()),
         }
     }
 
@@ -86,5 +104,14 @@ impl FieldType for Text {
             return Err(Problem::new("format", "is one line: no line breaks"));
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    fn values(&self) -> proptest::strategy::BoxedStrategy<Value> {
+        use proptest::prelude::*;
+        let line = "[^\\x00\n\r]{0,60}";
+        let lines = "[^\\x00]{0,60}";
+        let text = if self.lines { lines } else { line };
+        text.prop_map(|text| json!(text)).boxed()
     }
 }

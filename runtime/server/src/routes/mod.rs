@@ -3,6 +3,7 @@
 pub(crate) mod activities;
 pub(crate) mod bootstrap;
 pub(crate) mod bulk;
+pub(crate) mod field_types;
 pub(crate) mod fields;
 pub(crate) mod history;
 pub(crate) mod modules;
