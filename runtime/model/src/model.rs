@@ -5,17 +5,25 @@
 use jsonschema::Validator;
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::Data;
 use crate::capability::Grant;
-use crate::definition::{FieldDefinition, ModuleDefinition, TemplateDefinition};
+use crate::choices;
+use crate::definition::{
+    FieldDefinition, ModuleDefinition, RollupDefinition, TemplateDefinition, UniqueDefinition,
+};
 use crate::derived;
 use crate::fields::{self, FieldType};
+use crate::form::Form;
 use crate::ids::TenantId;
 use crate::limits;
 use crate::names::{FieldKey, ModuleSlug, PluginName, TemplateSlug};
 use crate::permission::{Action, Actor, Roles};
+use crate::relations::{Links, ReferenceRule, RollupUse, is_stored_relation, is_to_one};
+use crate::rules::Rules;
 use crate::schema;
 use crate::settings::Settings;
 use crate::workflow::Workflow;
@@ -82,19 +90,33 @@ pub struct Model {
     template: TemplateReference,
     settings: Settings,
     modules: BTreeMap<ModuleSlug, Module>,
+    links: Links,
     workflows: Vec<Arc<Workflow>>,
     roles: Roles,
     plugins: BTreeMap<PluginName, InstalledPlugin>,
+}
+
+impl std::fmt::Debug for dyn FieldType {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 /// A compiled module.
 #[derive(Debug)]
 pub struct Module {
     definition: ModuleDefinition,
+    /// The types of the fields, in the same order.
+    kinds: Vec<&'static dyn FieldType>,
+    positions: BTreeMap<FieldKey, usize>,
     own_fields: BTreeSet<FieldKey>,
     building: BTreeSet<FieldKey>,
     schema: Value,
     validator: Validator,
+    rules: Rules,
+    /// Selects that depend on another one, and pipelines.
+    choices: Vec<FieldKey>,
+    retired: Vec<FieldKey>,
 }
 
 impl Model {
@@ -146,6 +168,14 @@ impl Model {
                 ));
             }
         }
+        let mut rules = modules
+            .iter()
+            .map(|(slug, module)| Ok((slug.clone(), Rules::compile(module, &modules)?)))
+            .collect::<Result<BTreeMap<_, _>, ModelError>>()?;
+        for (slug, module) in &mut modules {
+            module.rules = rules.remove(slug).unwrap_or_default();
+        }
+        let links = Links::compile(&modules)?;
         let workflows = definition.workflows.into_iter().chain(source.workflows);
         let workflows = Workflow::compile_all(workflows, &modules, &source.plugins)?;
         let roles = Roles::compile(&definition.roles)
@@ -157,6 +187,7 @@ impl Model {
             template,
             settings,
             modules,
+            links,
             workflows,
             roles,
             plugins,
@@ -208,6 +239,18 @@ impl Model {
         self.roles.permissions(actor, self.modules.keys().cloned())
     }
 
+    /// The rollups that look at records of this module.
+    pub fn rollups_over(&self, child: &ModuleSlug) -> &[RollupUse] {
+        let rollups = self.links.rollups_over.get(child);
+        rollups.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The stored relations that point to records of this module.
+    pub fn references_to(&self, module: &ModuleSlug) -> &[ReferenceRule] {
+        let rules = self.links.references_to.get(module);
+        rules.map(Vec::as_slice).unwrap_or_default()
+    }
+
     pub(crate) fn roles(&self) -> &Roles {
         &self.roles
     }
@@ -229,34 +272,112 @@ impl Module {
                 format!("a module has at most {most} fields"),
             ));
         }
-        let mut keys = BTreeSet::new();
-        for field in &definition.fields {
+        let mut kinds = Vec::with_capacity(definition.fields.len());
+        let mut positions = BTreeMap::new();
+        for (position, field) in definition.fields.iter().enumerate() {
             let place = format!("{place}/fields/{}", field.key);
-            if !keys.insert(&field.key) {
+            if positions.insert(field.key.clone(), position).is_some() {
                 return Err(ModelError::new(place, "stands there twice"));
             }
-            check_field(field, modules).map_err(|message| ModelError::new(place, message))?;
-        }
-        if let Some(title) = &definition.title_field
-            && !keys.contains(title)
-        {
-            return Err(ModelError::new(
-                place,
-                format!("title_field “{title}” is no field of it"),
-            ));
+            let kind =
+                check_field(field, modules).map_err(|message| ModelError::new(place, message))?;
+            kinds.push(kind);
         }
         let schema = schema::module_schema(&definition);
         let validator =
             schema::compile(&schema).map_err(|message| ModelError::new(place.clone(), message))?;
+        let of = |wanted: fn(&FieldDefinition) -> bool| {
+            let fields = definition.fields.iter().filter(|field| wanted(field));
+            fields.map(|field| field.key.clone()).collect()
+        };
         let module = Self {
+            choices: of(|field| field.depends_on.is_some() || choices::is_pipeline(field)),
+            retired: of(|field| field.retired),
             definition,
+            kinds,
+            positions,
             own_fields,
             building: BTreeSet::new(),
             schema,
             validator,
+            rules: Rules::default(),
         };
+        module.check_title(&place)?;
+        module.check_choices(&place)?;
+        module.check_unique(&place)?;
         module.check_defaults(&place)?;
         Ok(module)
+    }
+
+    fn check_title(&self, place: &str) -> Result<(), ModelError> {
+        match &self.definition.title_field {
+            Some(title) if !self.positions.contains_key(title) => Err(ModelError::new(
+                place,
+                format!("title_field “{title}” is no field of it"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_choices(&self, place: &str) -> Result<(), ModelError> {
+        for field in &self.definition.fields {
+            choices::check_definition(field, self).map_err(|message| {
+                ModelError::new(format!("{place}/fields/{}", field.key), message)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_unique(&self, place: &str) -> Result<(), ModelError> {
+        let definitions = &self.definition.unique;
+        if definitions.len() > limits::MODULE_MAX_UNIQUE {
+            let most = limits::MODULE_MAX_UNIQUE;
+            return Err(ModelError::new(
+                format!("{place}/unique"),
+                format!("a module has at most {most} of them"),
+            ));
+        }
+        for (index, unique) in definitions.iter().enumerate() {
+            self.check_unique_fields(unique)
+                .map_err(|message| ModelError::new(format!("{place}/unique/{index}"), message))?;
+        }
+        let alone = self.definition.fields.iter().filter(|field| field.unique);
+        for field in alone {
+            self.check_comparable(&field.key).map_err(|message| {
+                ModelError::new(format!("{place}/fields/{}/unique", field.key), message)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_unique_fields(&self, unique: &UniqueDefinition) -> Result<(), String> {
+        let count = unique.fields.len();
+        if count == 0 || count > limits::UNIQUE_MAX_FIELDS {
+            return Err(format!("names 1 to {} fields", limits::UNIQUE_MAX_FIELDS));
+        }
+        let mut seen = BTreeSet::new();
+        for key in &unique.fields {
+            if !seen.insert(key) {
+                return Err(format!("“{key}” stands there twice"));
+            }
+            self.check_comparable(key)?;
+        }
+        Ok(())
+    }
+
+    /// Lists and values without an order are compared with nothing, and computed values change
+    /// without anybody who could be told.
+    fn check_comparable(&self, key: &FieldKey) -> Result<(), String> {
+        let slug = &self.definition.slug;
+        let Some((field, kind)) = self.field(key.as_str()) else {
+            return Err(format!("“{slug}” has no field “{key}”"));
+        };
+        let form = derived::main_part(kind.parts(field)).form;
+        let computed = [fields::FORMULA, fields::ROLLUP].contains(&field.kind.as_str());
+        if matches!(form, Form::Opaque | Form::List) || computed || field.inverse_of.is_some() {
+            return Err(format!("values of “{key}” cannot be unique"));
+        }
+        Ok(())
     }
 
     fn check_defaults(&self, place: &str) -> Result<(), ModelError> {
@@ -317,20 +438,96 @@ impl Module {
         self.definition
             .fields
             .iter()
-            .filter_map(|field| Some((field, fields::field_type(&field.kind)?)))
+            .zip(self.kinds.iter().copied())
     }
 
-    /// The fields that point to other records, and where to.
+    /// The field of that name, with its type.
+    pub(crate) fn field(&self, name: &str) -> Option<(&FieldDefinition, &'static dyn FieldType)> {
+        let position = *self.positions.get(name)?;
+        let kind = *self.kinds.get(position)?;
+        Some((self.definition.fields.get(position)?, kind))
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Selects that depend on another one, and pipelines.
+    pub(crate) fn choices(&self) -> &[FieldKey] {
+        &self.choices
+    }
+
+    /// Fields out of use.
+    pub(crate) fn retired(&self) -> &[FieldKey] {
+        &self.retired
+    }
+
+    /// The fields that point to other records and are stored with this one, and where to.
     pub fn relations(&self) -> impl Iterator<Item = (&FieldKey, &ModuleSlug)> {
         self.definition
             .fields
             .iter()
-            .filter(|field| field.kind == fields::RELATION)
+            .filter(|field| is_stored_relation(field))
             .filter_map(|field| Some((&field.key, field.module.as_ref()?)))
+    }
+
+    /// The stored relations to one record behind which expressions of this module look: their
+    /// records belong into [`crate::validate::Surroundings::related`].
+    pub fn related_fields(&self) -> impl Iterator<Item = (&FieldKey, &ModuleSlug)> {
+        self.definition
+            .fields
+            .iter()
+            .filter(|field| is_to_one(field) && self.rules.related.contains(&field.key))
+            .filter_map(|field| Some((&field.key, field.module.as_ref()?)))
+    }
+
+    /// The fields that count new records.
+    pub fn auto_numbers(&self) -> impl Iterator<Item = &FieldKey> {
+        self.definition
+            .fields
+            .iter()
+            .filter(|field| field.kind == fields::AUTO_NUMBER)
+            .map(|field| &field.key)
+    }
+
+    /// The rollups of this module.
+    pub fn rollups(&self) -> impl Iterator<Item = (&FieldKey, &RollupDefinition)> {
+        let fields = self.definition.fields.iter();
+        fields.filter_map(|field| Some((&field.key, field.rollup.as_ref()?)))
+    }
+
+    /// What people and plugins see of a record's stored data: no retired fields, and nothing
+    /// under names that are fields no more.
+    pub fn visible<'a>(&self, data: &'a Data) -> Cow<'a, Data> {
+        if self.retired.is_empty() {
+            return self.known(data);
+        }
+        self.filtered(data, |name| {
+            self.field(name).is_some_and(|(field, _)| !field.retired)
+        })
+    }
+
+    /// A record's stored data without what stands under names that are fields no more.
+    pub(crate) fn known<'a>(&self, data: &'a Data) -> Cow<'a, Data> {
+        self.filtered(data, |name| self.positions.contains_key(name))
+    }
+
+    fn filtered<'a>(&self, data: &'a Data, keep: impl Fn(&str) -> bool) -> Cow<'a, Data> {
+        if data.keys().all(|name| keep(name)) {
+            return Cow::Borrowed(data);
+        }
+        let kept = data.iter().filter(|(name, _)| keep(name));
+        Cow::Owned(
+            kept.map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
     }
 }
 
-fn check_field(field: &FieldDefinition, modules: &BTreeSet<ModuleSlug>) -> Result<(), String> {
+fn check_field(
+    field: &FieldDefinition,
+    modules: &BTreeSet<ModuleSlug>,
+) -> Result<&'static dyn FieldType, String> {
     let Some(kind) = fields::field_type(&field.kind) else {
         let known = fields::type_names().join(", ");
         return Err(format!(
@@ -355,7 +552,8 @@ fn check_field(field: &FieldDefinition, modules: &BTreeSet<ModuleSlug>) -> Resul
     {
         return Err(format!("there is no module “{target}” to relate to"));
     }
-    kind.check_definition(field)
+    kind.check_definition(field)?;
+    Ok(kind)
 }
 
 #[cfg(test)]

@@ -77,9 +77,9 @@ pub enum Authority<'a> {
     },
 }
 
-impl Authority<'_> {
+impl<'a> Authority<'a> {
     /// The person.
-    pub fn actor(&self) -> &Actor {
+    pub fn actor(&self) -> &'a Actor {
         match self {
             Self::User(actor) => actor,
             Self::Plugin { behalf_of, .. } => behalf_of,
@@ -92,10 +92,21 @@ impl Authority<'_> {
 pub struct Permit<'a> {
     module: ModuleSlug,
     action: Action,
+    actor: &'a Actor,
     grant: Option<&'a Grant>,
 }
 
 impl Permit<'_> {
+    /// The person who does it, or on whose behalf it is done.
+    pub fn actor(&self) -> &Actor {
+        self.actor
+    }
+
+    /// Whether a plugin does it.
+    pub(crate) fn is_plugin(&self) -> bool {
+        self.grant.is_some()
+    }
+
     pub(crate) fn covers(&self, module: &ModuleSlug, action: Action) -> bool {
         self.module == *module && self.action == action
     }
@@ -226,6 +237,7 @@ pub fn permit<'a>(
     Ok(Permit {
         module: module.clone(),
         action,
+        actor,
         grant,
     })
 }

@@ -11,6 +11,7 @@ mod integer;
 mod phone;
 mod relation;
 mod select;
+mod stand_ins;
 mod text;
 
 use serde_json::Value;
@@ -19,6 +20,15 @@ use crate::definition::FieldDefinition;
 use crate::form::Part;
 
 pub(crate) use relation::NAME as RELATION;
+
+/// Types whose values the host gives.
+pub(crate) const AUTO_NUMBER: &str = "auto_number";
+pub(crate) const FORMULA: &str = "formula";
+pub(crate) const ROLLUP: &str = "rollup";
+pub(crate) const CREATED_AT: &str = "created_at";
+pub(crate) const CREATED_BY: &str = "created_by";
+pub(crate) const UPDATED_AT: &str = "updated_at";
+pub(crate) const UPDATED_BY: &str = "updated_by";
 
 /// Every type that a field may have.
 pub(crate) static TYPES: &[&dyn FieldType] = &[
@@ -34,6 +44,14 @@ pub(crate) static TYPES: &[&dyn FieldType] = &[
     &email::Email,
     &phone::Phone,
     &relation::Relation,
+    &stand_ins::AUTO_NUMBER,
+    &stand_ins::FORMULA,
+    &stand_ins::ROLLUP,
+    &stand_ins::USER,
+    &stand_ins::CREATED_AT,
+    &stand_ins::CREATED_BY,
+    &stand_ins::UPDATED_AT,
+    &stand_ins::UPDATED_BY,
 ];
 
 /// Why a value is refused: a stable code and a message.

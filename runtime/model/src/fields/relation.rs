@@ -29,7 +29,10 @@ impl FieldType for Relation {
         "relation"
     }
 
-    fn parts(&self, _field: &FieldDefinition) -> &'static [Part] {
+    fn parts(&self, field: &FieldDefinition) -> &'static [Part] {
+        if field.many {
+            return const { &[Part::whole(Form::List)] };
+        }
         const { &[Part::whole(Form::Exact)] }
     }
 
@@ -40,14 +43,27 @@ impl FieldType for Relation {
         }
     }
 
-    fn schema(&self, _field: &FieldDefinition) -> Value {
-        json!({ "type": "string", "format": "uuid", "maxLength": 36 })
+    fn schema(&self, field: &FieldDefinition) -> Value {
+        let one = json!({ "type": "string", "format": "uuid", "maxLength": 36 });
+        if field.many {
+            return json!({ "type": "array", "items": one, "uniqueItems": true });
+        }
+        one
     }
 
     fn check(&self, _field: &FieldDefinition, value: &Value) -> Result<(), Problem> {
-        match value.as_str().map(str::parse::<RecordId>) {
-            Some(Ok(_)) => Ok(()),
-            _ => Err(Problem::new("format", "is not the id of a record")),
+        let is_id = |value: &Value| {
+            value
+                .as_str()
+                .is_some_and(|id| id.parse::<RecordId>().is_ok())
+        };
+        let fits = match value {
+            Value::Array(values) => values.iter().all(is_id),
+            one => is_id(one),
+        };
+        if fits {
+            return Ok(());
         }
+        Err(Problem::new("format", "is not the id of a record"))
     }
 }
