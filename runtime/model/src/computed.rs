@@ -24,15 +24,13 @@ pub(crate) fn moment(at: DateTime<Utc>) -> String {
 /// What a formula's answer is as a value of the type that it says; none for no value, and for one
 /// that is not of the type.
 ///
-/// Decimals are rounded to the field's `scale`, halves away from zero; without one, to ten
-/// digits. An `integer` is rounded likewise. A `date` is the day of a moment, in UTC.
+/// Decimals are rounded to the field's `scale`, halves away from zero, and have so many digits
+/// always; without one they have as many as they need, at most ten. An `integer` is rounded
+/// likewise. A `date` is the day of a moment, in UTC.
 pub(crate) fn formula_value(field: &FieldDefinition, answer: Value) -> Option<Value> {
     match field.result.as_deref().unwrap_or_default() {
         "boolean" => answer.is_boolean().then_some(answer),
-        "decimal" => {
-            let scale = field.scale.unwrap_or(FORMULA_DEFAULT_SCALE_DIGITS);
-            Some(Value::String(rounded(&answer, scale)?.to_string()))
-        }
+        "decimal" => decimal(field, &answer),
         "integer" => {
             let whole: i64 = rounded(&answer, 0)?.try_into().ok()?;
             Some(Value::from(whole))
@@ -44,6 +42,24 @@ pub(crate) fn formula_value(field: &FieldDefinition, answer: Value) -> Option<Va
         }
         _ => text(field, answer),
     }
+}
+
+/// The same number has the same text, however its operands were spelt.
+fn decimal(field: &FieldDefinition, answer: &Value) -> Option<Value> {
+    let number = match field.scale {
+        Some(scale) => {
+            let mut number = rounded(answer, scale)?;
+            number.rescale(scale);
+            number
+        }
+        None => rounded(answer, FORMULA_DEFAULT_SCALE_DIGITS)?.normalize(),
+    };
+    let number = if number.is_zero() {
+        number.abs()
+    } else {
+        number
+    };
+    Some(Value::String(number.to_string()))
 }
 
 fn rounded(answer: &Value, scale: u32) -> Option<Decimal> {
@@ -96,7 +112,8 @@ mod tests {
     fn an_answer_becomes_a_value_of_the_type_or_none() {
         let long = "x".repeat(1001);
         for (result, answer, value) in [
-            ("decimal", json!("24.50"), json!("24.50")),
+            ("decimal", json!("24.50"), json!("24.5")),
+            ("decimal", json!("-0.00000000001"), json!("0")),
             ("decimal", json!(3), json!("3")),
             (
                 "decimal",
@@ -127,6 +144,8 @@ mod tests {
             assert_eq!(found.unwrap_or(Value::Null), value, "{result}: {answer}");
         }
         let money = field(json!({"result": "decimal", "scale": 2}));
-        assert_eq!(formula_value(&money, json!("0.125")), Some(json!("0.13")));
+        for (answer, value) in [("0.125", "0.13"), ("7", "7.00"), ("-0.001", "0.00")] {
+            assert_eq!(formula_value(&money, json!(answer)), Some(json!(value)));
+        }
     }
 }

@@ -76,7 +76,7 @@ impl Rules {
 
     /// Whether there is nothing to evaluate.
     pub(crate) fn is_empty(&self) -> bool {
-        self.conditions.iter().all(Conditions::is_constant)
+        self.conditions.is_empty()
             && self.defaults.is_empty()
             && self.formulas.is_empty()
             && self.rules.is_empty()

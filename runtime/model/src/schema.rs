@@ -72,7 +72,11 @@ pub(crate) fn violations(module: &Module, data: &Value, violations: &mut Violati
             }
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 for name in unexpected {
-                    violations.add(member(name), "unknown_field", unknown_field(module, name));
+                    violations.add(
+                        member(name),
+                        "unknown_field",
+                        unknown_field(module, error.instance_path().as_str(), name),
+                    );
                 }
             }
             kind => {
@@ -83,10 +87,11 @@ pub(crate) fn violations(module: &Module, data: &Value, violations: &mut Violati
     }
 }
 
-/// Members of a value have names too; only the record's own are fields.
-fn unknown_field(module: &Module, name: &str) -> String {
+/// Members of values have names too, but only those of the record are fields to choose from.
+fn unknown_field(module: &Module, inside: &str, name: &str) -> String {
     let fields = module.fields().filter(|(field, _)| !field.retired);
-    let hint = suggestion(name, fields.map(|(field, _)| field.key.as_str()));
+    let known = fields.map(|(field, _)| field.key.as_str());
+    let hint = suggestion(name, known.filter(|_| inside.is_empty()));
     format!("there is no such field{hint}")
 }
 

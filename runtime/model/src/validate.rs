@@ -293,3 +293,6 @@ fn pointer(field: &str) -> String {
 #[cfg(test)]
 #[path = "validate_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod rules_tests;
