@@ -28,6 +28,8 @@ pub mod violation;
 pub mod workflow;
 
 mod choices;
+mod module;
+mod module_checks;
 mod nearest;
 mod order;
 mod rules;
