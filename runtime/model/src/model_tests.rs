@@ -89,7 +89,11 @@ fn with_field(mut field: serde_json::Value) -> Result<Model, ModelError> {
 fn mistakes_in_expressions_are_named_with_their_place() {
     let formula = |expression: &str| json!({"type": "formula", "result": "decimal", "expression": expression});
     for (field, attribute, expected) in [
-        (formula("1 +"), "expression", "ends"),
+        (
+            formula("1 +"),
+            "expression",
+            "a value is missing (at character 4)",
+        ),
         (
             formula("record.quantitty * 2"),
             "expression",

@@ -295,4 +295,6 @@ fn pointer(field: &str) -> String {
 mod tests;
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod rules_tests;
