@@ -528,7 +528,7 @@ fn decimals_that_are_kept_as_text_can_go_in_as_numbers() {
         Ok(json!("0.2469135780246913578024691356"))
     );
     assert_eq!(value("record.notes.text", &context), Ok(json!("12.50")));
-    assert_eq!(value("today < 1 ? 1 : 2", &context).is_err(), true);
+    assert!(value("today < 1 ? 1 : 2", &context).is_err());
     assert_eq!(value("list[0] + 1", &context), Ok(json!(2)));
     context
         .set("record", "total", &Input::Number(Decimal::TEN))
