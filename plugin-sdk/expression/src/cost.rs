@@ -4,7 +4,7 @@
 //!
 //! The estimate is an upper bound as long as no function gives more than its arguments together.
 
-use serde_json::Value;
+use zen_expression::Variable;
 use zen_expression::functions::{ClosureFunction, FunctionKind};
 use zen_expression::parser::Node;
 
@@ -61,8 +61,21 @@ impl Cost {
         cost(node, &mut Vec::new())
     }
 
+    /// Adds the members of the context that the expression names, as paths.
+    pub(crate) fn members<'a>(&'a self, found: &mut Vec<Vec<&'a str>>) {
+        match self {
+            Self::Bytes(_) | Self::Range(_) | Self::Element(_) => {}
+            Self::Member(path) => found.push(path.iter().map(AsRef::as_ref).collect()),
+            Self::Parts(parts) => parts.iter().for_each(|part| part.members(found)),
+            Self::Loop { list, body, .. } => {
+                list.members(found);
+                body.members(found);
+            }
+        }
+    }
+
     /// Refuses to evaluate what could take too much.
-    pub(crate) fn check(&self, context: &Value) -> Result<(), ExpressionError> {
+    pub(crate) fn check(&self, context: &Variable) -> Result<(), ExpressionError> {
         let mut work = 0;
         self.size(context, &mut Vec::new(), &mut work);
         if work > EVALUATION_MAX_WORK_BYTES {
@@ -74,7 +87,7 @@ impl Cost {
         Ok(())
     }
 
-    fn size(&self, context: &Value, elements: &mut Vec<u64>, work: &mut u64) -> Size {
+    fn size(&self, context: &Variable, elements: &mut Vec<u64>, work: &mut u64) -> Size {
         let size = match self {
             Self::Bytes(bytes) => Size::any(VALUE_BYTES.saturating_add(*bytes)),
             Self::Range(items) => Size {
@@ -205,12 +218,19 @@ fn cost<'a>(node: &Node<'a>, aliases: &mut Vec<Option<&'a str>>) -> Cost {
     }
 }
 
-fn member_size(context: &Value, path: &[Box<str>]) -> Size {
+fn member_size(context: &Variable, path: &[Box<str>]) -> Size {
     let found = path
         .iter()
-        .try_fold(context, |value, name| value.get(name.as_ref()));
+        .try_fold(context.shallow_clone(), |value, name| match value {
+            Variable::Object(members) => {
+                let members = members.borrow();
+                members.get_str(name).map(Variable::shallow_clone)
+            }
+            _ => None,
+        });
     match found {
-        Some(Value::Array(items)) => {
+        Some(Variable::Array(items)) => {
+            let items = items.borrow();
             let sizes = || items.iter().map(value_bytes);
             Size {
                 bytes: sizes().sum::<u64>() + VALUE_BYTES,
@@ -218,17 +238,18 @@ fn member_size(context: &Value, path: &[Box<str>]) -> Size {
                 largest_item_bytes: sizes().max().unwrap_or(0),
             }
         }
-        Some(value) => Size::any(value_bytes(value)),
+        Some(value) => Size::any(value_bytes(&value)),
         None => Size::any(VALUE_BYTES),
     }
 }
 
-fn value_bytes(value: &Value) -> u64 {
+fn value_bytes(value: &Variable) -> u64 {
     let inside = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(value_bytes).sum(),
-        Value::Object(members) => members
+        Variable::Null | Variable::Bool(_) | Variable::Number(_) | Variable::Dynamic(_) => 0,
+        Variable::String(text) => text.len() as u64,
+        Variable::Array(items) => items.borrow().iter().map(value_bytes).sum(),
+        Variable::Object(members) => members
+            .borrow()
             .iter()
             .map(|(key, value)| key.len() as u64 + value_bytes(value))
             .sum(),

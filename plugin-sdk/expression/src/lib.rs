@@ -16,6 +16,7 @@
 //! ```
 
 mod calls;
+mod context;
 mod cost;
 mod dates;
 #[cfg(target_family = "wasm")]
@@ -41,7 +42,9 @@ use zen_expression::lexer::Lexer;
 use zen_expression::parser::Parser;
 use zen_expression::{IsolateError, vm::VM};
 
+pub use context::{Context, Input};
 pub use error::{ExpressionError, Position};
+pub use rust_decimal::Decimal;
 
 /// A parsed, checked and compiled expression. Cheap to clone; may be shared between threads.
 #[derive(Clone, Debug)]
@@ -96,9 +99,17 @@ impl Expression {
     /// # Errors
     /// When the values do not fit the expression, or are too large for it.
     pub fn evaluate(&self, context: &Value) -> Result<Value, ExpressionError> {
-        self.cost.check(context)?;
-        let context = value::variable_from_json(context)?;
+        self.evaluate_in(&Context(value::variable_from_json(context)?))
+    }
+
+    /// As [`Expression::evaluate`], over values that were converted before.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    pub fn evaluate_in(&self, context: &Context) -> Result<Value, ExpressionError> {
+        self.cost.check(&context.0)?;
         unpanicking(|| {
+            let context = context.0.shallow_clone();
             let result = self.compiled.evaluate_with(context, &mut VM::new());
             let variable = result.map_err(|error| evaluation_error(&error))?;
             Ok(value::json_from_variable(&variable))
@@ -110,14 +121,35 @@ impl Expression {
     /// # Errors
     /// As [`Expression::evaluate`], and when the result is neither a truth value nor null.
     pub fn evaluate_bool(&self, context: &Value) -> Result<bool, ExpressionError> {
-        match self.evaluate(context)? {
-            Value::Bool(truth) => Ok(truth),
-            Value::Null => Ok(false),
-            other => Err(ExpressionError::evaluation(format!(
-                "a condition has to give true or false, this one gives {}",
-                kind(&other)
-            ))),
-        }
+        self.evaluate(context).and_then(|value| truth(&value))
+    }
+
+    /// As [`Expression::evaluate_bool`], over values that were converted before.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate_bool`].
+    pub fn evaluate_bool_in(&self, context: &Context) -> Result<bool, ExpressionError> {
+        self.evaluate_in(context).and_then(|value| truth(&value))
+    }
+
+    /// The members of the context that it names, each as a path: `record.price.amount` is
+    /// `["record", "price", "amount"]`. What stands behind an index or a loop is left out, so a
+    /// path may be shorter than what was written. An empty one is the whole context.
+    pub fn members(&self) -> Vec<Vec<&str>> {
+        let mut found = Vec::new();
+        self.cost.members(&mut found);
+        found
+    }
+}
+
+fn truth(value: &Value) -> Result<bool, ExpressionError> {
+    match value {
+        Value::Bool(truth) => Ok(*truth),
+        Value::Null => Ok(false),
+        other => Err(ExpressionError::evaluation(format!(
+            "a condition has to give true or false, this one gives {}",
+            kind(other)
+        ))),
     }
 }
 

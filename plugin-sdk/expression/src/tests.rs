@@ -506,3 +506,67 @@ fn ranges_in_brackets_are_parsed_in_time() {
     }
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
 }
+
+#[test]
+fn decimals_that_are_kept_as_text_can_go_in_as_numbers() {
+    let tail = "0.1234567890123456789012345678".parse().unwrap();
+    let notes = json!({ "text": "12.50" });
+    let price = Input::Object(vec![("amount", Input::Number(tail))]);
+    let mut context = Context::new(vec![
+        (
+            "record",
+            Input::Object(vec![("price", price), ("notes", Input::Json(&notes))]),
+        ),
+        ("today", Input::Text("2026-11-22")),
+        ("list", Input::List(vec![Input::Number(Decimal::ONE)])),
+    ])
+    .unwrap();
+    let value =
+        |source: &str, context: &Context| Expression::parse(source).unwrap().evaluate_in(context);
+    assert_eq!(
+        value("record.price.amount * 2", &context),
+        Ok(json!("0.2469135780246913578024691356"))
+    );
+    assert_eq!(value("record.notes.text", &context), Ok(json!("12.50")));
+    assert!(value("today < 1 ? 1 : 2", &context).is_err());
+    assert_eq!(value("list[0] + 1", &context), Ok(json!(2)));
+    context
+        .set("record", "total", &Input::Number(Decimal::TEN))
+        .unwrap();
+    context
+        .set("nothing", "total", &Input::Number(Decimal::ONE))
+        .unwrap();
+    assert_eq!(value("record.total", &context), Ok(json!(10)));
+    let condition = Expression::parse("record.total > 9").unwrap();
+    assert_eq!(condition.evaluate_bool_in(&context), Ok(true));
+}
+
+#[test]
+fn the_members_that_an_expression_names_are_known() {
+    let members = |source: &str| -> Vec<String> {
+        let expression = Expression::parse(source).unwrap();
+        expression
+            .members()
+            .iter()
+            .map(|path| path.join("."))
+            .collect()
+    };
+    assert_eq!(
+        members("record.price.amount * record['count'] + (before.x ?? now)"),
+        ["record.price.amount", "record.count", "before.x", "now"]
+    );
+    assert_eq!(
+        members("sum(map(record.lines, #.price * record.rate))"),
+        ["record.lines", "record.rate"]
+    );
+    assert_eq!(
+        members("record.lines[record.at].price in [record.low..9]"),
+        ["record.lines", "record.at", "record.low"]
+    );
+    assert_eq!(members("map(list as record, record.x)"), ["list"]);
+    assert_eq!(members("$root"), [""]);
+    assert_eq!(
+        members("d(record.a).add(record.b, 'day') > d(now)"),
+        ["record.a", "record.b", "now"]
+    );
+}

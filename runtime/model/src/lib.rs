@@ -6,6 +6,7 @@
 //! [`ValidChange`], which only [`validate`] can make and which is all that the store writes.
 
 pub mod capability;
+pub mod computed;
 pub mod definition;
 pub mod derived;
 pub mod event;
@@ -20,13 +21,20 @@ pub mod mutation;
 pub mod names;
 pub mod operator;
 pub mod permission;
+pub mod relations;
 pub mod settings;
 pub mod validate;
 pub mod violation;
 pub mod workflow;
 
+mod choices;
+mod module;
+mod module_checks;
+mod nearest;
+mod order;
+mod rules;
 mod schema;
-pub mod stand_in;
+mod scope;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +46,7 @@ pub use model::{Model, ModelError, Module};
 pub use mutation::{Mutation, NewActivity};
 pub use names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId, WorkflowSlug};
 pub use permission::{Action, Actor, Authority, Denied, Permit};
+pub use relations::{ReferenceRule, RollupUse};
 pub use validate::{Refusal, ValidChange};
 pub use violation::{Violation, Violations};
 

@@ -62,6 +62,20 @@ pub const DECIMAL_MAX_DIGITS: u32 = 28;
 pub const KEY_MAX_CHARACTERS: usize = 200;
 /// A unique value as it is compared; longer ones are compared by their SHA-256.
 pub const UNIQUE_KEY_MAX_BYTES: usize = 500;
+/// Rules of one module across its fields.
+pub const MODULE_MAX_RULES: usize = 50;
+/// What people read where such a rule is broken.
+pub const RULE_MESSAGE_MAX_CHARACTERS: usize = 500;
+/// Sets of fields of one module whose values no two records share.
+pub const MODULE_MAX_UNIQUE: usize = 20;
+/// Fields of one such set.
+pub const UNIQUE_MAX_FIELDS: usize = 5;
+/// Digits after the point of a decimal formula that does not say how many.
+pub const FORMULA_DEFAULT_SCALE_DIGITS: u32 = 10;
+/// A record's data, all names and texts together.
+pub const RECORD_DATA_MAX_BYTES: usize = 1 << 20;
+/// Lists and objects inside of each other in a field's value.
+pub const RECORD_DATA_MAX_LEVELS: usize = 32;
 /// Violations that one answer lists.
 pub const VIOLATIONS_MAX_COUNT: usize = 100;
 /// An activity's title.

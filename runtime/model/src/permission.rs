@@ -80,9 +80,9 @@ pub enum Authority<'a> {
     },
 }
 
-impl Authority<'_> {
+impl<'a> Authority<'a> {
     /// The person.
-    pub fn actor(&self) -> &Actor {
+    pub fn actor(&self) -> &'a Actor {
         match self {
             Self::User(actor) | Self::Host(actor) => actor,
             Self::Plugin { behalf_of, .. } => behalf_of,
@@ -95,10 +95,21 @@ impl Authority<'_> {
 pub struct Permit<'a> {
     module: ModuleSlug,
     action: Action,
+    actor: &'a Actor,
     grant: Option<&'a Grant>,
 }
 
 impl Permit<'_> {
+    /// The person who does it, or on whose behalf it is done.
+    pub fn actor(&self) -> &Actor {
+        self.actor
+    }
+
+    /// Whether a plugin does it.
+    pub(crate) fn is_plugin(&self) -> bool {
+        self.grant.is_some()
+    }
+
     pub(crate) fn covers(&self, module: &ModuleSlug, action: Action) -> bool {
         self.module == *module && self.action == action
     }
@@ -230,6 +241,7 @@ pub fn permit<'a>(
     Ok(Permit {
         module: module.clone(),
         action,
+        actor,
         grant,
     })
 }

@@ -4,9 +4,12 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value, json};
 
-use crate::definition::ModuleDefinition;
+use crate::definition::{FieldDefinition, ModuleDefinition};
 use crate::fields::field_type;
 use crate::limits::PATTERN_COMPILED_MAX_BYTES;
+use crate::model::Module;
+use crate::nearest::suggestion;
+use crate::rules::is_computed;
 use crate::violation::{Violations, pointer_segment};
 
 /// Where a record's data stands in the body of a request.
@@ -16,8 +19,11 @@ pub(crate) const DATA_POINTER: &str = "/data";
 pub(crate) fn module_schema(module: &ModuleDefinition) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for field in &module.fields {
-        let mut schema = field_type(&field.kind).map_or_else(|| json!({}), |t| t.schema(field));
+    let stored = |field: &&FieldDefinition| !field.retired && field.inverse_of.is_none();
+    for field in module.fields.iter().filter(stored) {
+        let kind = field_type(&field.kind);
+        let mut schema = kind.map_or_else(|| json!({}), |kind| kind.schema(field));
+        let is_computed = kind.is_some_and(|kind| is_computed(field, kind));
         if let Value::Object(schema) = &mut schema {
             schema.insert("title".to_owned(), json!(field.label));
             if let Some(help) = &field.help {
@@ -26,9 +32,13 @@ pub(crate) fn module_schema(module: &ModuleDefinition) -> Value {
             if let Some(default) = &field.default {
                 schema.insert("default".to_owned(), default.clone());
             }
+            if is_computed || field.read_only {
+                schema.insert("readOnly".to_owned(), json!(true));
+            }
         }
         properties.insert(field.key.to_string(), schema);
-        if field.required {
+        // Where a condition has a say, it is asked.
+        if field.required && field.visible_if.is_none() && !is_computed {
             required.push(field.key.as_str());
         }
     }
@@ -51,8 +61,8 @@ pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
 }
 
 /// Adds everything that the schema refuses in `data`.
-pub(crate) fn violations(validator: &Validator, data: &Value, violations: &mut Violations) {
-    for error in validator.iter_errors(data) {
+pub(crate) fn violations(module: &Module, data: &Value, violations: &mut Violations) {
+    for error in module.validator().iter_errors(data) {
         let at = format!("{DATA_POINTER}{}", error.instance_path());
         let member = |name: &str| format!("{at}/{}", pointer_segment(name));
         match error.kind() {
@@ -62,7 +72,11 @@ pub(crate) fn violations(validator: &Validator, data: &Value, violations: &mut V
             }
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 for name in unexpected {
-                    violations.add(member(name), "unknown_field", "there is no such field");
+                    violations.add(
+                        member(name),
+                        "unknown_field",
+                        unknown_field(module, error.instance_path().as_str(), name),
+                    );
                 }
             }
             kind => {
@@ -71,6 +85,14 @@ pub(crate) fn violations(validator: &Validator, data: &Value, violations: &mut V
             }
         }
     }
+}
+
+/// Members of values have names too, but only those of the record are fields to choose from.
+fn unknown_field(module: &Module, inside: &str, name: &str) -> String {
+    let fields = module.fields().filter(|(field, _)| !field.retired);
+    let known = fields.map(|(field, _)| field.key.as_str());
+    let hint = suggestion(name, known.filter(|_| inside.is_empty()));
+    format!("there is no such field{hint}")
 }
 
 /// A stable code, and a message where ours is clearer than the library's.

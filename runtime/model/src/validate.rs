@@ -1,9 +1,18 @@
 //! The only maker of [`ValidChange`]: a mutation, a permit for it and the record as it stands go
 //! in; every violation at once, or a change that the store may write, comes out.
+//!
+//! The way of a record: [`intake`] merges what was sent and puts it into stored form, [`draft`]
+//! adds what the host computes, [`checks`] finds what is wrong.
+
+mod bounds;
+mod change;
+mod checks;
+mod draft;
+mod intake;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::Data;
 use crate::event::EventKind;
@@ -11,9 +20,14 @@ use crate::ids::RecordId;
 use crate::model::{Model, Module};
 use crate::mutation::Mutation;
 use crate::names::{FieldKey, ModuleSlug};
-use crate::permission::{Action, Denied, Permit};
-use crate::schema::{self, DATA_POINTER};
+use crate::permission::{Action, Actor, Denied, Permit};
+use crate::schema::DATA_POINTER;
+use crate::scope::Scene;
 use crate::violation::{Violations, pointer_segment};
+use change::changed_fields;
+use draft::Draft;
+
+pub use change::{ValidChange, ValidPurge};
 
 /// A record as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,74 +49,6 @@ pub struct Surroundings<'a> {
     pub rollups: &'a BTreeMap<FieldKey, Value>,
 }
 
-/// A change that keeps every rule of the model. Made here and nowhere else.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ValidChange {
-    kind: EventKind,
-    module: ModuleSlug,
-    record_id: RecordId,
-    base_version: i64,
-    before: Option<Data>,
-    after: Option<Data>,
-    changed: Vec<FieldKey>,
-}
-
-impl ValidChange {
-    /// Created, updated or deleted.
-    pub fn kind(&self) -> EventKind {
-        self.kind
-    }
-
-    /// The record's module.
-    pub fn module(&self) -> &ModuleSlug {
-        &self.module
-    }
-
-    /// The record.
-    pub fn record_id(&self) -> RecordId {
-        self.record_id
-    }
-
-    /// The version that the record must still have; 0 for a new one.
-    pub fn base_version(&self) -> i64 {
-        self.base_version
-    }
-
-    /// The version that the record will have.
-    pub fn version(&self) -> i64 {
-        self.base_version + 1
-    }
-
-    /// The data before; none for a new record.
-    pub fn before(&self) -> Option<&Data> {
-        self.before.as_ref()
-    }
-
-    /// The data after; none for a deleted record.
-    pub fn after(&self) -> Option<&Data> {
-        self.after.as_ref()
-    }
-
-    /// The fields whose values differ.
-    pub fn changed(&self) -> &[FieldKey] {
-        &self.changed
-    }
-
-    /// The records that this change newly points to: field, module, record.
-    pub fn new_references<'a>(
-        &'a self,
-        module: &'a Module,
-    ) -> impl Iterator<Item = (&'a FieldKey, &'a ModuleSlug, RecordId)> {
-        module.relations().filter_map(|(field, target)| {
-            let value = self.after.as_ref()?.get(field.as_str())?;
-            let record = value.as_str()?.parse().ok()?;
-            self.changed
-                .contains(field)
-                .then_some((field, target, record))
-        })
-    }
-}
-
 /// Why a mutation is not a valid change.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
@@ -118,25 +64,6 @@ pub enum Refusal {
     /// The data breaks the model.
     #[error("{0}")]
     Invalid(Violations),
-}
-
-/// A record that may go for good. Made here and nowhere else.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ValidPurge {
-    module: ModuleSlug,
-    record_id: RecordId,
-}
-
-impl ValidPurge {
-    /// The record's module.
-    pub fn module(&self) -> &ModuleSlug {
-        &self.module
-    }
-
-    /// The record.
-    pub fn record_id(&self) -> RecordId {
-        self.record_id
-    }
 }
 
 /// What becomes of a mutation.
@@ -176,7 +103,7 @@ pub fn validate(
     mutation: &Mutation,
     record_id: RecordId,
     base: Option<&Base>,
-    _surroundings: &Surroundings<'_>,
+    surroundings: &Surroundings<'_>,
 ) -> Result<Validated, Refusal> {
     let slug = mutation.module();
     let invisible = || {
@@ -187,67 +114,151 @@ pub fn validate(
     if !permit.covers(slug, action_of(mutation)) {
         return Err(invisible());
     }
-    let module = model.module(slug).ok_or_else(invisible)?;
     let base = match (mutation, base) {
         (Mutation::Create { .. }, _) => None,
         (_, Some(base)) => Some(base),
         (_, None) => return Err(Refusal::NotFound),
     };
     check_version(mutation, base)?;
-
-    let before = base.map(|base| &base.data);
-    let (kind, after) = match mutation {
-        Mutation::Create { data, .. } => {
-            let mut data = normalized(module, data.clone());
-            add_defaults(module, &mut data);
-            (EventKind::RecordCreated, Some(data))
-        }
-        Mutation::Update { patch, .. } => {
-            let mut data = before.cloned().unwrap_or_default();
-            merge_patch(&mut data, patch);
-            (EventKind::RecordUpdated, Some(normalized(module, data)))
-        }
-        Mutation::Replace { data, .. } => (
-            EventKind::RecordUpdated,
-            Some(normalized(module, data.clone())),
-        ),
-        Mutation::Delete { .. } => (EventKind::RecordDeleted, None),
-        Mutation::Restore { .. } => {
-            let data = base.map(|base| base.data.clone()).unwrap_or_default();
-            return Ok(Validated::Change(ValidChange {
-                kind: EventKind::RecordRestored,
-                module: slug.clone(),
-                record_id,
-                base_version: base.map_or(0, |base| base.version),
-                before: None,
-                changed: changed_fields(None, Some(&data)),
-                after: Some(data),
-            }));
-        }
-        Mutation::Purge { .. } => {
-            return Ok(Validated::Purge(ValidPurge {
-                module: slug.clone(),
-                record_id,
-            }));
-        }
-        Mutation::Activity { .. } => return Ok(Validated::Unchanged),
-    };
-    if after.is_some() && after.as_ref() == before {
-        return Ok(Validated::Unchanged);
-    }
-    let after = after
-        .map(|data| check(module, permit, before, data))
-        .transpose()?;
-    let changed = changed_fields(before, after.as_ref());
-    Ok(Validated::Change(ValidChange {
-        kind,
-        module: slug.clone(),
+    let writing = Writing {
+        scene: Scene {
+            model,
+            module: model.module(slug).ok_or_else(invisible)?,
+            actor: permit.actor(),
+            surroundings,
+        },
         record_id,
-        base_version: base.map_or(0, |base| base.version),
-        before: before.cloned(),
-        after,
-        changed,
-    }))
+        base,
+    };
+    match mutation {
+        Mutation::Create { .. } => writing.save(permit, mutation, EventKind::RecordCreated),
+        Mutation::Update { .. } | Mutation::Replace { .. } => {
+            writing.save(permit, mutation, EventKind::RecordUpdated)
+        }
+        Mutation::Delete { .. } => Ok(Validated::Change(
+            writing.change(EventKind::RecordDeleted, None),
+        )),
+        Mutation::Restore { .. } => Ok(Validated::Change(writing.restore())),
+        Mutation::Purge { .. } => Ok(Validated::Purge(ValidPurge {
+            module: slug.clone(),
+            record_id,
+        })),
+        Mutation::Activity { .. } => Ok(Validated::Unchanged),
+    }
+}
+
+/// The host's own change, after rollups of a record changed (`surroundings.rollups`) or formulas
+/// are new: nobody's input is judged, and nobody needs a permit. None where nothing changes.
+pub fn recompute(
+    model: &Model,
+    module: &ModuleSlug,
+    record_id: RecordId,
+    base: &Base,
+    actor: &Actor,
+    surroundings: &Surroundings<'_>,
+) -> Option<ValidChange> {
+    let writing = Writing {
+        scene: Scene {
+            model,
+            module: model.module(module)?,
+            actor,
+            surroundings,
+        },
+        record_id,
+        base: Some(base),
+    };
+    let mut draft = writing.draft(base.data.clone());
+    draft.take_rollups();
+    draft.compute_formulas();
+    if draft.data == base.data {
+        return None;
+    }
+    draft.sign();
+    // Some may read who changed the record, and when.
+    draft.compute_formulas();
+    Some(writing.change(EventKind::RecordUpdated, Some(draft.data)))
+}
+
+/// One record, and all that its change depends on.
+struct Writing<'a> {
+    scene: Scene<'a>,
+    record_id: RecordId,
+    base: Option<&'a Base>,
+}
+
+impl<'a> Writing<'a> {
+    fn before(&self) -> Option<&'a Data> {
+        self.base.map(|base| &base.data)
+    }
+
+    fn draft(&self, data: Data) -> Draft<'a> {
+        Draft::new(self.scene, self.before(), data)
+    }
+
+    fn save(
+        &self,
+        permit: &Permit<'_>,
+        mutation: &Mutation,
+        kind: EventKind,
+    ) -> Result<Validated, Refusal> {
+        let module = self.scene.module;
+        let before = self.before();
+        let Some(taken) = intake::take(module, permit, mutation, before) else {
+            return Ok(Validated::Unchanged);
+        };
+        let mut violations = taken.violations;
+        let mut draft = self.draft(taken.data);
+        if before.is_none() {
+            draft.begin();
+        }
+        draft.take_rollups();
+        // Asked before anything else is computed, so that neither the time nor what a formula
+        // would say by now makes a change out of none.
+        if violations.is_empty()
+            && before.is_some_and(|before| is_same(module, before, &draft.data))
+        {
+            return Ok(Validated::Unchanged);
+        }
+        draft.sign();
+        draft.compute_formulas();
+        draft.drop_invisible_defaults();
+        checks::check(&mut draft, &mut violations);
+        violations.into_result().map_err(Refusal::Invalid)?;
+        Ok(Validated::Change(self.change(kind, Some(draft.data))))
+    }
+
+    /// The record as it was, with what was computed anew.
+    fn restore(&self) -> ValidChange {
+        let before = self.before();
+        let data = before.map(|data| self.scene.module.known(data).into_owned());
+        let mut draft = Draft::new(self.scene, None, data.unwrap_or_default());
+        draft.take_rollups();
+        draft.sign();
+        draft.compute_formulas();
+        let mut change = self.change(EventKind::RecordRestored, Some(draft.data));
+        change.before = None;
+        change.changed = changed_fields(self.scene.module, None, change.after.as_ref());
+        change
+    }
+
+    fn change(&self, kind: EventKind, after: Option<Data>) -> ValidChange {
+        let module = self.scene.module;
+        let before = self.before();
+        ValidChange {
+            kind,
+            module: module.definition().slug.clone(),
+            record_id: self.record_id,
+            base_version: self.base.map_or(0, |base| base.version),
+            before: before.cloned(),
+            changed: changed_fields(module, before, after.as_ref()),
+            after,
+        }
+    }
+}
+
+/// Whether nothing differs. Values under names that are fields no more do not count.
+fn is_same(module: &Module, before: &Data, after: &Data) -> bool {
+    before == after || *module.known(before) == *after
 }
 
 fn check_version(mutation: &Mutation, base: Option<&Base>) -> Result<(), Refusal> {
@@ -275,127 +286,15 @@ fn check_version(mutation: &Mutation, base: Option<&Base>) -> Result<(), Refusal
     }
 }
 
-/// Checks data against the model; gives it back when nothing is wrong.
-fn check(
-    module: &Module,
-    permit: &Permit<'_>,
-    before: Option<&Data>,
-    data: Data,
-) -> Result<Data, Refusal> {
-    let mut violations = Violations::default();
-    for field in differing(before, Some(&data)) {
-        if !permit.covers_field(field) {
-            let message = "the plugin may not write this field";
-            violations.add(pointer(field), "forbidden", message);
-        }
-    }
-    for (field, value) in &data {
-        if holds_nul(value) {
-            violations.add(pointer(field), "characters", "holds a NUL character");
-        }
-    }
-    let value = Value::Object(data);
-    schema::violations(module.validator(), &value, &mut violations);
-    let Value::Object(data) = value else {
-        return Ok(Data::new());
-    };
-    for (field, kind) in module.fields() {
-        let Some(value) = data.get(field.key.as_str()) else {
-            continue;
-        };
-        let at = pointer(field.key.as_str());
-        if violations.touches(&at) {
-            continue;
-        }
-        if let Err(problem) = kind.check(field, value) {
-            violations.add(at, problem.code, problem.message);
-        }
-    }
-    violations.into_result().map_err(Refusal::Invalid)?;
-    Ok(data)
-}
-
 fn pointer(field: &str) -> String {
     format!("{DATA_POINTER}/{}", pointer_segment(field))
-}
-
-/// PostgreSQL's `jsonb` holds any text but this character.
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(values) => values.iter().any(holds_nul),
-        Value::Object(members) => members
-            .iter()
-            .any(|(name, value)| name.contains('\0') || holds_nul(value)),
-        _ => false,
-    }
-}
-
-/// Stored data holds no nulls: a field is there or it is not.
-fn normalized(module: &Module, mut data: Data) -> Data {
-    data.retain(|_, value| !value.is_null());
-    for (field, kind) in module.fields() {
-        if let Some(value) = data.get_mut(field.key.as_str()) {
-            *value = kind.normalize(field, value.take());
-        }
-    }
-    data
-}
-
-fn add_defaults(module: &Module, data: &mut Data) {
-    for (field, kind) in module.fields() {
-        if let Some(default) = &field.default
-            && !data.contains_key(field.key.as_str())
-        {
-            data.insert(
-                field.key.to_string(),
-                kind.normalize(field, default.clone()),
-            );
-        }
-    }
-}
-
-/// RFC 7396.
-fn merge_patch(target: &mut Data, patch: &Data) {
-    for (name, change) in patch {
-        match change {
-            Value::Null => {
-                target.remove(name);
-            }
-            Value::Object(change) => {
-                let member = target.entry(name.clone()).or_insert(Value::Null);
-                if !member.is_object() {
-                    *member = Value::Object(Data::new());
-                }
-                if let Value::Object(member) = member {
-                    merge_patch(member, change);
-                }
-            }
-            other => {
-                target.insert(name.clone(), other.clone());
-            }
-        }
-    }
-}
-
-fn differing<'a>(before: Option<&'a Data>, after: Option<&'a Data>) -> BTreeSet<&'a str> {
-    let names = before.into_iter().chain(after).flat_map(Data::keys);
-    names
-        .filter(|name| {
-            before.and_then(|data| data.get(*name)) != after.and_then(|data| data.get(*name))
-        })
-        .map(String::as_str)
-        .collect()
-}
-
-fn changed_fields(before: Option<&Data>, after: Option<&Data>) -> Vec<FieldKey> {
-    // Stored data holds only names that once were fields, so all of them parse.
-    differing(before, after)
-        .into_iter()
-        .filter_map(|name| name.parse().ok())
-        .collect()
 }
 
 #[cfg(test)]
 #[path = "validate_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod rules_tests;

@@ -89,7 +89,7 @@ fn digits(field: &FieldDefinition) -> u32 {
 }
 
 /// The value of an auto number. A number of more digits than the field has is not cut.
-pub fn format_number(field: &FieldDefinition, number: i64) -> String {
+pub(crate) fn format_number(field: &FieldDefinition, number: i64) -> String {
     let width = usize::try_from(digits(field)).unwrap_or_default();
     format!("{}{number:0width$}", prefix(field))
 }

@@ -27,7 +27,7 @@ impl FieldType for Formula {
     }
 
     fn attributes(&self) -> &'static [&'static str] {
-        &["expression", "result"]
+        &["expression", "result", "scale"]
     }
 
     fn sample(&self) -> Value {

@@ -49,11 +49,18 @@ use serde_json::{Value, json};
 use crate::definition::FieldDefinition;
 use crate::form::Part;
 
-pub use auto_number::format_number;
+pub(crate) use auto_number::format_number;
 pub use catalogue::{PartDescription, TypeDescription, catalogue};
 pub(crate) use relation::NAME as RELATION;
-pub use select::allowed_under;
-pub(crate) use select::check_siblings;
+
+/// Types whose values the host gives.
+pub(crate) const AUTO_NUMBER: &str = "auto_number";
+pub(crate) const FORMULA: &str = "formula";
+pub(crate) const ROLLUP: &str = "rollup";
+pub(crate) const CREATED_AT: &str = "created_at";
+pub(crate) const CREATED_BY: &str = "created_by";
+pub(crate) const UPDATED_AT: &str = "updated_at";
+pub(crate) const UPDATED_BY: &str = "updated_by";
 
 /// Every type that a field may have.
 pub(crate) static TYPES: &[&dyn FieldType] = &[

@@ -140,6 +140,83 @@ fn what_an_attribute_says_has_to_make_sense() {
             options(json!({"value": "a", "label": ""})),
             "option “a”: label",
         ),
+    ] {
+        let found = refusal(definition.clone());
+        assert_eq!(
+            found.is_empty(),
+            expected.is_empty(),
+            "{definition}: {found}"
+        );
+        assert!(found.contains(expected), "{definition}: {found}");
+    }
+}
+
+#[test]
+fn what_an_attribute_says_has_to_make_sense() {
+    let options = |option: Value| json!({"type": "select", "options": [option]});
+    for (definition, expected) in [
+        (
+            json!({"type": "percent", "max": "-1"}),
+            "min is more than max",
+        ),
+        (
+            json!({"type": "percent", "min": "x"}),
+            "decimals in JSON strings",
+        ),
+        (
+            json!({"type": "percent", "scale": 29}),
+            "scale at most precision",
+        ),
+        (
+            json!({"type": "integer", "min": 2, "max": 1}),
+            "min is more than max",
+        ),
+        (
+            json!({"type": "date", "min": "2026-13-01"}),
+            "dates as YYYY-MM-DD",
+        ),
+        (
+            json!({"type": "datetime", "max": "noon"}),
+            "moments as RFC 3339",
+        ),
+        (json!({"type": "time", "min": "25:00"}), "times as HH:MM"),
+        (json!({"type": "duration", "max": "P1Y"}), "ISO 8601"),
+        (
+            json!({"type": "rating", "max": 11}),
+            "max of a rating is 2 to 10",
+        ),
+        (
+            json!({"type": "rating", "max": 1}),
+            "max of a rating is 2 to 10",
+        ),
+        (
+            json!({"type": "auto_number", "digits": 19}),
+            "digits is 1 to 18",
+        ),
+        (
+            json!({"type": "auto_number", "prefix": "x".repeat(21)}),
+            "at most 20",
+        ),
+        (
+            json!({"type": "formula", "result": "text"}),
+            "has an expression",
+        ),
+        (
+            json!({"type": "formula", "expression": "1", "result": "json"}),
+            "result of a formula",
+        ),
+        (
+            json!({"min_length": 5, "max_length": 4}),
+            "min_length is more than max_length",
+        ),
+        (
+            options(json!({"value": " ", "label": "A"})),
+            "value of an option",
+        ),
+        (
+            options(json!({"value": "a", "label": ""})),
+            "option “a”: label",
+        ),
         (
             options(json!({"value": "a", "label": "A", "parents": ["x"]})),
             "no depends_on",
