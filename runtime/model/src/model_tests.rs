@@ -395,6 +395,11 @@ fn unique_sets_name_fields_that_compare() {
             ("modules/deals/unique/0", expected)
         );
     }
+    let sets = |count: usize| {
+        changed(|deals| deals["unique"] = json!(vec![json!({"fields": ["title"]}); count]))
+    };
+    assert!(sets(20).is_ok());
+    assert!(sets(21).unwrap_err().message.contains("at most 20"));
     let field = json!({"type": "formula", "result": "text", "expression": "'a'", "unique": true});
     assert_eq!(
         with_field(field).unwrap_err().place,
