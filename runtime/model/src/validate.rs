@@ -1,8 +1,8 @@
 //! The only maker of [`ValidChange`]: a mutation, a permit for it and the record as it stands go
 //! in; every violation at once, or a change that the store may write, comes out.
 //!
-//! The way of a record: [`intake`] merges what was sent and puts it into stored form, [`draft`]
-//! adds what the host computes, [`checks`] finds what is wrong.
+//! The way of a record: `intake` merges what was sent and puts it into stored form, `draft`
+//! adds what the host computes, `checks` finds what is wrong.
 
 mod bounds;
 mod change;
