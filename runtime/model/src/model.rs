@@ -15,6 +15,7 @@ use crate::fields::{self, FieldType};
 use crate::ids::TenantId;
 use crate::limits;
 use crate::names::{FieldKey, ModuleSlug, PluginName, TemplateSlug};
+use crate::overlay::{MergedModule, Overlay};
 use crate::permission::{Action, Actor, Roles};
 use crate::schema;
 use crate::settings::Settings;
@@ -53,8 +54,8 @@ pub struct ModelSource {
     pub template: TemplateReference,
     pub settings: Settings,
     pub definition: TemplateDefinition,
-    /// The tenant's own fields, by module.
-    pub fields: Vec<(ModuleSlug, FieldDefinition)>,
+    /// The tenant's own modules and fields, and its edits of the template's.
+    pub overlay: Overlay,
     /// The tenant's own workflows.
     pub workflows: Vec<crate::definition::WorkflowDefinition>,
     /// Plugins that the tenant installed.
@@ -91,6 +92,7 @@ pub struct Model {
 #[derive(Debug)]
 pub struct Module {
     definition: ModuleDefinition,
+    is_own: bool,
     own_fields: BTreeSet<FieldKey>,
     building: BTreeSet<FieldKey>,
     schema: Value,
@@ -109,10 +111,12 @@ impl Model {
             template,
             settings,
             definition,
+            overlay,
             building,
             ..
         } = source;
-        let count = definition.modules.len();
+        let merged = overlay.merge(&definition);
+        let count = merged.len();
         if count == 0 || count > limits::MODEL_MAX_MODULES {
             let most = limits::MODEL_MAX_MODULES;
             return Err(ModelError::new(
@@ -120,20 +124,14 @@ impl Model {
                 format!("a model has 1 to {most} modules"),
             ));
         }
-        let slugs: BTreeSet<ModuleSlug> = definition
-            .modules
+        let slugs: BTreeSet<ModuleSlug> = merged
             .iter()
-            .map(|module| module.slug.clone())
+            .map(|module| module.definition.slug.clone())
             .collect();
-        let mut own_fields: BTreeMap<ModuleSlug, Vec<FieldDefinition>> = BTreeMap::new();
-        for (module, field) in source.fields {
-            own_fields.entry(module).or_default().push(field);
-        }
         let mut modules = BTreeMap::new();
-        for module in definition.modules {
-            let own = own_fields.remove(&module.slug).unwrap_or_default();
-            let slug = module.slug.clone();
-            let mut compiled = Module::compile(module, own, &slugs)?;
+        for module in merged {
+            let slug = module.definition.slug.clone();
+            let mut compiled = Module::compile(module, &slugs)?;
             compiled.building = building
                 .iter()
                 .filter(|(module, _)| *module == slug)
@@ -211,17 +209,24 @@ impl Model {
     pub(crate) fn roles(&self) -> &Roles {
         &self.roles
     }
+
+    /// Notes that lookups by these fields cannot be relied on yet.
+    pub fn mark_building(&mut self, module: &ModuleSlug, fields: &BTreeSet<FieldKey>) {
+        if let Some(module) = self.modules.get_mut(module) {
+            module.building.extend(fields.iter().cloned());
+        }
+    }
 }
 
 impl Module {
-    fn compile(
-        mut definition: ModuleDefinition,
-        own: Vec<FieldDefinition>,
-        modules: &BTreeSet<ModuleSlug>,
-    ) -> Result<Self, ModelError> {
+    fn compile(merged: MergedModule, modules: &BTreeSet<ModuleSlug>) -> Result<Self, ModelError> {
+        let MergedModule {
+            definition,
+            own_fields,
+            is_own,
+        } = merged;
         let place = format!("modules/{}", definition.slug);
-        let own_fields = own.iter().map(|field| field.key.clone()).collect();
-        definition.fields.extend(own);
+        check_labels(&definition).map_err(|message| ModelError::new(place.clone(), message))?;
         if definition.fields.len() > limits::MODULE_MAX_FIELDS {
             let most = limits::MODULE_MAX_FIELDS;
             return Err(ModelError::new(
@@ -250,6 +255,7 @@ impl Module {
             schema::compile(&schema).map_err(|message| ModelError::new(place.clone(), message))?;
         let module = Self {
             definition,
+            is_own,
             own_fields,
             building: BTreeSet::new(),
             schema,
@@ -292,6 +298,17 @@ impl Module {
         self.own_fields.contains(key)
     }
 
+    /// Whether the tenant added the module, not the template.
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// Whether the field's rows in the typed index, its unique values, words or computed values
+    /// are still being made for records that were there before.
+    pub fn is_building(&self, key: &FieldKey) -> bool {
+        self.building.contains(key)
+    }
+
     /// Whether lookups by the field can rely on the typed index: it is in it, and completely.
     pub fn has_index(&self, key: &FieldKey) -> bool {
         !self.building.contains(key)
@@ -328,6 +345,34 @@ impl Module {
             .filter(|field| field.kind == fields::RELATION)
             .filter_map(|field| Some((&field.key, field.module.as_ref()?)))
     }
+}
+
+fn check_labels(module: &ModuleDefinition) -> Result<(), String> {
+    let most = limits::LABEL_MAX_CHARACTERS;
+    let plural = module.label_plural.as_ref();
+    for (name, label) in [("label", Some(&module.label)), ("label_plural", plural)] {
+        let fits = |label: &String| !label.trim().is_empty() && label.chars().count() <= most;
+        if !label.is_none_or(fits) {
+            return Err(format!("{name} has 1 to {most} characters"));
+        }
+    }
+    let texts = [
+        (
+            "description",
+            &module.description,
+            limits::DESCRIPTION_MAX_CHARACTERS,
+        ),
+        ("icon", &module.icon, limits::NAME_MAX_CHARACTERS),
+    ];
+    for (name, text, most) in texts {
+        if text
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > most)
+        {
+            return Err(format!("{name} has at most {most} characters"));
+        }
+    }
+    Ok(())
 }
 
 fn check_field(field: &FieldDefinition, modules: &BTreeSet<ModuleSlug>) -> Result<(), String> {

@@ -16,7 +16,7 @@ pub(crate) const DATA_POINTER: &str = "/data";
 pub(crate) fn module_schema(module: &ModuleDefinition) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for field in &module.fields {
+    for field in module.fields.iter().filter(|field| !field.retired) {
         let mut schema = field_type(&field.kind).map_or_else(|| json!({}), |t| t.schema(field));
         if let Value::Object(schema) = &mut schema {
             schema.insert("title".to_owned(), json!(field.label));

@@ -356,7 +356,7 @@ fn add_defaults(module: &Module, data: &mut Data) {
 }
 
 /// RFC 7396.
-fn merge_patch(target: &mut Data, patch: &Data) {
+pub(crate) fn merge_patch(target: &mut Data, patch: &Data) {
     for (name, change) in patch {
         match change {
             Value::Null => {
