@@ -10,6 +10,7 @@ pub mod customize;
 pub mod publish;
 pub mod read;
 pub mod select;
+pub mod views;
 pub mod worker;
 pub mod write;
 
@@ -18,6 +19,7 @@ mod error;
 mod fresh;
 mod models;
 mod run;
+mod uncancelled;
 
 pub use error::EngineError;
 

@@ -10,10 +10,12 @@ pub mod commit;
 pub mod history;
 pub mod jobs;
 pub mod models;
+pub mod overlay;
 pub mod plugins;
 pub mod records;
 pub mod runs;
 pub mod tasks;
+pub mod views;
 
 mod error;
 mod store;

@@ -18,8 +18,12 @@ pub enum ModelChange {
     ModuleAdd(ModuleDefinition),
     /// A merge patch (RFC 7396) of a module, without its fields; `field_order` lists keys.
     ModuleEdit(ModuleSlug, Data),
-    /// A module of the tenant's own goes, with all that is in it.
-    ModuleRemove(ModuleSlug),
+    /// A module of the tenant's own goes, with all that is in it. Whether it may have records is
+    /// for those to look who can.
+    ModuleRemove {
+        module: ModuleSlug,
+        with_records: bool,
+    },
     /// A field of the tenant's own; at this place of the module's fields, counted from 0, or last.
     FieldAdd(ModuleSlug, FieldDefinition, Option<usize>),
     /// A merge patch of a field; `position` is its place, counted from 0.
@@ -36,7 +40,7 @@ impl ModelChange {
     /// The module that the caller has to manage; none: the whole model.
     pub fn module(&self) -> Option<&ModuleSlug> {
         match self {
-            Self::ModuleAdd(_) | Self::ModuleRemove(_) | Self::Settings(_) => None,
+            Self::ModuleAdd(_) | Self::ModuleRemove { .. } | Self::Settings(_) => None,
             Self::ModuleEdit(module, _)
             | Self::FieldAdd(module, _, _)
             | Self::FieldEdit(module, _, _)
@@ -48,7 +52,7 @@ impl ModelChange {
     /// Whether it takes something away, so that a model which does not compile without it means
     /// a conflict with the rest, not a mistake in what was sent.
     pub fn is_removal(&self) -> bool {
-        matches!(self, Self::ModuleRemove(_) | Self::FieldRemove(..))
+        matches!(self, Self::ModuleRemove { .. } | Self::FieldRemove(..))
     }
 }
 
@@ -102,7 +106,7 @@ pub fn revise(
     match change {
         ModelChange::ModuleAdd(module) => super::modules::add(source, module),
         ModelChange::ModuleEdit(slug, patch) => super::modules::edit(source, slug, patch),
-        ModelChange::ModuleRemove(slug) => super::modules::remove(source, slug),
+        ModelChange::ModuleRemove { module, .. } => super::modules::remove(source, module),
         ModelChange::FieldAdd(module, field, position) => {
             super::fields::add(source, module, field, position)
         }

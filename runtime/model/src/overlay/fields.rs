@@ -17,6 +17,17 @@ use crate::violation::{Violations, pointer_segment};
 const IMMUTABLE: [&str; 5] = ["key", "type", "module", "many", "inverse_of"];
 const POSITION: &str = "position";
 
+/// A new field and its place, out of what a client sends: a definition with `position`.
+///
+/// # Errors
+/// What is not the form of a definition.
+pub fn field_input(
+    mut attributes: Data,
+) -> Result<(FieldDefinition, Option<usize>), OverlayRefusal> {
+    let position = position_taken(&mut attributes)?;
+    Ok((parsed(attributes)?, position))
+}
+
 pub(super) fn add(
     source: &mut ModelSource,
     slug: ModuleSlug,

@@ -12,6 +12,7 @@ mod rebuild;
 pub use change::{ModelChange, OverlayRefusal, OverlayWrite, revise};
 pub(crate) use edit::attributes;
 pub use edit::{FieldEdit, ModuleEdit};
+pub use fields::field_input;
 pub use rebuild::{Rebuild, rebuild};
 
 use std::collections::{BTreeMap, BTreeSet};

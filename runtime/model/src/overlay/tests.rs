@@ -34,6 +34,13 @@ fn own_module() -> ModelChange {
     ModelChange::ModuleAdd(serde_json::from_value(module).unwrap())
 }
 
+fn module_remove(module: ModuleSlug) -> ModelChange {
+    ModelChange::ModuleRemove {
+        module,
+        with_records: false,
+    }
+}
+
 /// A source after these changes, each of which has to be accepted and to compile.
 fn after(changes: impl IntoIterator<Item = ModelChange>) -> ModelSource {
     let mut source = source(definition());
@@ -252,7 +259,7 @@ fn a_module_of_the_template_is_relabelled_and_hidden_only() {
     ] {
         assert_eq!(pairs(&violations(&source, edit(patch))), [(pointer, code)]);
     }
-    let gone = revise(&mut after([]), ModelChange::ModuleRemove(items()));
+    let gone = revise(&mut after([]), module_remove(items()));
     assert!(matches!(gone, Err(OverlayRefusal::Conflict(message)) if message.contains("hide it")));
 }
 
@@ -278,7 +285,7 @@ fn a_module_of_the_tenants_own_comes_and_goes() {
         revise(&mut source, title),
         Err(OverlayRefusal::Conflict(_))
     ));
-    revise(&mut source, ModelChange::ModuleRemove(rings.clone())).unwrap();
+    revise(&mut source, module_remove(rings.clone())).unwrap();
     assert_eq!(source.overlay, Overlay::default());
 }
 
