@@ -15,6 +15,8 @@ mod crash;
 mod customize;
 mod guests;
 mod isolation;
+mod model;
 mod records;
 mod surface;
 mod templates;
+mod views;
