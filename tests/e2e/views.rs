@@ -1,7 +1,9 @@
 //! Saved views: a person's own, or shared; of what the model has; never another tenant's.
 
+use crm_model::limits::USER_MAX_VIEWS;
 use crm_tests::app::TestApp;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 fn view(name: &str) -> Value {
     json!({"module": "patients", "name": name, "columns": ["full_name", "created_at"],
@@ -162,6 +164,43 @@ async fn views_are_listed_in_pages_and_by_module() {
     assert_eq!(names(&owner.get("views").await.expect(200)).len(), 4);
     assert_eq!(owner.get("views?module=nowhere").await.status, 404);
     assert_eq!(owner.get("views?moduel=patients").await.status, 422);
+}
+
+#[tokio::test]
+async fn a_person_keeps_views_up_to_a_limit() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let kept = owner.post("views", view("First")).await.expect(201);
+    let mut database = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    sqlx::query(
+        "insert into crm_views (
+            tenant_id, id, module_slug, shared, definition, created_at, created_by, updated_at,
+            updated_by)
+        select tenant_id, gen_random_uuid(), module_slug, shared, definition, created_at,
+            created_by, updated_at, updated_by
+        from crm_views, generate_series(1, $1)
+        where tenant_id = $2",
+    )
+    .bind(USER_MAX_VIEWS - 2)
+    .bind(tenant.uuid())
+    .execute(&mut database)
+    .await
+    .unwrap();
+    owner.post("views", view("Last")).await.expect(201);
+    let refused = owner.post("views", view("Too many")).await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("500 views")
+    );
+    let rename = json!({"name": "Renamed"});
+    owner.patch(&path(&kept), rename).await.expect(200);
+    let agent = app.client(tenant, "agent");
+    agent.post("views", view("Another's")).await.expect(201);
 }
 
 #[tokio::test]

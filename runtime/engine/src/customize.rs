@@ -111,39 +111,42 @@ fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(
 /// A name is free again when nothing of what had it is left; a module goes with records only
 /// where that is asked for.
 async fn check_removals(tx: &mut TenantTx, change: &ModelChange) -> Result<(), EngineError> {
-    match change {
+    let conflict = match change {
         ModelChange::ModuleAdd(module) => {
             let slug = &module.slug;
-            if crm_store::overlay::is_being_removed(tx, slug, None).await? {
-                return Err(EngineError::Conflict(format!(
+            let removing = crm_store::overlay::is_being_removed(tx, slug, None).await?;
+            removing.then(|| {
+                format!(
                     "records of a deleted module “{slug}” are still being removed: use another \
                      name, or try again later"
-                )));
-            }
+                )
+            })
         }
         ModelChange::FieldAdd(module, field, _) => {
             let key = &field.key;
-            if crm_store::overlay::is_being_removed(tx, module, Some(key)).await? {
-                return Err(EngineError::Conflict(format!(
+            let removing = crm_store::overlay::is_being_removed(tx, module, Some(key)).await?;
+            removing.then(|| {
+                format!(
                     "values of a deleted field “{key}” are still being removed: use another key, \
                      or try again later"
-                )));
-            }
+                )
+            })
         }
         ModelChange::ModuleRemove {
             module,
             with_records: false,
         } => {
-            if crm_store::overlay::has_records(tx, module).await? {
-                return Err(EngineError::Conflict(format!(
+            let filled = crm_store::overlay::has_records(tx, module).await?;
+            filled.then(|| {
+                format!(
                     "the module “{module}” has records: delete them first, or ask for it with \
                      ?records=delete"
-                )));
-            }
+                )
+            })
         }
-        _ => {}
-    }
-    Ok(())
+        _ => None,
+    };
+    conflict.map_or(Ok(()), |message| Err(EngineError::Conflict(message)))
 }
 
 fn removal_task(change: &ModelChange) -> Option<TaskSpec> {

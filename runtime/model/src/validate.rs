@@ -320,7 +320,7 @@ fn pointer(field: &str) -> String {
 }
 
 /// PostgreSQL's `jsonb` holds any text but this character.
-fn holds_nul(value: &Value) -> bool {
+pub(crate) fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(holds_nul),

@@ -14,6 +14,7 @@ use crate::limits::{
 };
 use crate::model::{Model, Module};
 use crate::names::ModuleSlug;
+use crate::overlay::{attributes, check_characters};
 use crate::validate::merge_patch;
 use crate::violation::Violations;
 
@@ -74,7 +75,7 @@ impl ViewDefinition {
     /// # Errors
     /// What is not the form of a view.
     pub fn patched(&self, patch: &Data) -> Result<Self, Violations> {
-        let mut wanted = crate::overlay::attributes(self);
+        let mut wanted = attributes(self);
         merge_patch(&mut wanted, patch);
         serde_json::from_value(Value::Object(wanted))
             .map_err(|error| Violations::one("", "shape", error.to_string()))
@@ -87,6 +88,7 @@ impl ViewDefinition {
 /// # Errors
 /// Everything that does not fit, with pointers from the root of the view.
 pub fn check_view(model: &Model, module: &Module, view: &ViewDefinition) -> Result<(), Violations> {
+    check_characters(&attributes(view))?;
     let mut violations = Violations::default();
     let characters = view.name.chars().count();
     if view.name.trim().is_empty() || characters > LABEL_MAX_CHARACTERS {
@@ -305,6 +307,12 @@ mod tests {
             (json!({"group_by": "nowhere"}), "/group_by", "unknown_field"),
             (json!({"filter": [1]}), "/filter", "type"),
             (json!({"name": " "}), "/name", "length"),
+            (json!({"name": "a\u{0}"}), "/name", "characters"),
+            (
+                json!({"filter": {"value": ["\u{0}"]}}),
+                "/filter",
+                "characters",
+            ),
         ] {
             assert_eq!(
                 codes(attributes.clone()),

@@ -3,13 +3,14 @@
 
 use serde_json::Value;
 
-use super::edit::{FieldEdit, ModuleEdit};
+use super::edit::{FieldEdit, ModuleEdit, attributes};
 use crate::Data;
 use crate::definition::{FieldDefinition, ModuleDefinition, WorkflowDefinition};
 use crate::model::ModelSource;
 use crate::names::{FieldKey, ModuleSlug};
 use crate::settings::Settings;
-use crate::violation::Violations;
+use crate::validate::holds_nul;
+use crate::violation::{Violations, pointer_segment};
 
 /// What somebody wants of a tenant's model.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +26,7 @@ pub enum ModelChange {
         with_records: bool,
     },
     /// A field of the tenant's own; at this place of the module's fields, counted from 0, or last.
-    FieldAdd(ModuleSlug, FieldDefinition, Option<usize>),
+    FieldAdd(ModuleSlug, Box<FieldDefinition>, Option<usize>),
     /// A merge patch of a field; `position` is its place, counted from 0.
     FieldEdit(ModuleSlug, FieldKey, Data),
     /// A field of the tenant's own goes, with its values.
@@ -63,7 +64,7 @@ pub enum OverlayWrite {
     /// With its fields, edits and views; its records are for a task.
     ModuleGone(ModuleSlug),
     ModuleEdit(ModuleSlug, ModuleEdit),
-    Field(ModuleSlug, FieldDefinition),
+    Field(ModuleSlug, Box<FieldDefinition>),
     /// Its values are for a task.
     FieldGone(ModuleSlug, FieldKey),
     FieldEdit(ModuleSlug, FieldKey, FieldEdit),
@@ -103,12 +104,13 @@ pub fn revise(
     source: &mut ModelSource,
     change: ModelChange,
 ) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
+    check_characters(&attributes_of(&change))?;
     match change {
         ModelChange::ModuleAdd(module) => super::modules::add(source, module),
         ModelChange::ModuleEdit(slug, patch) => super::modules::edit(source, slug, patch),
         ModelChange::ModuleRemove { module, .. } => super::modules::remove(source, module),
         ModelChange::FieldAdd(module, field, position) => {
-            super::fields::add(source, module, field, position)
+            super::fields::add(source, module, *field, position)
         }
         ModelChange::FieldEdit(module, key, patch) => {
             super::fields::edit(source, module, key, patch)
@@ -120,6 +122,30 @@ pub fn revise(
             Ok(vec![OverlayWrite::Settings(source.settings.clone())])
         }
     }
+}
+
+fn attributes_of(change: &ModelChange) -> Data {
+    match change {
+        ModelChange::ModuleAdd(module) => attributes(module),
+        ModelChange::FieldAdd(_, field, _) => attributes(field.as_ref()),
+        ModelChange::WorkflowAdd(workflow) => attributes(workflow),
+        ModelChange::ModuleEdit(_, patch)
+        | ModelChange::FieldEdit(_, _, patch)
+        | ModelChange::Settings(patch) => patch.clone(),
+        ModelChange::ModuleRemove { .. } | ModelChange::FieldRemove(..) => Data::new(),
+    }
+}
+
+/// Definitions are stored as `jsonb`, which holds any text but one with a NUL character.
+pub(crate) fn check_characters(attributes: &Data) -> Result<(), Violations> {
+    let mut violations = Violations::default();
+    for (name, value) in attributes {
+        if name.contains('\0') || holds_nul(value) {
+            let pointer = format!("/{}", pointer_segment(name));
+            violations.add(pointer, "characters", "holds a NUL character");
+        }
+    }
+    violations.into_result()
 }
 
 fn workflow_add(

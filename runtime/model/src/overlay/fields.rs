@@ -41,7 +41,7 @@ pub(super) fn add(
     }
     let key = field.key.clone();
     source.overlay.fields.push((slug.clone(), field.clone()));
-    let mut writes = vec![OverlayWrite::Field(slug.clone(), field)];
+    let mut writes = vec![OverlayWrite::Field(slug.clone(), Box::new(field))];
     if let Some(position) = position {
         writes.push(moved(source, &slug, &key, position)?);
     }
@@ -63,7 +63,7 @@ pub(super) fn edit(
         writes.push(match source.overlay.own_field(&slug, &key) {
             Some(own) => {
                 let wanted = own_patched(own, &patch)?;
-                OverlayWrite::Field(slug.clone(), wanted)
+                OverlayWrite::Field(slug.clone(), Box::new(wanted))
             }
             None => {
                 let template = template_field(source, &slug, &key)?;
@@ -239,7 +239,7 @@ fn note(source: &mut ModelSource, write: &OverlayWrite) {
         OverlayWrite::Field(slug, field) => {
             for (module, there) in &mut source.overlay.fields {
                 if module == slug && there.key == field.key {
-                    *there = field.clone();
+                    *there = field.as_ref().clone();
                 }
             }
         }

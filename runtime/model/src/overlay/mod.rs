@@ -9,6 +9,7 @@ mod fields;
 mod modules;
 mod rebuild;
 
+pub(crate) use change::check_characters;
 pub use change::{ModelChange, OverlayRefusal, OverlayWrite, revise};
 pub(crate) use edit::attributes;
 pub use edit::{FieldEdit, ModuleEdit};

@@ -40,7 +40,7 @@ pub(super) fn add(
     let mut writes = vec![OverlayWrite::Module(module)];
     for field in fields {
         source.overlay.fields.push((slug.clone(), field.clone()));
-        writes.push(OverlayWrite::Field(slug.clone(), field));
+        writes.push(OverlayWrite::Field(slug.clone(), Box::new(field)));
     }
     Ok(writes)
 }

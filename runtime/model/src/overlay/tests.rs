@@ -23,7 +23,8 @@ fn field_edit(name: &str, patch: Value) -> ModelChange {
 
 fn own_field() -> ModelChange {
     let field = json!({"key": "colour", "label": "Colour", "type": "text"});
-    ModelChange::FieldAdd(items(), serde_json::from_value(field).unwrap(), None)
+    let field = Box::new(serde_json::from_value(field).unwrap());
+    ModelChange::FieldAdd(items(), field, None)
 }
 
 fn own_module() -> ModelChange {
@@ -326,4 +327,21 @@ fn what_is_derived_is_rebuilt_when_it_is_turned_on_changed_or_comes_back() {
     revise(&mut french, ModelChange::Settings(language)).unwrap();
     let found = rebuild(&compile(&searched), &compile(&french));
     assert_eq!(found[&items()].building.len(), 1);
+}
+
+#[test]
+fn what_the_store_cannot_hold_is_refused() {
+    let source = after([own_field()]);
+    for (name, patch, pointer) in [
+        ("colour", json!({"label": "a\u{0}"}), "/label"),
+        ("notes", json!({"help": "\u{0}"}), "/help"),
+        (
+            "cut",
+            json!({"options": [{"value": "Fair", "label": "\u{0}"}]}),
+            "/options",
+        ),
+    ] {
+        let refused = violations(&source, field_edit(name, patch));
+        assert_eq!(pairs(&refused), [(pointer, "characters")]);
+    }
 }

@@ -130,7 +130,7 @@ pub(crate) async fn field_add(
     let slug: ModuleSlug = segment(&module)?;
     let (field, position) = field_input(attributes).map_err(EngineError::from)?;
     let key = field.key.clone();
-    let change = ModelChange::FieldAdd(slug.clone(), field, position);
+    let change = ModelChange::FieldAdd(slug.clone(), Box::new(field), position);
     let model = app
         .engine
         .model_change(caller.tenant, caller.actor, change)
