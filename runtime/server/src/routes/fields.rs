@@ -79,6 +79,7 @@ impl FieldBody {
 #[into_params(parameter_in = Query)]
 pub(crate) struct FieldParameters {
     /// `retired`: also those that are out of use.
+    #[param(inline)]
     include: Option<IncludeFields>,
 }
 

@@ -137,6 +137,7 @@ impl From<ModuleInput> for ModuleDefinition {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ModuleParameters {
     /// `hidden`: also those that are kept out of sight.
+    #[param(inline)]
     include: Option<IncludeModules>,
 }
 
@@ -152,6 +153,7 @@ pub(crate) enum IncludeModules {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ModuleRemoval {
     /// `delete`: the module goes although it has records, and they go with it, for good.
+    #[param(inline)]
     records: Option<RecordsOfModule>,
 }
 
