@@ -114,7 +114,7 @@ async fn check_removals(tx: &mut TenantTx, change: &ModelChange) -> Result<(), E
     let conflict = match change {
         ModelChange::ModuleAdd(module) => {
             let slug = &module.slug;
-            let removing = crm_store::overlay::is_being_removed(tx, slug, None).await?;
+            let removing = crm_store::building::is_being_removed(tx, slug, None).await?;
             removing.then(|| {
                 format!(
                     "records of a deleted module “{slug}” are still being removed: use another \
@@ -124,7 +124,7 @@ async fn check_removals(tx: &mut TenantTx, change: &ModelChange) -> Result<(), E
         }
         ModelChange::FieldAdd(module, field, _) => {
             let key = &field.key;
-            let removing = crm_store::overlay::is_being_removed(tx, module, Some(key)).await?;
+            let removing = crm_store::building::is_being_removed(tx, module, Some(key)).await?;
             removing.then(|| {
                 format!(
                     "values of a deleted field “{key}” are still being removed: use another key, \
@@ -136,7 +136,7 @@ async fn check_removals(tx: &mut TenantTx, change: &ModelChange) -> Result<(), E
             module,
             with_records: false,
         } => {
-            let filled = crm_store::overlay::has_records(tx, module).await?;
+            let filled = crm_store::building::has_records(tx, module).await?;
             filled.then(|| {
                 format!(
                     "the module “{module}” has records: delete them first, or ask for it with \
@@ -179,8 +179,8 @@ async fn queue_rebuild(
             fields: rebuild.fields.into_iter().collect(),
         };
         task_insert(tx, task, &spec, at, by).await?;
-        if !rebuild.building.is_empty() && crm_store::overlay::has_records(tx, &module).await? {
-            crm_store::overlay::building_insert(tx, &module, &rebuild.building, task).await?;
+        if !rebuild.building.is_empty() && crm_store::building::has_records(tx, &module).await? {
+            crm_store::building::building_insert(tx, &module, &rebuild.building, task).await?;
             after.mark_building(&module, &rebuild.building);
         }
     }

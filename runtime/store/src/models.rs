@@ -10,8 +10,9 @@ use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
 
+use crate::building::building_read;
 use crate::error::StoreError;
-use crate::overlay::{building_read, overlay_read};
+use crate::overlay::overlay_read;
 use crate::tenant_tx::TenantTx;
 
 /// Reads everything that the tenant's model is compiled from; none before a template is chosen.
