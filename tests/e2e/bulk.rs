@@ -104,7 +104,9 @@ async fn ten_thousand_operations_come_as_lines() {
     let owner = things(&app).await;
     let lines = |count: usize| -> String {
         (0..count)
-            .map(|n| format!("{{\"op\":\"create\",\"data\":{{\"code\":\"c{n}\",\"count\":{n}}}}}\n"))
+            .map(|n| {
+                format!("{{\"op\":\"create\",\"data\":{{\"code\":\"c{n}\",\"count\":{n}}}}}\n")
+            })
             .collect()
     };
     let headers = [("content-type", "application/x-ndjson")];

@@ -128,6 +128,11 @@ async fn the_runtime_role_is_held_by_the_database() {
                 "public.crm_workflows",
                 "public.crm_dashboards",
                 "public.crm_activities",
+                "public.crm_modules",
+                "public.crm_module_edits",
+                "public.crm_field_edits",
+                "public.crm_fields_building",
+                "public.crm_views",
             ];
             assert!(
                 filled || empty.contains(&table.as_str()),

@@ -2,7 +2,14 @@
 
 use crm_tests::app::{TestApp, eager_worker};
 use crm_tests::client::Client;
+use crm_tests::cluster::TestDatabase;
 use serde_json::{Value, json};
+
+fn same(app: &TestApp) -> TestDatabase {
+    TestDatabase {
+        name: app.database.name.clone(),
+    }
+}
 
 async fn count(client: &Client) -> Value {
     let list = client.get("records/doctors?include=total").await;
@@ -47,7 +54,7 @@ async fn the_same_request_is_answered_again() {
     assert_ne!(theirs.body["id"], first.body["id"]);
 
     // On another instance too.
-    let second = TestApp::on(app.database.clone(), Some(eager_worker())).await;
+    let second = TestApp::on(same(&app), Some(eager_worker())).await;
     let elsewhere = second
         .client(tenant, "owner")
         .post_once("records/doctors", "k-1", doctor("Dr. Grey"))
@@ -97,7 +104,7 @@ async fn a_key_holds_for_every_post() {
 async fn of_many_at_the_same_time_one_does_the_work() {
     let app = TestApp::start().await;
     let (tenant, owner) = app.owner_of("hospital").await;
-    let second = TestApp::on(app.database.clone(), None).await;
+    let second = TestApp::on(same(&app), None).await;
     let clients = [owner.clone(), second.client(tenant, "owner")];
     let requests = (0..16).map(|n| {
         let client = clients[n % 2].clone();

@@ -117,10 +117,16 @@ async fn rollups_follow_every_change() {
         .await
         .expect(200);
     let seen = data(&owner, "customers", &ada).await;
-    assert_eq!((&seen["orders"], &seen["least"]), (&json!(1), &json!("10.5")));
+    assert_eq!(
+        (&seen["orders"], &seen["least"]),
+        (&json!(1), &json!("10.5"))
+    );
 
     let refused = owner
-        .patch(&format!("records/customers/{ada}"), json!({"data": {"orders": 7}}))
+        .patch(
+            &format!("records/customers/{ada}"),
+            json!({"data": {"orders": 7}}),
+        )
         .await;
     assert_eq!(
         refused.violations(),
@@ -139,7 +145,10 @@ async fn many_children_at_once_are_all_counted() {
     };
     let ids = futures::future::join_all((1..=40).map(create)).await;
     let seen = data(&owner, "customers", &ada).await;
-    assert_eq!((&seen["orders"], &seen["paid"]), (&json!(40), &json!("820")));
+    assert_eq!(
+        (&seen["orders"], &seen["paid"]),
+        (&json!(40), &json!("820"))
+    );
     let remove = |id: String| {
         let owner = owner.clone();
         async move { owner.delete(&format!("records/orders/{id}")).await.status }
@@ -157,5 +166,8 @@ async fn many_children_at_once_are_all_counted() {
         .await
         .expect(200);
     let seen = data(&owner, "customers", &ada).await;
-    assert_eq!((&seen["orders"], &seen["paid"]), (&json!(510), &json!("555")));
+    assert_eq!(
+        (&seen["orders"], &seen["paid"]),
+        (&json!(510), &json!("555"))
+    );
 }

@@ -42,6 +42,26 @@ async fn every_documented_path_asks_who_you_are() {
 }
 
 #[tokio::test]
+async fn every_reference_of_the_document_points_somewhere() {
+    let app = TestApp::start().await;
+    let document = app.anonymous().get("/openapi.json").await.expect(200);
+    let mut open = vec![&document];
+    while let Some(value) = open.pop() {
+        if let Some(reference) = value.get("$ref").and_then(serde_json::Value::as_str) {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        open.extend(value.as_array().into_iter().flatten());
+        open.extend(
+            value
+                .as_object()
+                .into_iter()
+                .flat_map(|members| members.values()),
+        );
+    }
+}
+
+#[tokio::test]
 async fn operators_get_answers() {
     let app = TestApp::start().await;
     let anonymous = app.anonymous();

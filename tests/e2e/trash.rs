@@ -56,7 +56,11 @@ async fn a_deleted_record_comes_back() {
     assert_eq!(restored["data"], json!({"name": "Ada"}));
     assert_eq!(restored["deleted_at"], Value::Null);
     assert_eq!(owner.get(&path).await.expect(200), restored);
-    assert_eq!(owner.post(&restore, json!({})).await.status, 404, "it is not deleted");
+    assert_eq!(
+        owner.post(&restore, json!({})).await.status,
+        404,
+        "it is not deleted"
+    );
     let history = owner.get(&format!("{path}/history")).await.expect(200);
     assert_eq!(history["data"][0]["kind"], "record_restored");
 }
@@ -70,15 +74,25 @@ async fn relations_have_their_rules() {
     let eve = owner.create("authors", json!({"name": "Eve"})).await;
     let book = json!({"title": "T", "author": ada, "editor": eve, "readers": [ada, bob]});
     let book = owner.create("books", book).await;
-    let copy = owner.create("copies", json!({"shelf": "1", "book": book})).await;
+    let copy = owner
+        .create("copies", json!({"shelf": "1", "book": book}))
+        .await;
     let book_path = format!("records/books/{book}");
     let copy_path = format!("records/copies/{copy}");
 
     let restricted = owner.delete(&format!("records/authors/{eve}")).await;
     assert_eq!(restricted.status, 409, "{}", restricted.body);
-    assert!(restricted.body["detail"].as_str().unwrap().contains("editor"));
+    assert!(
+        restricted.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("editor")
+    );
 
-    assert_eq!(owner.delete(&format!("records/authors/{ada}")).await.status, 204);
+    assert_eq!(
+        owner.delete(&format!("records/authors/{ada}")).await.status,
+        204
+    );
     let left = data(&owner, &book_path).await;
     assert_eq!(left["author"], Value::Null);
     assert_eq!(left["readers"], json!([bob]));
@@ -136,13 +150,38 @@ async fn a_purged_record_leaves_nothing() {
     let author = owner.create("authors", json!({"name": "Ada"})).await;
     let path = format!("records/authors/{author}");
     let note = json!({"kind": "note", "title": "hello"});
-    owner.post(&format!("{path}/activities"), note).await.expect(201);
+    owner
+        .post(&format!("{path}/activities"), note)
+        .await
+        .expect(201);
     let manager = app.client(tenant, "viewer");
-    assert!([403, 404].contains(&manager.delete(&format!("{path}?purge=true")).await.status.as_u16()));
-    assert_eq!(owner.delete(&format!("{path}?purge=true")).await.status, 204);
-    assert_eq!(owner.post(&format!("{path}/restore"), json!({})).await.status, 404);
-    assert_eq!(owner.delete(&format!("{path}?purge=true")).await.status, 404);
-    let mut database = sqlx::PgConnection::connect_with(&app.database.owner()).await.unwrap();
+    assert!(
+        [403, 404].contains(
+            &manager
+                .delete(&format!("{path}?purge=true"))
+                .await
+                .status
+                .as_u16()
+        )
+    );
+    assert_eq!(
+        owner.delete(&format!("{path}?purge=true")).await.status,
+        204
+    );
+    assert_eq!(
+        owner
+            .post(&format!("{path}/restore"), json!({}))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        owner.delete(&format!("{path}?purge=true")).await.status,
+        404
+    );
+    let mut database = sqlx::PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
     for table in [
         "crm_records",
         "crm_record_history",
@@ -152,7 +191,11 @@ async fn a_purged_record_leaves_nothing() {
         "crm_unique",
         "crm_words",
     ] {
-        let id = if table == "crm_records" { "id" } else { "record_id" };
+        let id = if table == "crm_records" {
+            "id"
+        } else {
+            "record_id"
+        };
         let query = format!("select count(*) from {table} where {id} = $1::uuid");
         let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .bind(&author)
@@ -168,7 +211,9 @@ async fn a_copy_has_what_may_be_there_twice() {
     let app = TestApp::start().await;
     let (_, owner) = library(&app).await;
     let ada = owner.create("authors", json!({"name": "Ada"})).await;
-    let book = owner.create("books", json!({"title": "T", "author": ada})).await;
+    let book = owner
+        .create("books", json!({"title": "T", "author": ada}))
+        .await;
     let copy = owner
         .post(
             &format!("records/books/{book}/clone"),

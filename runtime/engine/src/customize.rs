@@ -1,124 +1,197 @@
-//! The tenant's own additions to its model: fields and workflows. Live for the next request on
-//! every instance; the template stays as it is.
+//! The tenant changes its model: modules, fields, workflows, settings. Live for the next request
+//! on every instance; the template stays as it is, records are not touched and not locked. What
+//! has to be done to records that are there already is queued as tasks, in the same transaction.
 
-use crm_model::definition::{FieldDefinition, WorkflowDefinition};
-use crm_model::permission::{Action, Authority, permit};
-use crm_model::{Actor, Model, ModelError, ModuleSlug, TenantId, Violations};
+use chrono::{DateTime, Utc};
+use crm_model::definition::WorkflowDefinition;
+use crm_model::overlay::{ModelChange, rebuild, revise};
+use crm_model::permission::{Action, Authority, manages_all, permit};
+use crm_model::{Actor, Model, ModelError, TenantId, UserId, Violations};
 use crm_store::TenantTx;
+use crm_store::tasks::{TaskSpec, task_insert};
+use std::sync::Arc;
 
+use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
-enum Addition {
-    Field(ModuleSlug, FieldDefinition),
-    Workflow(WorkflowDefinition),
-}
-
 impl Engine {
-    /// Adds a field to a module.
+    /// Changes the tenant's model. Changes of one tenant wait for each other; nobody else waits.
     ///
     /// # Errors
-    /// [`EngineError::Conflict`] where there is one of that key, [`EngineError::Refused`] where
-    /// the definition is wrong or the caller may not manage the module.
-    pub async fn field_add(
+    /// [`EngineError::Conflict`] where a name is taken or something is in use,
+    /// [`EngineError::Refused`] where what was sent is wrong or the caller may not manage the
+    /// module, [`EngineError::Forbidden`] where they may not manage the whole model,
+    /// [`EngineError::NotFound`].
+    pub async fn model_change(
         &self,
         tenant: TenantId,
         actor: Actor,
-        module: ModuleSlug,
-        field: FieldDefinition,
-    ) -> Result<(), EngineError> {
-        self.add(tenant, actor, Addition::Field(module, field))
-            .await
+        change: ModelChange,
+    ) -> Result<Arc<Model>, EngineError> {
+        let engine = self.clone();
+        uncancelled(async move { engine.change_now(tenant, &actor, change).await }).await
     }
 
     /// Adds a workflow.
     ///
     /// # Errors
-    /// As [`Engine::field_add`].
+    /// As [`Engine::model_change`].
     pub async fn workflow_add(
         &self,
         tenant: TenantId,
         actor: Actor,
         workflow: WorkflowDefinition,
     ) -> Result<(), EngineError> {
-        self.add(tenant, actor, Addition::Workflow(workflow)).await
+        let change = ModelChange::WorkflowAdd(workflow);
+        self.model_change(tenant, actor, change).await.map(drop)
     }
 
-    async fn add(
-        &self,
-        tenant: TenantId,
-        actor: Actor,
-        addition: Addition,
-    ) -> Result<(), EngineError> {
-        let engine = self.clone();
-        let task = tokio::spawn(async move { engine.add_now(tenant, &actor, addition).await });
-        task.await
-            .map_err(|error| EngineError::Internal(error.to_string()))?
-    }
-
-    async fn add_now(
+    async fn change_now(
         &self,
         tenant: TenantId,
         actor: &Actor,
-        addition: Addition,
-    ) -> Result<(), EngineError> {
-        let slug = match &addition {
-            Addition::Field(module, _) => module,
-            Addition::Workflow(workflow) => &workflow.module,
-        };
+        change: ModelChange,
+    ) -> Result<Arc<Model>, EngineError> {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        let version = tx.model_version();
-        let model = self.model_at(tenant, version).await?;
-        let model = model.ok_or_else(|| EngineError::no_module(slug))?;
-        permit(&model, Authority::User(actor), Action::Manage, slug)?;
-        check_free(&model, &addition)?;
+        let seen = self.model_at(tenant, tx.model_version()).await?;
+        let mut before = seen.ok_or_else(|| no_model(&change))?;
+        check_manages(&before, actor, &change)?;
 
-        crm_store::models::model_advance(&mut tx).await?;
+        let version = crm_store::models::model_advance(&mut tx).await?;
+        let source = crm_store::models::model_source(&mut tx).await?;
+        let mut source = source.ok_or_else(|| no_model(&change))?;
+        if before.version() + 1 != version {
+            // Somebody else changed the model while this change waited for its turn.
+            before = Arc::new(Model::compile(source.clone())?);
+            check_manages(&before, actor, &change)?;
+        }
+        check_removals(&mut tx, &change).await?;
+        let (removal, is_removal) = (removal_task(&change), change.is_removal());
+        let writes = revise(&mut source, change)?;
+        if writes.is_empty() {
+            return Ok(before);
+        }
+        let mut after = Model::compile(source).map_err(|error| refused(&error, is_removal))?;
+
         let (at, by) = (fresh::now(), &actor.user_id);
-        match &addition {
-            Addition::Field(module, field) => {
-                crm_store::models::field_insert(&mut tx, module, field, at, by).await?;
-            }
-            Addition::Workflow(workflow) => {
-                crm_store::models::workflow_insert(&mut tx, workflow, at, by).await?;
-            }
+        for write in &writes {
+            crm_store::overlay::overlay_write(&mut tx, write, at, by).await?;
         }
-        if let Some(source) = crm_store::models::model_source(&mut tx).await? {
-            Model::compile(source).map_err(|error| refused(&error))?;
+        if let Some(spec) = removal {
+            task_insert(&mut tx, fresh::id(), &spec, at, by).await?;
         }
+        queue_rebuild(&mut tx, &before, &mut after, at, by).await?;
         tx.commit().await?;
-        self.model_forget(tenant);
-        Ok(())
+        let after = Arc::new(after);
+        self.model_keep(after.clone());
+        Ok(after)
     }
 }
 
-fn check_free(model: &Model, addition: &Addition) -> Result<(), EngineError> {
-    let taken = match addition {
-        Addition::Field(module, field) => model.module(module).is_some_and(|module| {
-            module
-                .definition()
-                .fields
-                .iter()
-                .any(|there| there.key == field.key)
-        }),
-        Addition::Workflow(workflow) => model
-            .workflows()
-            .iter()
-            .any(|there| there.definition().slug == workflow.slug),
+fn no_model(change: &ModelChange) -> EngineError {
+    match change.module() {
+        Some(module) => EngineError::no_module(module),
+        None => EngineError::NotFound("model"),
+    }
+}
+
+fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(), EngineError> {
+    match change.module() {
+        Some(module) => {
+            permit(model, Authority::User(actor), Action::Manage, module)?;
+            Ok(())
+        }
+        None if manages_all(model, actor) => Ok(()),
+        None => Err(EngineError::Forbidden(
+            "modules and settings are for those who may manage all modules",
+        )),
+    }
+}
+
+/// A name is free again when nothing of what had it is left; a module goes with records only
+/// where that is asked for.
+async fn check_removals(tx: &mut TenantTx, change: &ModelChange) -> Result<(), EngineError> {
+    let conflict = match change {
+        ModelChange::ModuleAdd(module) => {
+            let slug = &module.slug;
+            let removing = crm_store::building::is_being_removed(tx, slug, None).await?;
+            removing.then(|| {
+                format!(
+                    "records of a deleted module “{slug}” are still being removed: use another \
+                     name, or try again later"
+                )
+            })
+        }
+        ModelChange::FieldAdd(module, field, _) => {
+            let key = &field.key;
+            let removing = crm_store::building::is_being_removed(tx, module, Some(key)).await?;
+            removing.then(|| {
+                format!(
+                    "values of a deleted field “{key}” are still being removed: use another key, \
+                     or try again later"
+                )
+            })
+        }
+        ModelChange::ModuleRemove {
+            module,
+            with_records: false,
+        } => {
+            let filled = crm_store::building::has_records(tx, module).await?;
+            filled.then(|| {
+                format!(
+                    "the module “{module}” has records: delete them first, or ask for it with \
+                     ?records=delete"
+                )
+            })
+        }
+        _ => None,
     };
-    match (taken, addition) {
-        (false, _) => Ok(()),
-        (true, Addition::Field(_, field)) => Err(EngineError::Conflict(format!(
-            "the field “{}” exists already",
-            field.key
-        ))),
-        (true, Addition::Workflow(workflow)) => Err(EngineError::Conflict(format!(
-            "the workflow “{}” exists already",
-            workflow.slug
-        ))),
+    conflict.map_or(Ok(()), |message| Err(EngineError::Conflict(message)))
+}
+
+fn removal_task(change: &ModelChange) -> Option<TaskSpec> {
+    match change {
+        ModelChange::ModuleRemove { module, .. } => Some(TaskSpec::ModuleRemove {
+            module: module.clone(),
+        }),
+        ModelChange::FieldRemove(module, field) => Some(TaskSpec::FieldRemove {
+            module: module.clone(),
+            field: field.clone(),
+        }),
+        _ => None,
     }
 }
 
-/// The rest of the model compiled before, so the mistake is in what was added.
-fn refused(error: &ModelError) -> EngineError {
-    EngineError::invalid(Violations::one("", "definition", error.message.clone()))
+/// Queues what follows for records that are there. A module without records is ready at once;
+/// its task is queued even so, for records that are being committed at this moment under the
+/// model of before.
+async fn queue_rebuild(
+    tx: &mut TenantTx,
+    before: &Model,
+    after: &mut Model,
+    at: DateTime<Utc>,
+    by: &UserId,
+) -> Result<(), EngineError> {
+    for (module, rebuild) in rebuild(before, after) {
+        let task = fresh::id();
+        let spec = TaskSpec::Reindex {
+            module: module.clone(),
+            fields: rebuild.fields.into_iter().collect(),
+        };
+        task_insert(tx, task, &spec, at, by).await?;
+        if !rebuild.building.is_empty() && crm_store::building::has_records(tx, &module).await? {
+            crm_store::building::building_insert(tx, &module, &rebuild.building, task).await?;
+            after.mark_building(&module, &rebuild.building);
+        }
+    }
+    Ok(())
+}
+
+/// The rest of the model compiled before, so the mistake is in what was sent; or, where something
+/// was taken away, in what relies on it.
+fn refused(error: &ModelError, is_removal: bool) -> EngineError {
+    if is_removal {
+        return EngineError::Conflict(format!("it is in use: {error}"));
+    }
+    EngineError::invalid(Violations::one("", "definition", error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! Why a verb did not do what it was asked, by what the caller can do about it.
 
+use crm_model::overlay::OverlayRefusal;
 use crm_model::{Denied, ModelError, ModuleSlug, Refusal, Violations};
 use crm_sandbox::{RunFailure, SandboxError};
 use crm_store::StoreError;
@@ -75,6 +76,16 @@ impl EngineError {
 impl From<Denied> for EngineError {
     fn from(denied: Denied) -> Self {
         Self::Refused(Refusal::Denied(denied))
+    }
+}
+
+impl From<OverlayRefusal> for EngineError {
+    fn from(refusal: OverlayRefusal) -> Self {
+        match refusal {
+            OverlayRefusal::NotFound(what) => Self::NotFound(what),
+            OverlayRefusal::Conflict(message) => Self::Conflict(message),
+            OverlayRefusal::Invalid(violations) => Self::invalid(violations),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod publish;
 pub mod read;
 pub mod receipt;
 pub mod select;
+pub mod views;
 pub mod worker;
 pub mod write;
 
@@ -20,6 +21,7 @@ mod error;
 mod fresh;
 mod models;
 mod run;
+mod uncancelled;
 
 pub use error::EngineError;
 

@@ -42,6 +42,10 @@ impl Engine {
         self.inner.models.invalidate(&tenant);
     }
 
+    pub(crate) fn model_keep(&self, model: Arc<Model>) {
+        self.inner.models.insert(model.tenant_id(), model);
+    }
+
     async fn model_load(&self, tenant: TenantId) -> Result<Option<Arc<Model>>, EngineError> {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let source = crm_store::models::model_source(&mut tx).await?;

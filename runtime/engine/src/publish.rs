@@ -75,7 +75,7 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
         },
         plugins: installed.collect::<BTreeMap<_, _>>(),
         definition: definition.clone(),
-        fields: Vec::new(),
+        overlay: crm_model::overlay::Overlay::default(),
         workflows: Vec::new(),
         settings: Settings::default(),
         building: BTreeSet::new(),

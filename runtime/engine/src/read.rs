@@ -33,7 +33,7 @@ pub struct Total {
 
 impl<T> Page<T> {
     /// From one row more than asked for.
-    fn cut(mut rows: Vec<T>, limit: u32) -> Self {
+    pub(crate) fn cut(mut rows: Vec<T>, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -54,14 +54,14 @@ pub struct PageRequest<T> {
     pub total: bool,
 }
 
-fn check_read(
-    model: Option<&Model>,
+fn check_read<'a>(
+    model: Option<&'a Model>,
     actor: &Actor,
     module: &ModuleSlug,
-) -> Result<(), EngineError> {
+) -> Result<&'a Model, EngineError> {
     let model = model.ok_or_else(|| EngineError::no_module(module))?;
     permit(model, Authority::User(actor), Action::Read, module)?;
-    Ok(())
+    Ok(model)
 }
 
 impl Engine {
@@ -79,8 +79,12 @@ impl Engine {
         let (version, found) =
             crm_store::records::record_read(self.store(), tenant, module, record).await?;
         let model = self.model_at(tenant, version).await?;
-        check_read(model.as_deref(), actor, module)?;
-        found.ok_or_else(|| Refusal::NotFound.into())
+        let model = check_read(model.as_deref(), actor, module)?;
+        let mut found = found.ok_or(Refusal::NotFound)?;
+        if let Some(module) = model.module(module) {
+            found.data = module.visible(&found.data).into_owned();
+        }
+        Ok(found)
     }
 
     /// A page of a module's records, newest first.

@@ -60,13 +60,10 @@ impl Engine {
         key: &RequestKey,
     ) -> Option<InFlight> {
         let name = (tenant, user.clone(), key.key.clone());
-        self.inner
-            .in_flight
-            .insert(name.clone())
-            .then(|| InFlight {
-                engine: self.clone(),
-                name,
-            })
+        self.inner.in_flight.insert(name.clone()).then(|| InFlight {
+            engine: self.clone(),
+            name,
+        })
     }
 
     /// The answer that was kept under this key.

@@ -63,3 +63,7 @@ uuid_id! {
     /// An entry on a record's timeline.
     ActivityId
 }
+uuid_id! {
+    /// A saved view of a module's records.
+    ViewId
+}

@@ -20,10 +20,12 @@ pub mod model;
 pub mod mutation;
 pub mod names;
 pub mod operator;
+pub mod overlay;
 pub mod permission;
 pub mod relations;
 pub mod settings;
 pub mod validate;
+pub mod view;
 pub mod violation;
 pub mod workflow;
 
@@ -40,7 +42,7 @@ mod testing;
 
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
-pub use ids::{ActivityId, EventId, JobId, RecordId, RunId, TenantId};
+pub use ids::{ActivityId, EventId, JobId, RecordId, RunId, TenantId, ViewId};
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};
 pub use mutation::{Mutation, NewActivity};

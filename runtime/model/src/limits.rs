@@ -6,6 +6,8 @@ pub const NAME_MAX_CHARACTERS: usize = 63;
 pub const USER_ID_MAX_CHARACTERS: usize = 128;
 /// A label or title of a definition.
 pub const LABEL_MAX_CHARACTERS: usize = 200;
+/// What a module says of itself.
+pub const DESCRIPTION_MAX_CHARACTERS: usize = 2_000;
 
 /// Modules of one model.
 pub const MODEL_MAX_MODULES: usize = 200;
@@ -82,6 +84,14 @@ pub const VIOLATIONS_MAX_COUNT: usize = 100;
 pub const ACTIVITY_TITLE_MAX_CHARACTERS: usize = 500;
 /// An activity's body.
 pub const ACTIVITY_BODY_MAX_CHARACTERS: usize = 20_000;
+/// A saved view's filter, as JSON.
+pub const VIEW_FILTER_MAX_BYTES: usize = 32 << 10;
+/// Columns of a saved view.
+pub const VIEW_MAX_COLUMNS: usize = 200;
+/// Fields that a saved view sorts by.
+pub const VIEW_MAX_SORT_FIELDS: usize = 10;
+/// Views that one person may keep.
+pub const USER_MAX_VIEWS: i64 = 500;
 
 /// Versions that an answer to a stale write looks back over.
 pub const CONFLICT_MAX_VERSIONS: u32 = 1_000;

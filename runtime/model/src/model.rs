@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::capability::Grant;
-use crate::definition::{FieldDefinition, ModuleDefinition, TemplateDefinition};
+use crate::definition::TemplateDefinition;
 use crate::ids::TenantId;
 use crate::limits;
 use crate::names::{FieldKey, ModuleSlug, PluginName, TemplateSlug};
+use crate::overlay::{MergedModule, Overlay};
 use crate::permission::{Action, Actor, Roles};
 use crate::relations::{Links, ReferenceRule, RollupUse};
 use crate::rules::Rules;
@@ -52,8 +53,8 @@ pub struct ModelSource {
     pub template: TemplateReference,
     pub settings: Settings,
     pub definition: TemplateDefinition,
-    /// The tenant's own fields, by module.
-    pub fields: Vec<(ModuleSlug, FieldDefinition)>,
+    /// The tenant's own modules and fields, and its edits of the template's.
+    pub overlay: Overlay,
     /// The tenant's own workflows.
     pub workflows: Vec<crate::definition::WorkflowDefinition>,
     /// Plugins that the tenant installed.
@@ -99,10 +100,11 @@ impl Model {
             template,
             settings,
             definition,
+            overlay,
             building,
             ..
         } = source;
-        let modules = compile_modules(definition.modules, source.fields, &building)?;
+        let modules = compile_modules(overlay.merge(&definition), &building)?;
         let links = Links::compile(&modules)?;
         let workflows = definition.workflows.into_iter().chain(source.workflows);
         let workflows = Workflow::compile_all(workflows, &modules, &source.plugins)?;
@@ -182,31 +184,35 @@ impl Model {
     pub(crate) fn roles(&self) -> &Roles {
         &self.roles
     }
+
+    /// Notes that lookups by these fields cannot be relied on yet.
+    pub fn mark_building(&mut self, module: &ModuleSlug, fields: &BTreeSet<FieldKey>) {
+        if let Some(module) = self.modules.get_mut(module) {
+            module.mark_building(fields);
+        }
+    }
 }
 
 fn compile_modules(
-    definitions: Vec<ModuleDefinition>,
-    own: Vec<(ModuleSlug, FieldDefinition)>,
+    merged: Vec<MergedModule>,
     building: &BTreeSet<(ModuleSlug, FieldKey)>,
 ) -> Result<BTreeMap<ModuleSlug, Module>, ModelError> {
-    let count = definitions.len();
+    let count = merged.len();
     if count == 0 || count > limits::MODEL_MAX_MODULES {
         let most = limits::MODEL_MAX_MODULES;
         let message = format!("a model has 1 to {most} modules");
         return Err(ModelError::new("modules", message));
     }
-    let slugs: BTreeSet<ModuleSlug> = definitions.iter().map(|one| one.slug.clone()).collect();
-    let mut own_fields: BTreeMap<ModuleSlug, Vec<FieldDefinition>> = BTreeMap::new();
-    for (module, field) in own {
-        own_fields.entry(module).or_default().push(field);
-    }
+    let slugs: BTreeSet<ModuleSlug> = merged
+        .iter()
+        .map(|module| module.definition.slug.clone())
+        .collect();
     let mut modules = BTreeMap::new();
-    for definition in definitions {
-        let slug = definition.slug.clone();
-        let own = own_fields.remove(&slug).unwrap_or_default();
+    for module in merged {
+        let slug = module.definition.slug.clone();
         let building = building.iter().filter(|(module, _)| *module == slug);
         let building = building.map(|(_, field)| field.clone()).collect();
-        let module = Module::compile(definition, own, building, &slugs)?;
+        let module = Module::compile(module, building, &slugs)?;
         if modules.insert(slug.clone(), module).is_some() {
             let place = format!("modules/{slug}");
             return Err(ModelError::new(place, "stands there twice"));

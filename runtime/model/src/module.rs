@@ -15,6 +15,7 @@ use crate::limits;
 use crate::model::ModelError;
 use crate::module_checks;
 use crate::names::{FieldKey, ModuleSlug};
+use crate::overlay::MergedModule;
 use crate::relations::{is_stored_relation, is_to_one};
 use crate::rules::Rules;
 use crate::schema;
@@ -26,6 +27,7 @@ pub struct Module {
     /// The types of the fields, in the same order.
     kinds: Vec<&'static dyn FieldType>,
     positions: BTreeMap<FieldKey, usize>,
+    is_own: bool,
     own_fields: BTreeSet<FieldKey>,
     building: BTreeSet<FieldKey>,
     schema: Value,
@@ -43,17 +45,19 @@ impl std::fmt::Debug for dyn FieldType {
 }
 
 impl Module {
-    /// Compiles a definition and the tenant's own fields, all but what looks into other
+    /// Compiles a template's module with the tenant's overlay, or the tenant's own; all but what looks into other
     /// modules: see [`Module::set_rules`].
     pub(crate) fn compile(
-        mut definition: ModuleDefinition,
-        own: Vec<FieldDefinition>,
+        merged: MergedModule,
         building: BTreeSet<FieldKey>,
         modules: &BTreeSet<ModuleSlug>,
     ) -> Result<Self, ModelError> {
+        let MergedModule {
+            definition,
+            own_fields,
+            is_own,
+        } = merged;
         let place = format!("modules/{}", definition.slug);
-        let own_fields = own.iter().map(|field| field.key.clone()).collect();
-        definition.fields.extend(own);
         if definition.fields.len() > limits::MODULE_MAX_FIELDS {
             let most = limits::MODULE_MAX_FIELDS;
             return Err(ModelError::new(
@@ -85,6 +89,7 @@ impl Module {
             definition,
             kinds,
             positions,
+            is_own,
             own_fields,
             building,
             schema,
@@ -102,6 +107,21 @@ impl Module {
     /// What the template and the tenant wrote.
     pub fn definition(&self) -> &ModuleDefinition {
         &self.definition
+    }
+
+    pub(crate) fn mark_building(&mut self, fields: &BTreeSet<FieldKey>) {
+        self.building.extend(fields.iter().cloned());
+    }
+
+    /// Whether the tenant added the module, not the template.
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// Whether the field's rows in the typed index, its unique values, words or computed values
+    /// are still being made for records that were there before.
+    pub fn is_building(&self, key: &FieldKey) -> bool {
+        self.building.contains(key)
     }
 
     /// Whether the tenant added the field, not the template.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::choices;
-use crate::definition::{FieldDefinition, UniqueDefinition};
+use crate::definition::{FieldDefinition, ModuleDefinition, UniqueDefinition};
 use crate::derived;
 use crate::fields::{self, FieldType};
 use crate::form::Form;
@@ -20,6 +20,7 @@ use crate::schema;
 /// # Errors
 /// The mistake, with its place below `place`.
 pub(crate) fn check(module: &Module, place: &str) -> Result<(), ModelError> {
+    check_labels(module.definition()).map_err(|message| ModelError::new(place, message))?;
     check_title(module, place)?;
     check_choices(module, place)?;
     check_unique(module, place)?;
@@ -60,6 +61,34 @@ pub(crate) fn check_field(
     }
     fields::check_definition(kind, field)?;
     Ok(kind)
+}
+
+fn check_labels(module: &ModuleDefinition) -> Result<(), String> {
+    let most = limits::LABEL_MAX_CHARACTERS;
+    let plural = module.label_plural.as_ref();
+    for (name, label) in [("label", Some(&module.label)), ("label_plural", plural)] {
+        let fits = |label: &String| !label.trim().is_empty() && label.chars().count() <= most;
+        if !label.is_none_or(fits) {
+            return Err(format!("{name} has 1 to {most} characters"));
+        }
+    }
+    let texts = [
+        (
+            "description",
+            &module.description,
+            limits::DESCRIPTION_MAX_CHARACTERS,
+        ),
+        ("icon", &module.icon, limits::NAME_MAX_CHARACTERS),
+    ];
+    for (name, text, most) in texts {
+        if text
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > most)
+        {
+            return Err(format!("{name} has at most {most} characters"));
+        }
+    }
+    Ok(())
 }
 
 fn check_title(module: &Module, place: &str) -> Result<(), ModelError> {

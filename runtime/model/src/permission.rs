@@ -246,6 +246,11 @@ pub fn permit<'a>(
     })
 }
 
+/// Whether somebody may manage the whole model: modules, and what holds for all of them.
+pub fn manages_all(model: &Model, actor: &Actor) -> bool {
+    model.roles().allow(actor, ANY, Action::Manage)
+}
+
 /// Asks whether `authority` may add to timelines of `module`'s records: people who may update
 /// them, plugins whose grant says so.
 ///

@@ -1,6 +1,10 @@
 //! What holds for all of a tenant: its time zone and its language.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Data;
+use crate::violation::{Violations, pointer_segment};
 
 /// The languages that full-text search knows: PostgreSQL's own configurations. `simple` is for
 /// all others: words as they stand.
@@ -36,6 +40,9 @@ pub const LANGUAGES: [&str; 29] = [
     "yiddish",
 ];
 
+/// How like a known name a text is, from 0 to 1, to be taken for a misspelling of it.
+const SIMILAR_ENOUGH: f64 = 0.8;
+
 /// A tenant's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +63,32 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// These settings with a merge patch over them; null puts a default back.
+    ///
+    /// # Errors
+    /// Every member that is unknown or has no such value, with the nearest one that there is.
+    pub fn patched(&self, patch: &Data) -> Result<Self, Violations> {
+        let mut settings = self.clone();
+        let mut violations = Violations::default();
+        for (name, value) in patch {
+            let outcome = match name.as_str() {
+                "time_zone" => zone(value).map(|zone| settings.time_zone = zone),
+                "language" => language(value).map(|language| settings.language = language),
+                _ => {
+                    let message = "settings are time_zone and language";
+                    let pointer = format!("/{}", pointer_segment(name));
+                    violations.add(pointer, "unknown_field", message);
+                    continue;
+                }
+            };
+            if let Err(message) = outcome {
+                violations.add(format!("/{name}"), "unknown", message);
+            }
+        }
+        violations.into_result()?;
+        Ok(settings)
+    }
+
     /// Checks the language.
     ///
     /// # Errors
@@ -66,5 +99,76 @@ impl Settings {
         } else {
             Err(format!("language is one of: {}", LANGUAGES.join(", ")))
         }
+    }
+}
+
+fn zone(value: &Value) -> Result<chrono_tz::Tz, String> {
+    if value.is_null() {
+        return Ok(Settings::default().time_zone);
+    }
+    let name = value.as_str().unwrap_or_default();
+    name.parse().map_err(|_| {
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        format!(
+            "is not a name of the IANA time zone database, such as Europe/Berlin{}",
+            nearest(name, names)
+        )
+    })
+}
+
+fn language(value: &Value) -> Result<String, String> {
+    if value.is_null() {
+        return Ok(Settings::default().language);
+    }
+    let name = value.as_str().unwrap_or_default();
+    if LANGUAGES.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    let nearest = nearest(name, LANGUAGES.into_iter());
+    Err(format!("is one of {}{nearest}", LANGUAGES.join(", ")))
+}
+
+/// A question that names the most similar of the names, where one is similar.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let name = name.to_lowercase();
+    let rated = names.map(|known| (strsim::jaro_winkler(&name, &known.to_lowercase()), known));
+    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match best {
+        Some((similarity, known)) if similarity >= SIMILAR_ENOUGH => {
+            format!(". Did you mean {known}?")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn patched(patch: Value) -> Result<Settings, Violations> {
+        Settings::default().patched(patch.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_patch_sets_what_it_names_and_null_puts_the_default_back() {
+        let settings = patched(json!({"time_zone": "Asia/Kolkata"})).unwrap();
+        assert_eq!(settings.time_zone, chrono_tz::Tz::Asia__Kolkata);
+        assert_eq!(settings.language, "simple");
+        let back = settings.patched(json!({"time_zone": null}).as_object().unwrap());
+        assert_eq!(back.unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn every_wrong_member_is_named_with_what_is_near() {
+        let wrong = json!({"time_zone": "Europe/Berln", "language": "germn", "currency": "EUR"});
+        let violations = patched(wrong).unwrap_err();
+        let text = violations.to_string();
+        assert_eq!(violations.as_slice().len(), 3, "{text}");
+        assert!(text.contains("Did you mean Europe/Berlin?"), "{text}");
+        assert!(text.contains("Did you mean german?"), "{text}");
+        assert!(text.contains("/currency"), "{text}");
+        let strange = patched(json!({"language": 7})).unwrap_err().to_string();
+        assert!(!strange.contains("Did you mean"), "{strange}");
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn source(definition: Value) -> ModelSource {
         },
         settings: crate::settings::Settings::default(),
         definition: serde_json::from_value(definition).unwrap(),
-        fields: Vec::new(),
+        overlay: crate::overlay::Overlay::default(),
         workflows: Vec::new(),
         plugins: BTreeMap::from([("tick".parse().unwrap(), plugin)]),
         building: std::collections::BTreeSet::new(),

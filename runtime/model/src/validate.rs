@@ -27,7 +27,9 @@ use crate::violation::{Violations, pointer_segment};
 use change::changed_fields;
 use draft::Draft;
 
+pub(crate) use bounds::holds_nul;
 pub use change::{ValidChange, ValidPurge};
+pub(crate) use intake::merge_patch;
 
 /// A record as the store holds it.
 #[derive(Clone, Debug, PartialEq)]

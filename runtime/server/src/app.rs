@@ -50,13 +50,35 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::templates::templates_list))
         .routes(routes!(routes::templates::template_get))
         .routes(routes!(routes::templates::template_select))
-        .routes(routes!(routes::modules::modules_list))
-        .routes(routes!(routes::modules::module_get))
+        .routes(routes!(
+            routes::modules::modules_list,
+            routes::modules::module_add
+        ))
+        .routes(routes!(
+            routes::modules::module_get,
+            routes::modules::module_edit,
+            routes::modules::module_remove
+        ))
         .routes(routes!(routes::modules::module_schema))
         .routes(routes!(routes::field_types::field_types_list))
         .routes(routes!(
             routes::fields::fields_list,
             routes::fields::field_add
+        ))
+        .routes(routes!(
+            routes::fields::field_get,
+            routes::fields::field_edit,
+            routes::fields::field_remove
+        ))
+        .routes(routes!(
+            routes::settings::settings_get,
+            routes::settings::settings_edit
+        ))
+        .routes(routes!(routes::views::views_list, routes::views::view_add))
+        .routes(routes!(
+            routes::views::view_get,
+            routes::views::view_edit,
+            routes::views::view_remove
         ))
         .routes(routes!(
             routes::records::records_list,

@@ -191,11 +191,7 @@ pub(crate) async fn once<W: Future<Output = Result<Answer, Problem>>>(
     }
 }
 
-async fn replay(
-    app: &App,
-    caller: &Caller,
-    key: &RequestKey,
-) -> Result<Option<Response>, Problem> {
+async fn replay(app: &App, caller: &Caller, key: &RequestKey) -> Result<Option<Response>, Problem> {
     let user = &caller.actor.user_id;
     let Some(receipt) = app.engine.receipt(caller.tenant, user, key).await? else {
         return Ok(None);

@@ -280,7 +280,10 @@ impl Problem {
     pub(crate) fn bulk_refused(results: Vec<serde_json::Value>) -> Self {
         Self {
             results,
-            ..Self::detailed(Kind::BulkRefused, "an operation was refused, so nothing was done")
+            ..Self::detailed(
+                Kind::BulkRefused,
+                "an operation was refused, so nothing was done",
+            )
         }
     }
 

@@ -6,15 +6,18 @@
 
 pub mod activities;
 pub mod admin;
+pub mod building;
 pub mod commit;
 pub mod history;
 pub mod jobs;
 pub mod models;
+pub mod overlay;
 pub mod plugins;
 pub mod receipts;
 pub mod records;
 pub mod runs;
 pub mod tasks;
+pub mod views;
 
 mod error;
 mod store;

@@ -1,18 +1,18 @@
 //! What a tenant's model is made of: the chosen template, the overlay, the installed plugins.
 
 use chrono::{DateTime, Utc};
-use crm_model::definition::{
-    FieldDefinition, InstallDefinition, TemplateDefinition, WorkflowDefinition,
-};
+use crm_model::definition::{InstallDefinition, TemplateDefinition, WorkflowDefinition};
 use crm_model::manifest::Manifest;
 use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
 use crm_model::settings::Settings;
-use crm_model::{Capabilities, Grant, ModuleSlug, TemplateSlug, UserId};
+use crm_model::{Capabilities, Grant, TemplateSlug, UserId};
 use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use crate::building::building_read;
 use crate::error::StoreError;
+use crate::overlay::overlay_read;
 use crate::tenant_tx::TenantTx;
 
 /// Reads everything that the tenant's model is compiled from; none before a template is chosen.
@@ -40,13 +40,8 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     let Some((slug, template_version, version, time_zone, language, definition)) = row else {
         return Ok(None);
     };
-    let fields: Vec<(String, Json<FieldDefinition>)> = sqlx::query_as(
-        "select module_slug, definition from crm_module_fields
-        where tenant_id = $1 order by module_slug, position, field_key",
-    )
-    .bind(tx.tenant_id().uuid())
-    .fetch_all(tx.connection())
-    .await?;
+    let overlay = overlay_read(tx).await?;
+    let building = building_read(tx).await?;
     let workflows: Vec<(Json<WorkflowDefinition>,)> =
         sqlx::query_as("select definition from crm_workflows where tenant_id = $1 order by slug")
             .bind(tx.tenant_id().uuid())
@@ -79,15 +74,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             language,
         },
         definition: definition.0,
-        fields: fields
-            .into_iter()
-            .map(|(module, field)| {
-                let module: ModuleSlug = module
-                    .parse()
-                    .map_err(|error| StoreError::corrupt("module name", error))?;
-                Ok((module, field.0))
-            })
-            .collect::<Result<_, StoreError>>()?,
+        overlay,
         workflows: workflows
             .into_iter()
             .map(|(workflow,)| workflow.0)
@@ -96,7 +83,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .into_iter()
             .map(installed)
             .collect::<BTreeMap<_, _>>(),
-        building: BTreeSet::new(),
+        building,
     }))
 }
 
@@ -186,7 +173,7 @@ pub async fn plugin_install(
 }
 
 /// An insert that found its key taken did nothing.
-fn fresh_or_exists(
+pub(crate) fn fresh_or_exists(
     inserted: &PgQueryResult,
     what: impl FnOnce() -> String,
 ) -> Result<(), StoreError> {
@@ -210,62 +197,6 @@ pub async fn model_advance(tx: &mut TenantTx) -> Result<i64, StoreError> {
     .fetch_one(tx.connection())
     .await?;
     Ok(version)
-}
-
-/// Adds a field of the tenant's own to a module.
-///
-/// # Errors
-/// [`StoreError::Exists`] where the tenant has added one of that key.
-pub async fn field_insert(
-    tx: &mut TenantTx,
-    module: &ModuleSlug,
-    field: &FieldDefinition,
-    at: DateTime<Utc>,
-    by: &UserId,
-) -> Result<(), StoreError> {
-    let inserted = sqlx::query(
-        "insert into crm_module_fields (
-            tenant_id, module_slug, field_key, position, definition, created_at, created_by)
-        values ($1, $2, $3,
-            (select count(*) from crm_module_fields f
-            where f.tenant_id = $1 and f.module_slug = $2),
-            $4, $5, $6)
-        on conflict do nothing",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(module.as_str())
-    .bind(field.key.as_str())
-    .bind(Json(field))
-    .bind(at)
-    .bind(by.as_str())
-    .execute(tx.connection())
-    .await?;
-    fresh_or_exists(&inserted, || format!("the field “{}”", field.key))
-}
-
-/// Adds a workflow of the tenant's own.
-///
-/// # Errors
-/// [`StoreError::Exists`] where the tenant has one of that name.
-pub async fn workflow_insert(
-    tx: &mut TenantTx,
-    workflow: &WorkflowDefinition,
-    at: DateTime<Utc>,
-    by: &UserId,
-) -> Result<(), StoreError> {
-    let inserted = sqlx::query(
-        "insert into crm_workflows (tenant_id, slug, definition, created_at, created_by)
-        values ($1, $2, $3, $4, $5)
-        on conflict do nothing",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(workflow.slug.as_str())
-    .bind(Json(workflow))
-    .bind(at)
-    .bind(by.as_str())
-    .execute(tx.connection())
-    .await?;
-    fresh_or_exists(&inserted, || format!("the workflow “{}”", workflow.slug))
 }
 
 /// The tenant's dashboards: name, title, layout.

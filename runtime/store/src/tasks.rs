@@ -27,6 +27,9 @@ pub enum TaskSpec {
         module: crm_model::ModuleSlug,
         field: crm_model::FieldKey,
     },
+    /// Takes away all that is left of a deleted module: its records, deleted ones too, with
+    /// their index rows, unique values and words.
+    ModuleRemove { module: crm_model::ModuleSlug },
 }
 
 impl TaskSpec {
@@ -36,6 +39,7 @@ impl TaskSpec {
             Self::Import(_) => "import",
             Self::Reindex { .. } => "reindex",
             Self::FieldRemove { .. } => "field_remove",
+            Self::ModuleRemove { .. } => "module_remove",
         }
     }
 }

@@ -105,10 +105,7 @@ fn change_of(changes: &[PreparedChange], record: RecordId) -> Option<&PreparedCh
 
 /// Whether an outcome waits for [`explain`].
 pub(super) fn is_stale(outcome: &Outcome) -> bool {
-    matches!(
-        outcome,
-        Err(EngineError::Refused(Refusal::Stale { .. }))
-    )
+    matches!(outcome, Err(EngineError::Refused(Refusal::Stale { .. })))
 }
 
 /// Adds to refusals for an old version which fields are in dispute.

@@ -4,8 +4,8 @@
 use crm_model::definition::OnDelete;
 use crm_model::derived::{Entry, slot};
 use crm_model::limits::DELETE_MAX_FOLLOWERS;
-use crm_model::model::ReferenceRule;
 use crm_model::permission::Authority;
+use crm_model::relations::ReferenceRule;
 use crm_model::{Data, Model, ModuleSlug, Mutation, RecordId};
 use crm_store::TenantTx;
 use serde_json::Value;

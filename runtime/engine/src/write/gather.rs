@@ -47,7 +47,8 @@ pub(super) async fn resolve<'a>(
             return Resolved::Refused(not_unique(model, operation));
         };
         let mut data = data.clone();
-        data.entry(field.to_string()).or_insert_with(|| value.clone());
+        data.entry(field.to_string())
+            .or_insert_with(|| value.clone());
         Resolved::Mutation(Cow::Owned(match found.get(&entry) {
             Some(record) => Mutation::Update {
                 module: module.clone(),
@@ -128,8 +129,7 @@ pub(super) fn related_of(
         for (field, _) in module.related_fields() {
             let values = [sent, stored];
             let values = values.into_iter().flatten();
-            let pointed = values
-                .filter_map(|data| record_id_of(data.get(field.as_str())?));
+            let pointed = values.filter_map(|data| record_id_of(data.get(field.as_str())?));
             ids.extend(pointed);
         }
     }
@@ -245,7 +245,11 @@ impl Engine {
         let mut known = HashMap::new();
         if !ids.is_empty() {
             let records = crm_store::records::records_lock(tx, &ids).await?;
-            known.extend(records.into_iter().map(|record| (record.id, Known::of(record))));
+            known.extend(
+                records
+                    .into_iter()
+                    .map(|record| (record.id, Known::of(record))),
+            );
         }
         let_go(tx, model, mutations, &mut known).await?;
         let related = related_read(tx, &related_of(model, mutations, &known)).await?;

@@ -229,7 +229,10 @@ impl Engine {
     }
 
     /// The module, if the model has it.
-    fn module_of<'a>(model: &'a Model, slug: &ModuleSlug) -> Result<&'a crm_model::Module, EngineError> {
+    fn module_of<'a>(
+        model: &'a Model,
+        slug: &ModuleSlug,
+    ) -> Result<&'a crm_model::Module, EngineError> {
         model
             .module(slug)
             .ok_or_else(|| EngineError::no_module(slug))

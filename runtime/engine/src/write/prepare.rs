@@ -6,7 +6,7 @@ use crm_model::derived::{Derived, Entry};
 use crm_model::permission::{Authority, permit, permit_activity};
 use crm_model::validate::{Surroundings, Validated, action_of, validate};
 use crm_model::{
-    ActivityId, Data, EventId, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal,
+    ActivityId, Data, EventId, FieldKey, Model, Module, ModuleSlug, Mutation, RecordId, Refusal,
     ValidChange,
 };
 use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
@@ -176,12 +176,16 @@ impl Prepared {
         let validated = validate(model, &permit, mutation, record_id, base, &surroundings)?;
         let outcome = match validated {
             Validated::Purge(_) => Err(EngineError::Internal("a purge in a batch".to_owned())),
-            Validated::Unchanged => known
-                .and_then(|known| known.record.clone())
-                .map(|record| Written::Updated(Box::new(record)))
-                .ok_or_else(|| Refusal::NotFound.into()),
+            Validated::Unchanged => {
+                let record = known.and_then(|known| known.record.clone());
+                let mut record = record.ok_or(Refusal::NotFound)?;
+                let module = Engine::module_of(model, module)?;
+                record.data = module.visible(&record.data).into_owned();
+                Ok(Written::Updated(Box::new(record)))
+            }
             Validated::Change(change) => {
-                let written = written(proposal, self.at, known, &change);
+                let module = Engine::module_of(model, module)?;
+                let written = written(proposal, module, self.at, known, &change);
                 self.push(model, proposal, operation, change)?;
                 Ok(written)
             }
@@ -243,6 +247,7 @@ impl PreparedChange {
 
 fn written(
     proposal: &Proposal<'_>,
+    module: &Module,
     at: DateTime<Utc>,
     known: Option<&Known>,
     change: &ValidChange,
@@ -258,7 +263,7 @@ fn written(
         id: change.record_id(),
         module: change.module().clone(),
         version: change.version(),
-        data: after.clone(),
+        data: module.visible(after).into_owned(),
         owner_id: before
             .map_or(user, |record| record.owner_id.as_str())
             .to_owned(),

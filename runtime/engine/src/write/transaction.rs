@@ -142,7 +142,8 @@ impl Engine {
                 (None, Resolved::Refused(error)) => Err(error),
                 (None, Resolved::Mutation(mutation)) => {
                     let with = (model, proposal, &mut gathered);
-                    self.judge(tx, with, index, &mutation, &mut prepared).await?
+                    self.judge(tx, with, index, &mutation, &mut prepared)
+                        .await?
                 }
             };
             prepared.outcomes.push(outcome);

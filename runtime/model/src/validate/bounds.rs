@@ -36,6 +36,13 @@ pub(super) fn check(data: &Data, violations: &mut Violations) {
     }
 }
 
+/// Whether a value holds the one character that PostgreSQL's `jsonb` cannot.
+pub(crate) fn holds_nul(value: &Value) -> bool {
+    let mut found = Findings::default();
+    found.look_at(value, 1);
+    found.has_nul
+}
+
 #[derive(Default)]
 struct Findings {
     bytes: usize,

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::Data;
 use crate::computed::{formula_value, moment};
-use crate::fields::format_number;
 use crate::definition::{FieldDefinition, RollupOperation};
 use crate::fields;
+use crate::fields::format_number;
 use crate::names::FieldKey;
 use crate::rules::Computation;
 use crate::scope::{Bound, Scene};

@@ -123,7 +123,7 @@ pub(super) fn normalized(module: &Module, mut data: Data) -> Data {
 }
 
 /// RFC 7396.
-fn merge_patch(target: &mut Data, patch: &Data) {
+pub(crate) fn merge_patch(target: &mut Data, patch: &Data) {
     for (name, change) in patch {
         match change {
             Value::Null => {

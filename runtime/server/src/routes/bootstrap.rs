@@ -96,6 +96,7 @@ pub(crate) async fn bootstrap_get(
             .model
             .modules()
             .filter(|module| ready.permissions.contains_key(&module.definition().slug))
+            .filter(|module| !module.definition().hidden)
             .map(ModuleBody::from)
             .collect();
         for (module, actions) in &ready.permissions {

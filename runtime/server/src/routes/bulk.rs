@@ -296,8 +296,7 @@ impl OperationInput {
 
 /// What is no id is the id of no record.
 fn record_id(text: &str) -> RecordId {
-    text.parse()
-        .unwrap_or(RecordId::new(uuid::Uuid::nil()))
+    text.parse().unwrap_or(RecordId::new(uuid::Uuid::nil()))
 }
 
 fn answer(outcomes: &[Outcome]) -> Answer {
@@ -321,8 +320,15 @@ fn results(outcomes: &[Outcome]) -> Vec<BulkResult> {
 
 fn result(index: usize, outcome: &Outcome) -> BulkResult {
     let (status, id, version, problem) = match outcome {
-        Ok(Written::Created(record)) => (StatusCode::CREATED, Some(record.id), Some(record.version), None),
-        Ok(Written::Updated(record)) => (StatusCode::OK, Some(record.id), Some(record.version), None),
+        Ok(Written::Created(record)) => (
+            StatusCode::CREATED,
+            Some(record.id),
+            Some(record.version),
+            None,
+        ),
+        Ok(Written::Updated(record)) => {
+            (StatusCode::OK, Some(record.id), Some(record.version), None)
+        }
         Ok(Written::Deleted { version }) => (StatusCode::NO_CONTENT, None, Some(*version), None),
         Ok(Written::Activity(_)) => (StatusCode::CREATED, None, None, None),
         Err(error) => {

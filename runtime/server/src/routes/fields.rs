@@ -1,19 +1,21 @@
-//! `/modules/{module}/fields`: the fields of a module, and adding one without a migration.
+//! `/modules/{module}/fields`: the fields of a module, changed without a migration.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use crm_model::Module;
+use crm_engine::EngineError;
 use crm_model::definition::FieldDefinition;
-use serde::Serialize;
-use utoipa::ToSchema;
+use crm_model::overlay::{ModelChange, field_input};
+use crm_model::{Data, FieldKey, Model, Module, ModuleSlug};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, segment};
+use crate::extract::{Body, Parameters, segment};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
-use crate::routes::modules::readable;
+use crate::routes::modules::{origin, readable};
 
 /// A field.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,44 +26,99 @@ pub(crate) struct FieldBody {
     #[schema(value_type = Object)]
     definition: FieldDefinition,
     /// `template` or `tenant`: who added it.
+    #[schema(example = "tenant")]
     origin: &'static str,
+    /// Out of use: hidden everywhere, its values kept.
+    retired: bool,
+    /// Its place among the module's fields, counted from 0.
+    position: usize,
+    /// `building` while records that were there before are taken into what was turned on for
+    /// the field, `ready` otherwise.
+    #[schema(example = "ready")]
+    index: &'static str,
 }
 
 impl FieldBody {
-    pub(crate) fn all(module: &Module) -> Vec<Self> {
-        let origin = |own| if own { "tenant" } else { "template" };
-        let fields = module.definition().fields.iter();
+    /// The fields of a module, in order: those in use, or all.
+    pub(crate) fn all(module: &Module, with_retired: bool) -> Vec<Self> {
+        let fields = module.definition().fields.iter().enumerate();
         fields
-            .map(|field| Self {
-                definition: field.clone(),
-                origin: origin(module.is_own_field(&field.key)),
-            })
+            .filter(|(_, field)| with_retired || !field.retired)
+            .map(|(position, field)| Self::of(module, field, position))
             .collect()
     }
+
+    fn of(module: &Module, field: &FieldDefinition, position: usize) -> Self {
+        let building = module.is_building(&field.key);
+        Self {
+            // Said apart, always.
+            definition: FieldDefinition {
+                retired: false,
+                ..field.clone()
+            },
+            origin: origin(module.is_own_field(&field.key)),
+            retired: field.retired,
+            position,
+            index: if building { "building" } else { "ready" },
+        }
+    }
+
+    fn find(model: &Model, module: &ModuleSlug, key: &FieldKey) -> Result<Json<Self>, Problem> {
+        let module = model.module(module).ok_or_else(Problem::not_found)?;
+        let mut fields = module.definition().fields.iter().enumerate();
+        fields
+            .find(|(_, field)| field.key == *key)
+            .map(|(position, field)| Json(Self::of(module, field, position)))
+            .ok_or_else(Problem::not_found)
+    }
+}
+
+/// Which fields.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FieldParameters {
+    /// `retired`: also those that are out of use.
+    #[param(inline)]
+    include: Option<IncludeFields>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IncludeFields {
+    Retired,
 }
 
 /// The fields of a module, in order.
 #[utoipa::path(get, path = "/modules/{module}/fields", tag = "modules",
-    params(("module" = String, Path)),
-    responses((status = 200, body = List<FieldBody>), (status = 404, body = ProblemBody)))]
+    params(("module" = String, Path), FieldParameters),
+    responses(
+        (status = 200, body = List<FieldBody>),
+        (status = 404, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
 pub(crate) async fn fields_list(
     State(app): State<App>,
     caller: Caller,
     Path(module): Path<String>,
+    Parameters(parameters): Parameters<FieldParameters>,
 ) -> Result<Json<List<FieldBody>>, Problem> {
     let slug = segment(&module)?;
     let model = readable(&app, &caller, &slug).await?;
     let module = model.module(&slug).ok_or_else(Problem::not_found)?;
-    Ok(Json(List::whole(FieldBody::all(module))))
+    let with_retired = parameters.include.is_some();
+    Ok(Json(List::whole(FieldBody::all(module, with_retired))))
 }
 
-/// Adds a field: `key`, `label`, `type`, and what the type takes. Live for the next request.
+/// Adds a field: `key`, `label`, `type`, what the type takes, and `position`. Live for the next
+/// request.
 #[utoipa::path(post, path = "/modules/{module}/fields", tag = "modules",
     params(("module" = String, Path)),
     request_body = Object,
     responses(
         (status = 201, body = FieldBody),
         (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody),
         (status = 422, body = ProblemBody),
     ))]
@@ -69,17 +126,81 @@ pub(crate) async fn field_add(
     State(app): State<App>,
     caller: Caller,
     Path(module): Path<String>,
-    Body(field): Body<FieldDefinition>,
+    Body(attributes): Body<Data>,
 ) -> Result<(StatusCode, Json<FieldBody>), Problem> {
-    let slug = segment(&module)?;
-    app.engine
-        .field_add(caller.tenant, caller.actor, slug, field.clone())
+    let slug: ModuleSlug = segment(&module)?;
+    let (field, position) = field_input(attributes).map_err(EngineError::from)?;
+    let key = field.key.clone();
+    let change = ModelChange::FieldAdd(slug.clone(), Box::new(field), position);
+    let model = app
+        .engine
+        .model_change(caller.tenant, caller.actor, change)
         .await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(FieldBody {
-            definition: field,
-            origin: "tenant",
-        }),
-    ))
+    let field = FieldBody::find(&model, &slug, &key)?;
+    Ok((StatusCode::CREATED, field))
+}
+
+/// One field, in use or not.
+#[utoipa::path(get, path = "/modules/{module}/fields/{field}", tag = "modules",
+    params(("module" = String, Path), ("field" = String, Path)),
+    responses((status = 200, body = FieldBody), (status = 404, body = ProblemBody)))]
+pub(crate) async fn field_get(
+    State(app): State<App>,
+    caller: Caller,
+    Path((module, field)): Path<(String, String)>,
+) -> Result<Json<FieldBody>, Problem> {
+    let (slug, key) = (segment(&module)?, segment(&field)?);
+    let model = readable(&app, &caller, &slug).await?;
+    FieldBody::find(&model, &slug, &key)
+}
+
+/// Changes a field: a merge patch of its definition and its `position`. `{"retired": true}` takes
+/// it out of use, its values stay; `false` brings it back. Of the template's fields, labels, help,
+/// group and place may change, and `retired`, `indexed`, `searchable` and `personal_data` may be
+/// turned on; null puts the template's own back.
+#[utoipa::path(patch, path = "/modules/{module}/fields/{field}", tag = "modules",
+    params(("module" = String, Path), ("field" = String, Path)),
+    request_body = Object,
+    responses(
+        (status = 200, body = FieldBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn field_edit(
+    State(app): State<App>,
+    caller: Caller,
+    Path((module, field)): Path<(String, String)>,
+    Body(patch): Body<Data>,
+) -> Result<Json<FieldBody>, Problem> {
+    let slug: ModuleSlug = segment(&module)?;
+    let key: FieldKey = segment(&field)?;
+    let change = ModelChange::FieldEdit(slug.clone(), key.clone(), patch);
+    let model = app
+        .engine
+        .model_change(caller.tenant, caller.actor, change)
+        .await?;
+    FieldBody::find(&model, &slug, &key)
+}
+
+/// Deletes a field of your own: gone at once, its values are taken out of the records in the
+/// background. The template's fields can be retired instead.
+#[utoipa::path(delete, path = "/modules/{module}/fields/{field}", tag = "modules",
+    params(("module" = String, Path), ("field" = String, Path)),
+    responses(
+        (status = 204),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody),
+    ))]
+pub(crate) async fn field_remove(
+    State(app): State<App>,
+    caller: Caller,
+    Path((module, field)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let change = ModelChange::FieldRemove(segment(&module)?, segment(&field)?);
+    app.engine
+        .model_change(caller.tenant, caller.actor, change)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -10,5 +10,7 @@ pub(crate) mod modules;
 pub(crate) mod operations;
 pub(crate) mod records;
 pub(crate) mod runs;
+pub(crate) mod settings;
 pub(crate) mod templates;
+pub(crate) mod views;
 pub(crate) mod workflows;

@@ -119,7 +119,9 @@ pub(crate) async fn write_once(
 }
 
 async fn write(app: &App, caller: Caller, mutation: Mutation) -> Result<Response, Problem> {
-    let write = app.engine.write(caller.tenant, caller.actor, mutation, None);
+    let write = app
+        .engine
+        .write(caller.tenant, caller.actor, mutation, None);
     Ok(written_answer(&write.await?).into_response())
 }
 
@@ -181,7 +183,10 @@ pub(crate) async fn record_restore(
     State(app): State<App>,
     caller: Caller,
     Path((module, id)): Path<(String, String)>,
-    KeyedOrEmpty(Keyed { key, input: Nothing {} }): KeyedOrEmpty<Nothing>,
+    KeyedOrEmpty(Keyed {
+        key,
+        input: Nothing {},
+    }): KeyedOrEmpty<Nothing>,
 ) -> Result<Response, Problem> {
     let mutation = Mutation::Restore {
         module: segment(&module)?,
@@ -328,7 +333,13 @@ pub(crate) async fn record_delete(
     let expected_version = if_match(&headers)?;
     if purge {
         app.engine
-            .purge(caller.tenant, caller.actor, module, record_id, expected_version)
+            .purge(
+                caller.tenant,
+                caller.actor,
+                module,
+                record_id,
+                expected_version,
+            )
             .await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

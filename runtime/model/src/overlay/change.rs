@@ -1,0 +1,170 @@
+//! Changes of a tenant's model: what is asked for, what has to be written, and why not. Checks
+//! what a change may touch; whether the result is a model is for compiling to say.
+
+use serde_json::Value;
+
+use super::edit::{FieldEdit, ModuleEdit, attributes};
+use crate::Data;
+use crate::definition::{FieldDefinition, ModuleDefinition, WorkflowDefinition};
+use crate::model::ModelSource;
+use crate::names::{FieldKey, ModuleSlug};
+use crate::settings::Settings;
+use crate::validate::holds_nul;
+use crate::violation::{Violations, pointer_segment};
+
+/// What somebody wants of a tenant's model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelChange {
+    /// A module of the tenant's own, with its fields.
+    ModuleAdd(ModuleDefinition),
+    /// A merge patch (RFC 7396) of a module, without its fields; `field_order` lists keys.
+    ModuleEdit(ModuleSlug, Data),
+    /// A module of the tenant's own goes, with all that is in it. Whether it may have records is
+    /// for those to look who can.
+    ModuleRemove {
+        module: ModuleSlug,
+        with_records: bool,
+    },
+    /// A field of the tenant's own; at this place of the module's fields, counted from 0, or last.
+    FieldAdd(ModuleSlug, Box<FieldDefinition>, Option<usize>),
+    /// A merge patch of a field; `position` is its place, counted from 0.
+    FieldEdit(ModuleSlug, FieldKey, Data),
+    /// A field of the tenant's own goes, with its values.
+    FieldRemove(ModuleSlug, FieldKey),
+    /// A workflow of the tenant's own.
+    WorkflowAdd(WorkflowDefinition),
+    /// A merge patch of the settings.
+    Settings(Data),
+}
+
+impl ModelChange {
+    /// The module that the caller has to manage; none: the whole model.
+    pub fn module(&self) -> Option<&ModuleSlug> {
+        match self {
+            Self::ModuleAdd(_) | Self::ModuleRemove { .. } | Self::Settings(_) => None,
+            Self::ModuleEdit(module, _)
+            | Self::FieldAdd(module, _, _)
+            | Self::FieldEdit(module, _, _)
+            | Self::FieldRemove(module, _) => Some(module),
+            Self::WorkflowAdd(workflow) => Some(&workflow.module),
+        }
+    }
+
+    /// Whether it takes something away, so that a model which does not compile without it means
+    /// a conflict with the rest, not a mistake in what was sent.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Self::ModuleRemove { .. } | Self::FieldRemove(..))
+    }
+}
+
+/// One thing to write down.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OverlayWrite {
+    Module(ModuleDefinition),
+    /// With its fields, edits and views; its records are for a task.
+    ModuleGone(ModuleSlug),
+    ModuleEdit(ModuleSlug, ModuleEdit),
+    Field(ModuleSlug, Box<FieldDefinition>),
+    /// Its values are for a task.
+    FieldGone(ModuleSlug, FieldKey),
+    FieldEdit(ModuleSlug, FieldKey, FieldEdit),
+    Workflow(WorkflowDefinition),
+    Settings(Settings),
+}
+
+/// Why a change cannot be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum OverlayRefusal {
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Invalid(Violations),
+}
+
+impl OverlayRefusal {
+    pub(crate) fn invalid(pointer: &str, code: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(Violations::one(pointer, code, message))
+    }
+}
+
+impl From<Violations> for OverlayRefusal {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations)
+    }
+}
+
+/// Makes a change to what a model is compiled from, and says what has to be written for it to
+/// last.
+///
+/// # Errors
+/// See [`OverlayRefusal`]; the source is as it was then.
+pub fn revise(
+    source: &mut ModelSource,
+    change: ModelChange,
+) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
+    check_characters(&attributes_of(&change))?;
+    match change {
+        ModelChange::ModuleAdd(module) => super::modules::add(source, module),
+        ModelChange::ModuleEdit(slug, patch) => super::modules::edit(source, slug, patch),
+        ModelChange::ModuleRemove { module, .. } => super::modules::remove(source, module),
+        ModelChange::FieldAdd(module, field, position) => {
+            super::fields::add(source, module, *field, position)
+        }
+        ModelChange::FieldEdit(module, key, patch) => {
+            super::fields::edit(source, module, key, patch)
+        }
+        ModelChange::FieldRemove(module, key) => super::fields::remove(source, module, key),
+        ModelChange::WorkflowAdd(workflow) => workflow_add(source, workflow),
+        ModelChange::Settings(patch) => {
+            source.settings = source.settings.patched(&patch)?;
+            Ok(vec![OverlayWrite::Settings(source.settings.clone())])
+        }
+    }
+}
+
+fn attributes_of(change: &ModelChange) -> Data {
+    match change {
+        ModelChange::ModuleAdd(module) => attributes(module),
+        ModelChange::FieldAdd(_, field, _) => attributes(field.as_ref()),
+        ModelChange::WorkflowAdd(workflow) => attributes(workflow),
+        ModelChange::ModuleEdit(_, patch)
+        | ModelChange::FieldEdit(_, _, patch)
+        | ModelChange::Settings(patch) => patch.clone(),
+        ModelChange::ModuleRemove { .. } | ModelChange::FieldRemove(..) => Data::new(),
+    }
+}
+
+/// Definitions are stored as `jsonb`, which holds any text but one with a NUL character.
+pub(crate) fn check_characters(attributes: &Data) -> Result<(), Violations> {
+    let mut violations = Violations::default();
+    for (name, value) in attributes {
+        if name.contains('\0') || holds_nul(value) {
+            let pointer = format!("/{}", pointer_segment(name));
+            violations.add(pointer, "characters", "holds a NUL character");
+        }
+    }
+    violations.into_result()
+}
+
+fn workflow_add(
+    source: &mut ModelSource,
+    workflow: WorkflowDefinition,
+) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
+    let mut there = source.definition.workflows.iter().chain(&source.workflows);
+    if there.any(|there| there.slug == workflow.slug) {
+        let message = format!("the workflow “{}” exists already", workflow.slug);
+        return Err(OverlayRefusal::Conflict(message));
+    }
+    source.workflows.push(workflow.clone());
+    Ok(vec![OverlayWrite::Workflow(workflow)])
+}
+
+/// A definition out of its attributes.
+pub(crate) fn parsed<T: serde::de::DeserializeOwned>(
+    attributes: Data,
+) -> Result<T, OverlayRefusal> {
+    serde_json::from_value(Value::Object(attributes))
+        .map_err(|error| OverlayRefusal::invalid("", "shape", error.to_string()))
+}

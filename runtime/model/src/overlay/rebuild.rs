@@ -1,0 +1,110 @@
+//! What has to be computed anew for records that are there already, when a model follows
+//! another: rows of the typed index, unique values, words, computed fields. Says it; a task does
+//! it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::definition::{FieldDefinition, RollupDefinition};
+use crate::derived::is_indexed;
+use crate::model::{Model, Module};
+use crate::names::{FieldKey, ModuleSlug};
+
+/// What is to be done in one module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rebuild {
+    /// Fields whose rows or values have to be brought in line.
+    pub fields: BTreeSet<FieldKey>,
+    /// Those of them that cannot be relied on until it is done.
+    pub building: BTreeSet<FieldKey>,
+}
+
+/// What of a field follows from its values.
+#[derive(PartialEq)]
+struct Derivation<'a> {
+    indexed: bool,
+    unique: bool,
+    case_insensitive: bool,
+    searchable: bool,
+    expression: Option<&'a str>,
+    result: Option<&'a str>,
+    rollup: Option<&'a RollupDefinition>,
+    /// Whether the values were kept up to date at all.
+    retired: bool,
+}
+
+impl<'a> Derivation<'a> {
+    fn of(field: &'a FieldDefinition) -> Self {
+        Self {
+            indexed: is_indexed(field),
+            unique: field.unique,
+            case_insensitive: field.unique && field.case_insensitive,
+            searchable: field.searchable,
+            expression: field.expression.as_deref(),
+            result: field.result.as_deref(),
+            rollup: field.rollup.as_ref(),
+            retired: field.retired,
+        }
+    }
+
+    fn is_something(&self) -> bool {
+        self.indexed
+            || self.unique
+            || self.searchable
+            || self.expression.is_some()
+            || self.rollup.is_some()
+    }
+
+    /// What was never there leaves nothing behind.
+    fn none() -> Self {
+        Self {
+            indexed: false,
+            unique: false,
+            case_insensitive: false,
+            searchable: false,
+            expression: None,
+            result: None,
+            rollup: None,
+            retired: false,
+        }
+    }
+}
+
+/// Compares two models of a tenant, module by module. A module that is new has no records.
+pub fn rebuild(before: &Model, after: &Model) -> BTreeMap<ModuleSlug, Rebuild> {
+    let language_changes = before.settings().language != after.settings().language;
+    let mut rebuilds = BTreeMap::new();
+    for module in after.modules() {
+        let slug = &module.definition().slug;
+        let Some(old) = before.module(slug) else {
+            continue;
+        };
+        let rebuild = module_rebuild(old, module, language_changes);
+        if !rebuild.fields.is_empty() {
+            rebuilds.insert(slug.clone(), rebuild);
+        }
+    }
+    rebuilds
+}
+
+fn module_rebuild(before: &Module, after: &Module, language_changes: bool) -> Rebuild {
+    let mut rebuild = Rebuild::default();
+    let (before, after) = (before.definition(), after.definition());
+    for field in &after.fields {
+        let old = before.fields.iter().find(|old| old.key == field.key);
+        let old = old.map_or_else(Derivation::none, Derivation::of);
+        let new = Derivation::of(field);
+        let retires = new.retired && !old.retired;
+        let differs = old != new && (old.is_something() || new.is_something()) && !retires;
+        if differs || (language_changes && field.searchable) {
+            rebuild.fields.insert(field.key.clone());
+            if new.is_something() {
+                rebuild.building.insert(field.key.clone());
+            }
+        }
+    }
+    let together = after.unique.iter();
+    let new_together = together.filter(|unique| !before.unique.contains(unique));
+    let keys = new_together.flat_map(|unique| unique.fields.iter().cloned());
+    rebuild.fields.extend(keys);
+    rebuild
+}

@@ -1,0 +1,72 @@
+//! `/settings`: what holds for all of the tenant.
+
+use axum::Json;
+use axum::extract::State;
+use crm_model::Data;
+use crm_model::overlay::ModelChange;
+use crm_model::settings::Settings;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::extract::Body;
+use crate::problem::{Problem, ProblemBody};
+
+/// The tenant's settings.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Settings)]
+pub(crate) struct SettingsBody {
+    /// In which days begin and end: a name of the IANA time zone database.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: &'static str,
+    /// In which search reduces words: a text search configuration of PostgreSQL.
+    #[schema(example = "german")]
+    language: String,
+}
+
+impl From<&Settings> for SettingsBody {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            time_zone: settings.time_zone.name(),
+            language: settings.language.clone(),
+        }
+    }
+}
+
+/// The tenant's settings.
+#[utoipa::path(get, path = "/settings", tag = "settings", responses(
+    (status = 200, body = SettingsBody),
+    (status = 404, body = ProblemBody, description = "no template is chosen yet"),
+))]
+pub(crate) async fn settings_get(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<SettingsBody>, Problem> {
+    let model = app.engine.model(caller.tenant).await?;
+    let model = model.ok_or_else(Problem::not_found)?;
+    Ok(Json(model.settings().into()))
+}
+
+/// Changes settings: a merge patch of `time_zone` and `language`. With another language, the
+/// words of searchable fields are made anew in the background.
+#[utoipa::path(patch, path = "/settings", tag = "settings",
+    request_body = Object,
+    responses(
+        (status = 200, body = SettingsBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn settings_edit(
+    State(app): State<App>,
+    caller: Caller,
+    Body(patch): Body<Data>,
+) -> Result<Json<SettingsBody>, Problem> {
+    let change = ModelChange::Settings(patch);
+    let model = app
+        .engine
+        .model_change(caller.tenant, caller.actor, change)
+        .await?;
+    Ok(Json(model.settings().into()))
+}
