@@ -16,5 +16,6 @@ mod customize;
 mod guests;
 mod isolation;
 mod records;
+mod rules;
 mod surface;
 mod templates;
