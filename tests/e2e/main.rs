@@ -21,6 +21,7 @@ mod model;
 mod once;
 mod records;
 mod rollups;
+mod rules;
 mod surface;
 mod templates;
 mod trash;

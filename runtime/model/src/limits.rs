@@ -66,6 +66,8 @@ pub const KEY_MAX_CHARACTERS: usize = 200;
 pub const UNIQUE_KEY_MAX_BYTES: usize = 500;
 /// Rules of one module across its fields.
 pub const MODULE_MAX_RULES: usize = 50;
+/// Expressions of one module: conditions of fields, defaults, formulas and rules.
+pub const MODULE_MAX_EXPRESSIONS: usize = 200;
 /// What people read where such a rule is broken.
 pub const RULE_MESSAGE_MAX_CHARACTERS: usize = 500;
 /// Sets of fields of one module whose values no two records share.

@@ -167,6 +167,26 @@ fn mistakes_in_expressions_are_named_with_their_place() {
 }
 
 #[test]
+fn a_module_has_so_many_expressions_and_not_one_more() {
+    let formulas = |count: usize| {
+        let fields: Vec<_> = (0..count)
+            .map(|index| {
+                json!({"key": format!("f{index}"), "label": "F", "type": "formula",
+                       "result": "integer", "expression": "1"})
+            })
+            .collect();
+        let module = json!({"slug": "things", "label": "Thing", "fields": fields});
+        Model::compile(source(json!({"modules": [module]})))
+    };
+    assert!(formulas(200).is_ok());
+    let error = formulas(201).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "modules/things: a module has at most 200 expressions"
+    );
+}
+
+#[test]
 fn a_circle_of_formulas_is_refused() {
     let error = changed(|deals| {
         let fields = deals["fields"].as_array_mut().unwrap();

@@ -69,6 +69,7 @@ impl Rules {
             rules.add_field(&binder, field, kind)?;
         }
         rules.add_rules(&binder)?;
+        rules.check_count(module)?;
         rules.sort_formulas(&binder)?;
         rules.collect_reads();
         Ok(rules)
@@ -170,16 +171,34 @@ impl Rules {
         Ok(())
     }
 
+    /// Each is bounded in time by itself; their number bounds the time of a write.
+    fn check_count(&self, module: &Module) -> Result<(), ModelError> {
+        let most = limits::MODULE_MAX_EXPRESSIONS;
+        if self.expressions().count() <= most {
+            return Ok(());
+        }
+        Err(ModelError::new(
+            format!("modules/{}", module.definition().slug),
+            format!("a module has at most {most} expressions"),
+        ))
+    }
+
     fn collect_reads(&mut self) {
+        let mut found = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for bound in self.expressions() {
+            found.0.extend(bound.reads.iter().cloned());
+            found.1.extend(bound.reads_before.iter().cloned());
+            found.2.extend(bound.related.iter().cloned());
+        }
+        (self.reads, self.reads_before, self.related) = found;
+    }
+
+    fn expressions(&self) -> impl Iterator<Item = &Bound> {
         let conditions = self.conditions.iter().flat_map(Conditions::expressions);
         let computations = self.defaults.iter().chain(&self.formulas);
         let values = computations.map(|computation| &computation.value);
         let rules = self.rules.iter().map(|rule| &rule.holds);
-        for bound in conditions.chain(values).chain(rules) {
-            self.reads.extend(bound.reads.iter().cloned());
-            self.reads_before.extend(bound.reads_before.iter().cloned());
-            self.related.extend(bound.related.iter().cloned());
-        }
+        conditions.chain(values).chain(rules)
     }
 }
 
