@@ -20,6 +20,7 @@ pub mod mutation;
 pub mod names;
 pub mod operator;
 pub mod permission;
+pub mod query;
 pub mod settings;
 pub mod validate;
 pub mod violation;
