@@ -11,6 +11,7 @@ pub mod history;
 pub mod jobs;
 pub mod models;
 pub mod plugins;
+pub mod query;
 pub mod records;
 pub mod runs;
 pub mod tasks;
