@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod aggregate;
 mod auth;
 mod away;
 mod command;
@@ -15,6 +16,8 @@ mod crash;
 mod customize;
 mod guests;
 mod isolation;
+mod query;
+mod query_property;
 mod records;
 mod surface;
 mod templates;

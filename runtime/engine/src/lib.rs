@@ -8,6 +8,7 @@
 pub mod bootstrap;
 pub mod customize;
 pub mod publish;
+pub mod query;
 pub mod read;
 pub mod select;
 pub mod worker;

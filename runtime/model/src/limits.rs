@@ -74,6 +74,8 @@ pub const EXPAND_MAX_RELATIONS: usize = 10;
 pub const EXPAND_MAX_DEPTH: usize = 2;
 /// Records shown for each expanded relation to many.
 pub const EXPAND_MANY_MAX_RECORDS: usize = 50;
+/// The same for all records of a page together; each gets its share.
+pub const EXPAND_MANY_TOTAL_MAX_RECORDS: usize = 5_000;
 /// Fields that an aggregate groups by.
 pub const AGGREGATE_MAX_GROUP_FIELDS: usize = 3;
 /// Metrics of one aggregate.

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use crm_engine::write::Written;
-use crm_model::{Data, Mutation, RecordId};
+use crm_model::{Data, Mutation};
 use crm_store::records::Record;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, if_match, segment};
-use crate::page::{List, PageParameters};
 use crate::problem::{Kind, Problem, ProblemBody};
 
 /// A record.
@@ -33,6 +32,14 @@ pub(crate) struct RecordBody {
     updated_at: DateTime<Utc>,
     updated_by: String,
     deleted_at: Option<DateTime<Utc>>,
+}
+
+impl RecordBody {
+    /// As it lies in the trash since then.
+    pub(crate) fn deleted(mut self, at: Option<DateTime<Utc>>) -> Self {
+        self.deleted_at = at;
+        self
+    }
 }
 
 impl From<Record> for RecordBody {
@@ -91,29 +98,6 @@ async fn write(
         Written::Deleted { .. } => Ok(StatusCode::NO_CONTENT.into_response()),
         Written::Activity(_) => Err(Problem::new(Kind::Internal)),
     }
-}
-
-/// A module's records, newest first.
-#[utoipa::path(get, path = "/records/{module}", tag = "records",
-    params(("module" = String, Path), PageParameters),
-    responses((status = 200, body = List<RecordBody>), (status = 404, body = ProblemBody)))]
-pub(crate) async fn records_list(
-    State(app): State<App>,
-    caller: Caller,
-    Path(module): Path<String>,
-    Parameters(parameters): Parameters<PageParameters>,
-) -> Result<Json<List<RecordBody>>, Problem> {
-    let page = parameters.request::<RecordId>()?;
-    let slug = segment(&module)?;
-    let page = app
-        .engine
-        .records(caller.tenant, &caller.actor, &slug, page)
-        .await?;
-    Ok(Json(List::page(
-        page,
-        |record| record.id.to_string(),
-        RecordBody::from,
-    )))
 }
 
 /// Creates a record.

@@ -13,7 +13,7 @@ mod sql;
 
 pub use aggregate::{Aggregated, AggregatedRow, aggregate};
 pub use count::{Count, count};
-pub use page::{Found, page};
+pub use page::{Found, explain, page};
 pub use related::{by_ids, pointing_to};
 
 use crm_model::limits::QUERY_MAX_MILLISECONDS;

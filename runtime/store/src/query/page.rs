@@ -83,20 +83,38 @@ impl TryFrom<Row> for Found {
 /// # Errors
 /// [`StoreError::TooSlow`] under [`super::limit_time`]; [`StoreError::Unavailable`].
 pub async fn page(tx: &mut TenantTx, query: &Query) -> Result<Vec<Found>, StoreError> {
+    let sql = statement(tx, query, "").await?;
+    let rows: Vec<Row> = sql.rows(tx.connection()).await?;
+    rows.into_iter().map(Found::try_from).collect()
+}
+
+/// How PostgreSQL would read the page: its plan as JSON. For whoever wonders about a slow list,
+/// and for tests that hold the indexes to their use.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn explain(tx: &mut TenantTx, query: &Query) -> Result<serde_json::Value, StoreError> {
+    let sql = statement(tx, query, "explain (format json) ").await?;
+    let rows: Vec<(Json<serde_json::Value>,)> = sql.rows(tx.connection()).await?;
+    let plan = rows.into_iter().next().map(|(plan,)| plan.0);
+    Ok(plan.unwrap_or_default())
+}
+
+async fn statement(tx: &mut TenantTx, query: &Query, prefix: &str) -> Result<Sql, StoreError> {
     let terms = match &query.search {
         Some(search) => search::terms(tx, search).await?,
         None => Vec::new(),
     };
     let plan = plan::plan(tx, query, &terms).await?;
     let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
+    sql.push(prefix);
     Statement {
         sql: &mut sql,
         query,
         terms: &terms,
     }
     .write(&plan);
-    let rows: Vec<Row> = sql.rows(tx.connection()).await?;
-    rows.into_iter().map(Found::try_from).collect()
+    Ok(sql)
 }
 
 /// What a page's statement is made from.
