@@ -285,10 +285,15 @@ async fn every_way_to_a_page_goes_along_an_index() {
     let actor = Actor { user_id: "owner-1".parse().unwrap(), roles: vec!["owner".parse().unwrap()] };
     let scope = Scope::person(&model, &actor, chrono::Utc::now());
     let page = clinic.ask(json!({"sort": "score", "limit": 100})).await.expect(200);
+    let newest = clinic.ask(json!({"limit": 10})).await.expect(200);
     for (query, index, sorts) in [
         (json!({}), "crm_records_by_module", false),
         (json!({"sort": "-created_at"}), "crm_records_by_created", false),
         (json!({"sort": "updated_at"}), "crm_records_by_updated", false),
+        (json!({"cursor": newest["next_cursor"]}), "crm_records_by_module", false),
+        (json!({"filter": {"field": "owner_id", "op": "eq", "value": "nobody"}}), "crm_records_by_owner", false),
+        (json!({"filter": {"field": "created_at", "op": "within", "value": "last_year"}}), "crm_records_by_created", true),
+        (json!({"deleted": "only"}), "crm_records_deleted", false),
         (json!({"sort": "-score"}), "crm_index_pkey", false),
         (json!({"sort": "score", "cursor": page["next_cursor"]}), "crm_index_pkey", false),
         (json!({"sort": "score", "filter": {"field": "score", "op": "gte", "value": "500"}}), "crm_index_pkey", false),

@@ -128,6 +128,7 @@ impl Statement<'_> {
     fn write(&mut self, plan: &Plan) {
         match plan {
             Plan::Walk => self.walk(),
+            Plan::Columns => self.columns(),
             Plan::EachKey(source) => self.each_key(source),
             Plan::Pick(source) => self.pick(source),
             Plan::Sorted { slot, keys } => {
@@ -141,7 +142,23 @@ impl Statement<'_> {
         }
     }
 
+    /// The module stands in the order, and as a range: so no index but those that it leads can
+    /// give the order, whatever PostgreSQL believes about how many records are of it.
     fn walk(&mut self) {
+        let module = self.sql.bind(Bind::Text(self.query.module.to_string()));
+        let of_module = format!("r.module_slug >= {module} and r.module_slug <= {module}");
+        let passes = self.passes_in(&of_module, &module);
+        let behind = self.behind_in("", "r.id", Some(&module));
+        let direction = direction(self.query.is_descending());
+        let order = self.order("", "r.id");
+        let limit = self.limit();
+        self.sql.push(&format!(
+            "select {COLUMNS} from crm_records r where {passes}{behind} \
+            order by r.module_slug{direction}, {order} limit {limit}"
+        ));
+    }
+
+    fn columns(&mut self) {
         let passes = self.passes();
         let behind = self.behind("", "r.id");
         let order = self.order("", "r.id");
@@ -226,6 +243,10 @@ impl Statement<'_> {
         passes(self.sql, self.query, self.terms)
     }
 
+    fn passes_in(&mut self, of_module: &str, module: &str) -> String {
+        passes_in(self.sql, self.query, self.terms, of_module, module)
+    }
+
     fn limit(&mut self) -> String {
         let one_more = i64::from(self.query.limit) + 1;
         self.sql.bind(Bind::Integer(one_more))
@@ -242,7 +263,6 @@ impl Statement<'_> {
     }
 
     fn order(&self, first: &str, id: &str) -> String {
-        let direction = |descending: bool| if descending { " desc" } else { "" };
         let mut order: Vec<String> = self
             .places(first)
             .into_iter()
@@ -255,6 +275,11 @@ impl Statement<'_> {
 
     /// What comes behind the cursor: beginning with `and`, empty on the first page.
     fn behind(&mut self, first: &str, id: &str) -> String {
+        self.behind_in(first, id, None)
+    }
+
+    /// The same; with a module where it leads the order.
+    fn behind_in(&mut self, first: &str, id: &str, module: Option<&str>) -> String {
         let Some(cursor) = self.query.cursor.clone() else {
             return String::new();
         };
@@ -263,8 +288,16 @@ impl Statement<'_> {
         let sign = |descending: bool| if descending { "<" } else { ">" };
         let last = sign(self.query.is_descending());
         let end_id = self.sql.bind(Bind::Uuid(cursor.id.uuid()));
-        if let ([place], [end]) = (places.as_slice(), ends.as_slice()) {
-            return format!(" and ({place}, {id}) {last} ({end}, {end_id})");
+        let (lead, lead_end) = match module {
+            Some(module) => ("r.module_slug, ", format!("{module}, ")),
+            None => ("", String::new()),
+        };
+        match (places.as_slice(), ends.as_slice()) {
+            ([], []) => return format!(" and ({lead}{id}) {last} ({lead_end}{end_id})"),
+            ([place], [end]) => {
+                return format!(" and ({lead}{place}, {id}) {last} ({lead_end}{end}, {end_id})");
+            }
+            _ => {}
         }
         let mut behind = format!("{id} {last} {end_id}");
         let mut leading = String::new();
@@ -312,13 +345,28 @@ fn end_of(sql: &mut Sql, key: &SortKey, value: Option<&SortValue>) -> String {
     }
 }
 
+const fn direction(descending: bool) -> &'static str {
+    if descending { " desc" } else { "" }
+}
+
 /// Everything that a record of a query's answer has to be, over the alias `r`.
 pub(super) fn passes(sql: &mut Sql, query: &Query, terms: &[Vec<String>]) -> String {
     let module = sql.bind(Bind::Text(query.module.to_string()));
+    let of_module = format!("r.module_slug = {module}");
+    passes_in(sql, query, terms, &of_module, &module)
+}
+
+fn passes_in(
+    sql: &mut Sql,
+    query: &Query,
+    terms: &[Vec<String>],
+    of_module: &str,
+    module: &str,
+) -> String {
     let deleted = if query.deleted { "is not null" } else { "is null" };
     let filter = predicate::filter(sql, &query.filter, "r");
     let mut passes = format!(
-        "r.tenant_id = $1 and r.module_slug = {module} and r.deleted_at {deleted} and {filter}"
+        "r.tenant_id = $1 and {of_module} and r.deleted_at {deleted} and {filter}"
     );
     for words in terms {
         let words = sql.bind(Bind::Texts(words.clone()));

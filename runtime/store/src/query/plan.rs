@@ -2,7 +2,7 @@
 //! for leakproof operators, and its guesses about JSON are worthless, so the way is chosen here,
 //! by rules and by counting a little; PostgreSQL is left no other.
 
-use crm_model::query::{Filter, Keys, Query};
+use crm_model::query::{Filter, Keys, Place, Query, SystemField};
 
 use super::sql::{Bind, Sql};
 use crate::error::StoreError;
@@ -32,6 +32,9 @@ pub(super) enum Source {
 pub(super) enum Plan {
     /// The module's records in the order of one of their own indexes.
     Walk,
+    /// There are conditions on plain columns with indexes: PostgreSQL's own choice among those,
+    /// the one that it can make.
+    Columns,
     /// Newest first along each of the source's keys.
     EachKey(Source),
     /// The source's few records, then sorted.
@@ -46,8 +49,13 @@ pub(super) async fn plan(
     query: &Query,
     terms: &[Vec<String>],
 ) -> Result<Plan, StoreError> {
+    let walk = if has_column_condition(&query.filter) {
+        Plan::Columns
+    } else {
+        Plan::Walk
+    };
     if query.deleted {
-        return Ok(Plan::Walk);
+        return Ok(walk);
     }
     let sources = sources(&query.filter, terms);
     let sort_slot = query.sort.first().and_then(|key| key.target.slot.clone());
@@ -61,9 +69,9 @@ pub(super) async fn plan(
         },
         (None, true) => match sources.iter().find(|source| source.is_walkable()) {
             Some(source) => Plan::EachKey(source.clone()),
-            None => Plan::Walk,
+            None => walk,
         },
-        (None, false) => Plan::Walk,
+        (None, false) => walk,
     };
     let others: Vec<&Source> = sources
         .iter()
@@ -88,6 +96,23 @@ pub(super) async fn plan_all(
     let sources: Vec<&Source> = sources.iter().collect();
     let fewest = fewest(tx, module, &sources, PICK_FOR_AGGREGATE_MAX_ROWS).await?;
     Ok(fewest.map_or(Plan::Walk, Plan::Pick))
+}
+
+/// Whether every passing record meets a condition on a column that an index leads to.
+fn has_column_condition(filter: &Filter) -> bool {
+    match filter {
+        Filter::All(filters) => filters.iter().any(has_column_condition),
+        Filter::Test(condition) => matches!(
+            condition.target.place,
+            Place::System(
+                SystemField::Id
+                    | SystemField::OwnerId
+                    | SystemField::CreatedAt
+                    | SystemField::UpdatedAt
+            )
+        ),
+        _ => false,
+    }
 }
 
 fn sources(filter: &Filter, terms: &[Vec<String>]) -> Vec<Source> {

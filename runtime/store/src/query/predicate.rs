@@ -49,7 +49,7 @@ fn test(sql: &mut Sql, condition: &Condition, alias: &str) -> String {
                     pieces.push(format!("({value}){collate} {sign}{equal} {end}"));
                 }
             }
-            format!("(({}) is true)", pieces.join(" and "))
+            never_null(target, &pieces.join(" and "))
         }
         Test::Contains(part) => {
             let part = sql.bind(Bind::Text(part.clone()));
@@ -97,7 +97,7 @@ fn one_of(sql: &mut Sql, target: &Target, values: &[Comparable], alias: &str) ->
     let value = expression::typed(target, alias);
     if let [one] = values {
         let one = comparable(sql, one);
-        return format!("(({value} = {one}) is true)");
+        return never_null(target, &format!("{value} = {one}"));
     }
     let values = match target.form {
         Form::Moment => {
@@ -116,7 +116,16 @@ fn one_of(sql: &mut Sql, target: &Target, values: &[Comparable], alias: &str) ->
             }
         }
     };
-    format!("(({value} = any({values})) is true)")
+    never_null(target, &format!("{value} = any({values})"))
+}
+
+/// A comparison that is false for a missing value. Columns always have one, and without more
+/// around it the comparison can go along an index.
+fn never_null(target: &Target, comparison: &str) -> String {
+    match target.place {
+        Place::System(_) => format!("({comparison})"),
+        Place::Data { .. } => format!("(({comparison}) is true)"),
+    }
 }
 
 /// A value to compare with, bound.
