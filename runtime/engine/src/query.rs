@@ -2,7 +2,8 @@
 //! may be asked is the model's to say, how it is found the store's.
 
 use crm_model::limits::{
-    EXPAND_MANY_MAX_RECORDS, EXPAND_MANY_TOTAL_MAX_RECORDS, QUERY_MAX_MILLISECONDS,
+    AGGREGATE_MAX_MILLISECONDS, EXPAND_MANY_MAX_RECORDS, EXPAND_MANY_TOTAL_MAX_RECORDS,
+    QUERY_MAX_MILLISECONDS,
 };
 use crm_model::permission::{Action, Authority, permit};
 use crm_model::query::{Aggregate, AggregateInput, Expansion, Query, QueryInput, Scope, Way};
@@ -55,7 +56,8 @@ impl Engine {
         module: &ModuleSlug,
         input: &QueryInput,
     ) -> Result<RecordPage, EngineError> {
-        let (mut tx, model) = self.begin_query(tenant, actor, module).await?;
+        let limit = QUERY_MAX_MILLISECONDS;
+        let (mut tx, model) = self.begin_query(tenant, actor, module, limit).await?;
         let query = Query::parse(Scope::person(&model, actor, fresh::now()), module, input)
             .map_err(EngineError::invalid)?;
         if query.deleted {
@@ -77,12 +79,13 @@ impl Engine {
         module: &ModuleSlug,
         input: &AggregateInput,
     ) -> Result<(Aggregate, Aggregated), EngineError> {
-        let (mut tx, model) = self.begin_query(tenant, actor, module).await?;
+        let limit = AGGREGATE_MAX_MILLISECONDS;
+        let (mut tx, model) = self.begin_query(tenant, actor, module, limit).await?;
         let scope = Scope::person(&model, actor, fresh::now());
         let aggregate = Aggregate::parse(scope, module, input).map_err(EngineError::invalid)?;
         let found = match query::aggregate(&mut tx, &aggregate).await {
             Err(StoreError::TooSlow) => {
-                return Err(too_slow("/filter", &aggregate.filter.unindexed()));
+                return Err(too_slow("/filter", &aggregate.filter.unindexed(), limit));
             }
             other => other?,
         };
@@ -101,12 +104,13 @@ impl Engine {
         tenant: TenantId,
         actor: &Actor,
         module: &ModuleSlug,
+        limit_milliseconds: u32,
     ) -> Result<(TenantTx, Arc<Model>), EngineError> {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let model = self.model_at(tenant, tx.model_version()).await?;
         let model = model.ok_or_else(|| EngineError::no_module(module))?;
         permit(&model, Authority::User(actor), Action::Read, module)?;
-        query::limit_time(&mut tx).await?;
+        query::limit_time(&mut tx, limit_milliseconds).await?;
         Ok((tx, model))
     }
 }
@@ -249,13 +253,13 @@ fn explain(error: StoreError, query: &Query) -> EngineError {
     }
     let unsorted = query.sort.first().filter(|key| key.target.slot.is_none());
     match unsorted {
-        Some(key) => too_slow("/sort", &[key.target.name.as_str()]),
-        None => too_slow("/filter", &query.filter.unindexed()),
+        Some(key) => too_slow("/sort", &[key.target.name.as_str()], QUERY_MAX_MILLISECONDS),
+        None => too_slow("/filter", &query.filter.unindexed(), QUERY_MAX_MILLISECONDS),
     }
 }
 
-fn too_slow(pointer: &str, fields: &[&str]) -> EngineError {
-    let seconds = QUERY_MAX_MILLISECONDS / 1_000;
+fn too_slow(pointer: &str, fields: &[&str], limit_milliseconds: u32) -> EngineError {
+    let seconds = limit_milliseconds / 1_000;
     let advice = match fields {
         [] => "narrow it down with a condition on an indexed field".to_owned(),
         fields => format!("mark “{}” as indexed", fields.join("”, “")),

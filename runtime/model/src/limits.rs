@@ -84,8 +84,10 @@ pub const AGGREGATE_MAX_METRICS: usize = 20;
 pub const AGGREGATE_MAX_GROUPS: u32 = 1_000;
 /// Digits after the point of an average.
 pub const AVERAGE_MAX_DIGITS: i32 = 10;
-/// How long one query may keep the database busy.
+/// How long one query for records may keep the database busy.
 pub const QUERY_MAX_MILLISECONDS: u32 = 5_000;
+/// How long one aggregate may, which may have to look at all records of a module.
+pub const AGGREGATE_MAX_MILLISECONDS: u32 = 20_000;
 
 /// A published component.
 pub const COMPONENT_MAX_BYTES: usize = 16 << 20;

@@ -16,6 +16,8 @@ mod relative;
 mod scope;
 mod sort;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

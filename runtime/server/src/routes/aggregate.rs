@@ -53,11 +53,7 @@ pub(crate) struct AggregatedBody {
 impl AggregatedBody {
     fn new(aggregate: &Aggregate, found: Aggregated) -> Self {
         let names = |names: Vec<&str>, values: Vec<Value>| -> Map<String, Value> {
-            names
-                .into_iter()
-                .map(str::to_owned)
-                .zip(values)
-                .collect()
+            names.into_iter().map(str::to_owned).zip(values).collect()
         };
         let row = |row: crm_store::query::AggregatedRow| {
             let groups = aggregate.groups.iter().map(|group| group.name.as_str());

@@ -35,10 +35,7 @@ pub struct AggregatedRow {
 ///
 /// # Errors
 /// [`StoreError::TooSlow`] under [`super::limit_time`]; [`StoreError::Unavailable`].
-pub async fn aggregate(
-    tx: &mut TenantTx,
-    aggregate: &Aggregate,
-) -> Result<Aggregated, StoreError> {
+pub async fn aggregate(tx: &mut TenantTx, aggregate: &Aggregate) -> Result<Aggregated, StoreError> {
     let module = aggregate.module.as_str();
     let plan = plan::plan_all(tx, module, &aggregate.filter, &[]).await?;
     let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
@@ -70,11 +67,10 @@ impl Columns {
             .iter()
             .map(|group| group_value(sql, group, aggregate.time_zone))
             .collect();
-        let group_answers = aggregate
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(index, group)| answer(index, group.bucket.is_none().then_some(&group.target)));
+        let group_answers =
+            aggregate.groups.iter().enumerate().map(|(index, group)| {
+                answer(index, group.bucket.is_none().then_some(&group.target))
+            });
         let count = groups.len();
         let metric_answers = aggregate.metrics.iter().enumerate().map(|(index, metric)| {
             let shown = match metric.operation {
@@ -118,7 +114,11 @@ impl Columns {
 
 fn order(aggregate: &Aggregate, groups: usize) -> String {
     let chosen = aggregate.sort.iter().map(|(index, descending)| {
-        let direction = if *descending { "desc nulls last" } else { "nulls first" };
+        let direction = if *descending {
+            "desc nulls last"
+        } else {
+            "nulls first"
+        };
         format!("c{index} {direction}")
     });
     let rest = (0..groups).map(|index| format!("c{index} nulls first"));
@@ -134,7 +134,10 @@ fn group_value(sql: &mut Sql, group: &Group, zone: chrono_tz::Tz) -> String {
     let value = |alias: &str| match target.form {
         _ if expression::is_day(target) && group.bucket.is_some() => expression::day(target, alias),
         Form::Text | Form::Exact => {
-            format!("(nullif({}, '') collate \"C\")", expression::text(target, alias))
+            format!(
+                "(nullif({}, '') collate \"C\")",
+                expression::text(target, alias)
+            )
         }
         _ => expression::typed(target, alias),
     };
@@ -149,9 +152,7 @@ fn group_value(sql: &mut Sql, group: &Group, zone: chrono_tz::Tz) -> String {
     };
     let unit = match bucket {
         Bucket::Hour => {
-            return format!(
-                "to_char(date_trunc('hour', {local}), 'YYYY-MM-DD\"T\"HH24:MI:SS')"
-            );
+            return format!("to_char(date_trunc('hour', {local}), 'YYYY-MM-DD\"T\"HH24:MI:SS')");
         }
         Bucket::Day => "day",
         Bucket::Week => "week",
@@ -168,7 +169,10 @@ fn metric_value(metric: &Metric) -> String {
     };
     let value = match target.form {
         Form::Text | Form::Exact | Form::Boolean => {
-            format!("(nullif({}, '') collate \"C\")", expression::text(target, "r"))
+            format!(
+                "(nullif({}, '') collate \"C\")",
+                expression::text(target, "r")
+            )
         }
         _ => expression::typed(target, "r"),
     };

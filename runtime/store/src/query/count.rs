@@ -79,9 +79,9 @@ fn rows(sql: &mut Sql, query: &Query, terms: &[Vec<String>], plan: &Plan) -> Str
 pub(super) fn from(sql: &mut Sql, module: &str, plan: &Plan, passes: &str) -> String {
     match plan {
         Plan::Pick(source) => {
-            let picked = source.rows(sql, module);
+            let picked = source.rows(sql, module, "i");
             format!(
-                "(select distinct i.record_id from {} where {picked}) p cross join lateral (\
+                "(select distinct i.record_id from {} i where {picked}) p cross join lateral (\
                 select * from crm_records r where r.id = p.record_id and {passes} offset 0) r",
                 source.table()
             )

@@ -56,10 +56,7 @@ pub(super) fn typed(target: &Target, alias: &str) -> String {
 
 /// A text without regard to case.
 pub(super) fn folded(target: &Target, alias: &str) -> String {
-    format!(
-        "lower({} collate \"und-x-icu\")",
-        text(target, alias)
-    )
+    format!("lower({} collate \"und-x-icu\")", text(target, alias))
 }
 
 /// A day as a date.

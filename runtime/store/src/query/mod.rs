@@ -16,8 +16,6 @@ pub use count::{Count, count};
 pub use page::{Found, explain, page};
 pub use related::{by_ids, pointing_to};
 
-use crm_model::limits::QUERY_MAX_MILLISECONDS;
-
 use crate::error::StoreError;
 use crate::tenant_tx::TenantTx;
 
@@ -27,7 +25,7 @@ use crate::tenant_tx::TenantTx;
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn limit_time(tx: &mut TenantTx) -> Result<(), StoreError> {
+pub async fn limit_time(tx: &mut TenantTx, milliseconds: u32) -> Result<(), StoreError> {
     sqlx::query(
         "select set_config('statement_timeout', $1::text, true),
             set_config('enable_seqscan', 'off', true),
@@ -35,7 +33,7 @@ pub async fn limit_time(tx: &mut TenantTx) -> Result<(), StoreError> {
             set_config('enable_mergejoin', 'off', true),
             set_config('jit', 'off', true)",
     )
-    .bind(QUERY_MAX_MILLISECONDS.to_string())
+    .bind(milliseconds.to_string())
     .execute(tx.connection())
     .await?;
     Ok(())

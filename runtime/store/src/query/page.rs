@@ -131,13 +131,19 @@ impl Statement<'_> {
             Plan::Columns => self.columns(),
             Plan::EachKey(source) => self.each_key(source),
             Plan::Pick(source) => self.pick(source),
-            Plan::Sorted { slot, keys } => {
+            Plan::Sorted { slot, keys, others } => {
                 let slot = self.sql.bind(Bind::Text(slot.clone()));
                 let keys = keys
                     .as_ref()
-                    .map(|keys| plan::keys_condition(self.sql, keys))
+                    .map(|keys| plan::keys_condition(self.sql, keys, "i"))
                     .unwrap_or_default();
-                self.sorted(&format!("i.slot = {slot}{keys}"));
+                let mut rows = format!("i.slot = {slot}{keys}");
+                for other in others {
+                    let module = self.query.module.as_str();
+                    rows.push_str(" and ");
+                    rows.push_str(&other.has_record(self.sql, module));
+                }
+                self.sorted(&rows);
             }
         }
     }
@@ -181,14 +187,14 @@ impl Statement<'_> {
     }
 
     fn pick(&mut self, source: &Source) {
-        let rows = source.rows(self.sql, self.query.module.as_str());
+        let rows = source.rows(self.sql, self.query.module.as_str(), "i");
         let record = self.record("p.record_id");
         let behind = self.behind("", "r.id");
         let order = self.order("", "r.id");
         let limit = self.limit();
         self.sql.push(&format!(
             "with picked as materialized (\
-                select distinct i.record_id from {} where {rows}) \
+                select distinct i.record_id from {} i where {rows}) \
             select {COLUMNS} from picked p cross join lateral ({record}) r \
             where true{behind} order by {order} limit {limit}",
             source.table()
@@ -212,10 +218,10 @@ impl Statement<'_> {
             .map(|key| {
                 let rows = source
                     .of_key(key)
-                    .rows(self.sql, self.query.module.as_str());
+                    .rows(self.sql, self.query.module.as_str(), "i");
                 let table = source.table();
                 format!(
-                    "(select {COLUMNS} from {table} cross join lateral ({record}) r \
+                    "(select {COLUMNS} from {table} i cross join lateral ({record}) r \
                     where {rows}{behind} order by i.record_id desc limit {limit})"
                 )
             })
@@ -363,11 +369,14 @@ fn passes_in(
     of_module: &str,
     module: &str,
 ) -> String {
-    let deleted = if query.deleted { "is not null" } else { "is null" };
+    let deleted = if query.deleted {
+        "is not null"
+    } else {
+        "is null"
+    };
     let filter = predicate::filter(sql, &query.filter, "r");
-    let mut passes = format!(
-        "r.tenant_id = $1 and {of_module} and r.deleted_at {deleted} and {filter}"
-    );
+    let mut passes =
+        format!("r.tenant_id = $1 and {of_module} and r.deleted_at {deleted} and {filter}");
     for words in terms {
         let words = sql.bind(Bind::Texts(words.clone()));
         passes.push_str(&format!(

@@ -10,7 +10,7 @@ use crate::tenant_tx::TenantTx;
 
 /// So many records are fetched and sorted rather than looked for along another order: about
 /// where both cost the same in a module of a million.
-const PICK_MAX_ROWS: i64 = 5_000;
+const PICK_MAX_ROWS: i64 = 2_500;
 /// For aggregates, which look at every record that passes.
 const PICK_FOR_AGGREGATE_MAX_ROWS: i64 = 50_000;
 /// Conditions that are counted to find the one that leaves the fewest.
@@ -39,8 +39,13 @@ pub(super) enum Plan {
     EachKey(Source),
     /// The source's few records, then sorted.
     Pick(Source),
-    /// Along the typed index of the first sort key.
-    Sorted { slot: String, keys: Option<Keys> },
+    /// Along the typed index of the first sort key. Others of its sources are asked before a
+    /// record is fetched.
+    Sorted {
+        slot: String,
+        keys: Option<Keys>,
+        others: Vec<Source>,
+    },
 }
 
 /// Chooses the way to a page.
@@ -66,6 +71,11 @@ pub(super) async fn plan(
                 .iter()
                 .find_map(|source| source.keys_of(slot))
                 .map(in_a_row),
+            others: sources
+                .iter()
+                .filter(|source| source.keys_of(slot).is_none() && source.is_walkable())
+                .cloned()
+                .collect(),
         },
         (None, true) => match sources.iter().find(|source| source.is_walkable()) {
             Some(source) => Plan::EachKey(source.clone()),
@@ -75,14 +85,23 @@ pub(super) async fn plan(
     };
     let others: Vec<&Source> = sources
         .iter()
-        .filter(|source| sort_slot.as_ref().is_none_or(|slot| source.keys_of(slot).is_none()))
+        .filter(|source| {
+            sort_slot
+                .as_ref()
+                .is_none_or(|slot| source.keys_of(slot).is_none())
+        })
         .collect();
     if others.is_empty() || (others.len() == 1 && matches!(base, Plan::EachKey(_))) {
         return Ok(base);
     }
     let module = query.module.as_str();
     let fewest = fewest(tx, module, &others, PICK_MAX_ROWS).await?;
-    Ok(fewest.map_or(base, Plan::Pick))
+    Ok(match fewest {
+        // Its keys are in the order of ids already.
+        Some(source) if query.sort.is_empty() && source.is_walkable() => Plan::EachKey(source),
+        Some(source) => Plan::Pick(source),
+        None => base,
+    })
 }
 
 /// Chooses the way to all records that pass.
@@ -147,10 +166,10 @@ async fn fewest(
     for source in sources.iter().take(PROBES_MAX_COUNT) {
         let least = best.map_or(most, |(count, _)| count - 1);
         let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
-        let rows = source.rows(&mut sql, module);
+        let rows = source.rows(&mut sql, module, "i");
         let limit = sql.bind(Bind::Integer(least + 1));
         sql.push(&format!(
-            "select count(*) from (select from {} where {rows} limit {limit}) counted",
+            "select count(*) from (select from {} i where {rows} limit {limit}) counted",
             source.table()
         ));
         let count: Vec<(i64,)> = sql.rows(tx.connection()).await?;
@@ -163,21 +182,32 @@ async fn fewest(
 }
 
 impl Source {
-    /// Its table, with the alias `i`.
+    /// Its table.
     pub(super) const fn table(&self) -> &'static str {
         match self {
-            Self::Index { .. } => "crm_index i",
-            Self::Words(_) => "crm_words i",
+            Self::Index { .. } => "crm_index",
+            Self::Words(_) => "crm_words",
         }
     }
 
-    /// Its rows, as a condition on `i`.
-    pub(super) fn rows(&self, sql: &mut Sql, module: &str) -> String {
+    /// Whether it has a row of the same record as `i`, as a condition.
+    pub(super) fn has_record(&self, sql: &mut Sql, module: &str) -> String {
+        let alias = sql.alias();
+        let rows = self.rows(sql, module, &alias);
+        format!(
+            "exists (select from {} {alias} where {rows} \
+                and {alias}.record_id = i.record_id offset 0)",
+            self.table()
+        )
+    }
+
+    /// Its rows, as a condition on an alias of its table.
+    pub(super) fn rows(&self, sql: &mut Sql, module: &str, alias: &str) -> String {
         match self {
             Self::Index { slot, keys } => {
                 let slot = sql.bind(Bind::Text(slot.clone()));
-                let keys = keys_condition(sql, keys);
-                format!("i.tenant_id = $1 and i.slot = {slot}{keys}")
+                let keys = keys_condition(sql, keys, alias);
+                format!("{alias}.tenant_id = $1 and {alias}.slot = {slot}{keys}")
             }
             Self::Words(words) => {
                 let words = match words.as_slice() {
@@ -185,7 +215,10 @@ impl Source {
                     several => format!("= any({})", sql.bind(Bind::Texts(several.to_vec()))),
                 };
                 let module = sql.bind(Bind::Text(module.to_owned()));
-                format!("i.tenant_id = $1 and i.word {words} and i.module_slug = {module}")
+                format!(
+                    "{alias}.tenant_id = $1 and {alias}.word {words} \
+                        and {alias}.module_slug = {module}"
+                )
             }
         }
     }
@@ -248,19 +281,22 @@ fn in_a_row(keys: Keys) -> Keys {
     }
 }
 
-/// Keys as a condition on `i.key`, beginning with `and`.
-pub(super) fn keys_condition(sql: &mut Sql, keys: &Keys) -> String {
+/// Keys as a condition on an alias's `key`, beginning with `and`.
+pub(super) fn keys_condition(sql: &mut Sql, keys: &Keys, alias: &str) -> String {
     match keys {
         Keys::OneOf(keys) => match keys.as_slice() {
-            [one] => format!(" and i.key = {}", sql.bind(Bind::Text(one.clone()))),
-            several => format!(" and i.key = any({})", sql.bind(Bind::Texts(several.to_vec()))),
+            [one] => format!(" and {alias}.key = {}", sql.bind(Bind::Text(one.clone()))),
+            several => format!(
+                " and {alias}.key = any({})",
+                sql.bind(Bind::Texts(several.to_vec()))
+            ),
         },
         Keys::Range(from, to) => {
             let mut condition = String::new();
             for (end, sign) in [(from, ">="), (to, "<=")] {
                 if let Some(end) = end {
                     let end = sql.bind(Bind::Text(end.clone()));
-                    condition.push_str(&format!(" and i.key {sign} {end}"));
+                    condition.push_str(&format!(" and {alias}.key {sign} {end}"));
                 }
             }
             condition

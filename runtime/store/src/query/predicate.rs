@@ -190,11 +190,11 @@ fn related(sql: &mut Sql, link: &Link, inner: &Filter, alias: &str) -> String {
                     and {index}.key = {alias}.id::text offset 0))"
             )
         }
-        Way::Inverse { field, many, .. } if *many => found(format!(
-            "({other}.data -> '{field}') ? ({alias}.id::text)"
-        )),
-        Way::Inverse { field, .. } => found(format!(
-            "({other}.data ->> '{field}') = {alias}.id::text"
-        )),
+        Way::Inverse { field, many, .. } if *many => {
+            found(format!("({other}.data -> '{field}') ? ({alias}.id::text)"))
+        }
+        Way::Inverse { field, .. } => {
+            found(format!("({other}.data ->> '{field}') = {alias}.id::text"))
+        }
     }
 }

@@ -34,11 +34,7 @@ pub(super) async fn terms(
 }
 
 /// The words of a text in the order in which they stand there.
-async fn words(
-    tx: &mut TenantTx,
-    language: &str,
-    text: &str,
-) -> Result<Vec<String>, StoreError> {
+async fn words(tx: &mut TenantTx, language: &str, text: &str) -> Result<Vec<String>, StoreError> {
     let words = sqlx::query_scalar(
         "select w.lexeme from unnest(to_tsvector($1::text::regconfig, $2)) w
         order by w.positions[1], w.lexeme",
