@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod aggregate;
 mod auth;
 mod away;
 mod bulk;
@@ -19,6 +20,8 @@ mod guests;
 mod isolation;
 mod model;
 mod once;
+mod query;
+mod query_property;
 mod records;
 mod rollups;
 mod rules;

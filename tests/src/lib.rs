@@ -14,3 +14,4 @@ pub mod app;
 pub mod client;
 pub mod cluster;
 pub mod guests;
+pub mod index;

@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod copy;
 pub mod customize;
 pub mod publish;
+pub mod query;
 pub mod read;
 pub mod receipt;
 pub mod select;

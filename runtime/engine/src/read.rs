@@ -1,7 +1,6 @@
 //! Reading: records, their history and timelines, runs. Each answer is what the caller may see
 //! under the model of now; the rest does not exist.
 
-use crm_model::limits::TOTAL_EXACT_MAX_RECORDS;
 use crm_model::permission::{Action, Authority, permit};
 use crm_model::{ActivityId, Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
 use crm_store::TenantTx;
@@ -27,7 +26,7 @@ pub struct Page<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
     pub value: i64,
-    /// Otherwise `value` is a lower bound.
+    /// Otherwise `value` is an estimate.
     pub exact: bool,
 }
 
@@ -85,32 +84,6 @@ impl Engine {
             found.data = module.visible(&found.data).into_owned();
         }
         Ok(found)
-    }
-
-    /// A page of a module's records, newest first.
-    ///
-    /// # Errors
-    /// [`EngineError::Refused`] where the module does not exist for the caller.
-    pub async fn records(
-        &self,
-        tenant: TenantId,
-        actor: &Actor,
-        module: &ModuleSlug,
-        page: PageRequest<RecordId>,
-    ) -> Result<Page<Record>, EngineError> {
-        let mut tx = self.begin_read(tenant, actor, module).await?;
-        let rows =
-            crm_store::records::records_page(&mut tx, module, page.before, page.limit + 1).await?;
-        let mut answer = Page::cut(rows, page.limit);
-        if page.total {
-            let most = TOTAL_EXACT_MAX_RECORDS;
-            let count = crm_store::records::records_count(&mut tx, module, most).await?;
-            answer.total = Some(Total {
-                value: count.min(most),
-                exact: count <= most,
-            });
-        }
-        Ok(answer)
     }
 
     /// A page of a record's history, newest first.

@@ -23,6 +23,7 @@ pub mod operator;
 pub mod overlay;
 pub mod permission;
 pub mod relations;
+pub mod query;
 pub mod settings;
 pub mod validate;
 pub mod view;

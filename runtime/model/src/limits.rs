@@ -120,8 +120,45 @@ pub const REQUEST_MAX_SECONDS: u64 = 30;
 pub const PAGE_DEFAULT_RECORDS: u32 = 50;
 /// Records on a page.
 pub const PAGE_MAX_RECORDS: u32 = 200;
-/// Up to here a total is counted exactly; above, it is a lower bound.
-pub const TOTAL_EXACT_MAX_RECORDS: i64 = 100_000;
+/// Up to here a total is counted exactly; above, it is an estimate.
+pub const TOTAL_EXACT_MAX_RECORDS: i64 = 10_000;
+
+/// Levels of and, or, not and where in one filter.
+pub const FILTER_MAX_DEPTH: usize = 10;
+/// Conditions of one filter.
+pub const FILTER_MAX_CONDITIONS: usize = 100;
+/// Values of one `in`, `not_in`, `any` or `none`.
+pub const FILTER_LIST_MAX_VALUES: usize = 500;
+/// A text that a condition compares with.
+pub const FILTER_TEXT_MAX_CHARACTERS: usize = 1_000;
+/// Relations between a module and a field that a filter names.
+pub const FILTER_MAX_HOPS: usize = 2;
+/// What `last_…` and `next_…` may count.
+pub const FILTER_RELATIVE_MAX_COUNT: u32 = 10_000;
+/// Fields that a list is sorted by.
+pub const SORT_MAX_FIELDS: usize = 5;
+/// The words that `q` looks for, as text.
+pub const SEARCH_MAX_CHARACTERS: usize = 500;
+/// Relations that one answer expands.
+pub const EXPAND_MAX_RELATIONS: usize = 10;
+/// Relations in a row that an answer expands.
+pub const EXPAND_MAX_DEPTH: usize = 2;
+/// Records shown for each expanded relation to many.
+pub const EXPAND_MANY_MAX_RECORDS: usize = 50;
+/// The same for all records of a page together; each gets its share.
+pub const EXPAND_MANY_TOTAL_MAX_RECORDS: usize = 5_000;
+/// Fields that an aggregate groups by.
+pub const AGGREGATE_MAX_GROUP_FIELDS: usize = 3;
+/// Metrics of one aggregate.
+pub const AGGREGATE_MAX_METRICS: usize = 20;
+/// Groups of one answer; the rest is cut off, and the answer says so.
+pub const AGGREGATE_MAX_GROUPS: u32 = 1_000;
+/// Digits after the point of an average.
+pub const AVERAGE_MAX_DIGITS: i32 = 10;
+/// How long one query for records may keep the database busy.
+pub const QUERY_MAX_MILLISECONDS: u32 = 5_000;
+/// How long one aggregate may, which may have to look at all records of a module.
+pub const AGGREGATE_MAX_MILLISECONDS: u32 = 20_000;
 
 /// A published component.
 pub const COMPONENT_MAX_BYTES: usize = 16 << 20;

@@ -81,9 +81,11 @@ fn api() -> OpenApiRouter<App> {
             routes::views::view_remove
         ))
         .routes(routes!(
-            routes::records::records_list,
+            routes::query::records_list,
             routes::records::record_create
         ))
+        .routes(routes!(routes::query::records_query))
+        .routes(routes!(routes::aggregate::records_aggregate))
         .routes(routes!(
             routes::records::record_get,
             routes::records::record_update,

@@ -1,6 +1,6 @@
 //! Lists: one shape, paged by cursor.
 
-use crm_engine::read::{Page, PageRequest};
+use crm_engine::read::{Page, PageRequest, Total};
 use crm_model::Violations;
 use crm_model::limits::{PAGE_DEFAULT_RECORDS, PAGE_MAX_RECORDS};
 use serde::{Deserialize, Serialize};
@@ -67,8 +67,17 @@ pub(crate) struct List<T> {
 #[schema(as = Total)]
 pub(crate) struct TotalBody {
     value: i64,
-    /// Otherwise there are more than `value`.
+    /// Otherwise `value` is an estimate.
     exact: bool,
+}
+
+impl From<Total> for TotalBody {
+    fn from(total: Total) -> Self {
+        Self {
+            value: total.value,
+            exact: total.exact,
+        }
+    }
 }
 
 impl<T> List<T> {
@@ -88,10 +97,7 @@ impl<T> List<T> {
         body: impl FnMut(R) -> T,
     ) -> Self {
         let next_cursor = page.rows.last().filter(|_| page.more).map(cursor);
-        let total = page.total.map(|total| TotalBody {
-            value: total.value,
-            exact: total.exact,
-        });
+        let total = page.total.map(TotalBody::from);
         Self {
             data: page.rows.into_iter().map(body).collect(),
             next_cursor,

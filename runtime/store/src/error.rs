@@ -42,6 +42,9 @@ pub enum StoreError {
     /// Somebody else holds the job: drop the result.
     #[error("the job's lease is lost")]
     LeaseLost,
+    /// A query took longer than it may.
+    #[error("the query took too long")]
+    TooSlow,
     /// A row of that key is there already.
     #[error("{0} exists already")]
     Exists(String),
@@ -99,6 +102,8 @@ impl From<sqlx::Error> for StoreError {
                 Some("CR007") => Self::KeyUsed,
                 // Two writes locked the same records in another order: one starts again.
                 Some("40P01" | "40001") => Self::StaleRecords(Vec::new()),
+                // A statement timeout: the store sets none but for queries.
+                Some("57014") => Self::TooSlow,
                 Some(code) if is_unavailable(code) => Self::Unavailable(error),
                 _ => Self::Database(error),
             },

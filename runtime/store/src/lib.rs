@@ -14,6 +14,7 @@ pub mod models;
 pub mod overlay;
 pub mod plugins;
 pub mod receipts;
+pub mod query;
 pub mod records;
 pub mod runs;
 pub mod tasks;

@@ -116,57 +116,6 @@ pub async fn record_read(
     Ok((model_version, row.row().map(Record::try_from).transpose()?))
 }
 
-/// A page of a module's records, newest first: those before `before`, or from the start.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn records_page(
-    tx: &mut TenantTx,
-    module: &ModuleSlug,
-    before: Option<RecordId>,
-    limit: u32,
-) -> Result<Vec<Record>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "select id, module_slug, data, version, owner_id, created_at, created_by, updated_at,
-            updated_by, deleted_at
-        from crm_records
-        where tenant_id = $1 and module_slug = $2 and deleted_at is null and id < $3
-        order by id desc
-        limit $4",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(module.as_str())
-    .bind(before.map_or(Uuid::max(), RecordId::uuid))
-    .bind(i64::from(limit))
-    .fetch_all(tx.connection())
-    .await?;
-    rows.into_iter().map(Record::try_from).collect()
-}
-
-/// How many records a module has, counted up to `most` and one more.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn records_count(
-    tx: &mut TenantTx,
-    module: &ModuleSlug,
-    most: i64,
-) -> Result<i64, StoreError> {
-    let count = sqlx::query_scalar(
-        "select count(*) from (
-            select from crm_records
-            where tenant_id = $1 and module_slug = $2 and deleted_at is null
-            limit $3
-        ) counted",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(module.as_str())
-    .bind(most + 1)
-    .fetch_one(tx.connection())
-    .await?;
-    Ok(count)
-}
-
 /// Those of these records that are there, deleted ones too, in the order of their ids; nobody
 /// else changes them until the transaction ends.
 ///

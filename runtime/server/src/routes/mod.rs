@@ -1,6 +1,7 @@
 //! One file per resource: what it takes, what it answers, and about twenty lines in between.
 
 pub(crate) mod activities;
+pub(crate) mod aggregate;
 pub(crate) mod bootstrap;
 pub(crate) mod bulk;
 pub(crate) mod field_types;
@@ -8,6 +9,7 @@ pub(crate) mod fields;
 pub(crate) mod history;
 pub(crate) mod modules;
 pub(crate) mod operations;
+pub(crate) mod query;
 pub(crate) mod records;
 pub(crate) mod runs;
 pub(crate) mod settings;

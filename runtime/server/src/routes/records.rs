@@ -1,13 +1,12 @@
 //! `/records/{module}`: the records themselves.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use crm_engine::receipt::RequestKey;
 use crm_engine::write::{Outcome, ReceiptMaker, Written};
-use crm_model::{Data, Mutation, RecordId};
+use crm_model::{Data, Mutation};
 use crm_store::records::Record;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -17,7 +16,6 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, if_match, segment};
 use crate::once::{Answer, Keyed, KeyedOrEmpty, once};
-use crate::page::{List, PageParameters};
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::activities::activity_answer;
 
@@ -57,7 +55,7 @@ impl From<Record> for RecordBody {
 }
 
 /// What is sent to create or change a record.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecordInput {
     /// Values by field.
@@ -125,29 +123,6 @@ async fn write(app: &App, caller: Caller, mutation: Mutation) -> Result<Response
     Ok(written_answer(&write.await?).into_response())
 }
 
-/// A module's records, newest first.
-#[utoipa::path(get, path = "/records/{module}", tag = "records",
-    params(("module" = String, Path), PageParameters),
-    responses((status = 200, body = List<RecordBody>), (status = 404, body = ProblemBody)))]
-pub(crate) async fn records_list(
-    State(app): State<App>,
-    caller: Caller,
-    Path(module): Path<String>,
-    Parameters(parameters): Parameters<PageParameters>,
-) -> Result<Json<List<RecordBody>>, Problem> {
-    let page = parameters.request::<RecordId>()?;
-    let slug = segment(&module)?;
-    let page = app
-        .engine
-        .records(caller.tenant, &caller.actor, &slug, page)
-        .await?;
-    Ok(Json(List::page(
-        page,
-        |record| record.id.to_string(),
-        RecordBody::from,
-    )))
-}
-
 /// Creates a record.
 #[utoipa::path(post, path = "/records/{module}", tag = "records",
     params(("module" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
@@ -200,7 +175,7 @@ pub(crate) async fn record_restore(
 #[utoipa::path(post, path = "/records/{module}/{id}/clone", tag = "records",
     params(("module" = String, Path), ("id" = String, Path),
         ("Idempotency-Key" = Option<String>, Header)),
-    request_body = Option<RecordInput>,
+    request_body = Option<CloneInput>,
     responses(
         (status = 201, body = RecordBody),
         (status = 404, body = ProblemBody),
@@ -211,7 +186,7 @@ pub(crate) async fn record_clone(
     State(app): State<App>,
     caller: Caller,
     Path((module, id)): Path<(String, String)>,
-    KeyedOrEmpty(Keyed { key, input }): KeyedOrEmpty<RecordInput>,
+    KeyedOrEmpty(Keyed { key, input }): KeyedOrEmpty<CloneInput>,
 ) -> Result<Response, Problem> {
     let (module, id) = (segment(&module)?, segment(&id)?);
     once(&app, &caller, key, async |key| {
@@ -295,6 +270,16 @@ pub(crate) async fn record_replace(
         data: input.data,
     };
     write(&app, caller, mutation).await
+}
+
+/// What a copy has otherwise.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CloneInput {
+    /// Values by field.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    data: Data,
 }
 
 /// Parameters of a deletion.
