@@ -130,7 +130,7 @@ async fn an_attribute_that_does_nothing_is_refused_with_its_name() {
         (
             json!({"key": "x", "label": "X", "type": "select", "depends_on": "nothing",
                    "options": [{"value": "a", "label": "A"}]}),
-            "“nothing” is no other select",
+            "“nothing” is no select",
         ),
     ] {
         let refused = owner.post("modules/patients/fields", field.clone()).await;

@@ -85,9 +85,9 @@ async fn rollups_follow_every_change() {
     let second = owner.create("orders", order(&ada, "4.25", "open")).await;
     let seen = data(&owner, "customers", &ada).await;
     assert_eq!(seen["orders"], 2);
-    assert_eq!(seen["paid"], "10.5");
+    assert_eq!(seen["paid"], "10.50");
     assert_eq!(seen["least"], "4.25");
-    assert_eq!(seen["most"], "10.5");
+    assert_eq!(seen["most"], "10.50");
     assert_eq!(seen["mean"], "7.375");
     assert_eq!(seen["double"], 21, "{seen}");
     assert_eq!(data(&owner, "regions", &region).await["orders"], "2");
@@ -119,7 +119,7 @@ async fn rollups_follow_every_change() {
     let seen = data(&owner, "customers", &ada).await;
     assert_eq!(
         (&seen["orders"], &seen["least"]),
-        (&json!(1), &json!("10.5"))
+        (&json!(1), &json!("10.50"))
     );
 
     let refused = owner

@@ -108,7 +108,7 @@ async fn a_view_fits_its_module() {
             json!({"sort": ["-nowhere"]}),
             pair("/sort/0", "unknown_field"),
         ),
-        (json!({"filter": []}), pair("/filter", "type")),
+        (json!({"filter": []}), pair("/filter", "shape")),
         (json!({"name": ""}), pair("/name", "length")),
         (json!({"kind": "gantt"}), pair("", "shape")),
         (json!({"colour": "red"}), pair("", "shape")),

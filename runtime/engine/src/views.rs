@@ -3,6 +3,7 @@
 
 use crm_model::limits::{TOTAL_EXACT_MAX_RECORDS, USER_MAX_VIEWS};
 use crm_model::permission::{Action, Authority, permit};
+use crm_model::query::{Filter, Scope};
 use crm_model::view::{ViewDefinition, check_view};
 use crm_model::{Actor, Data, Model, ModuleSlug, TenantId, ViewId, Violations};
 use crm_store::TenantTx;
@@ -209,5 +210,10 @@ fn check_wanted(model: &Model, actor: &Actor, view: &ViewDefinition) -> Result<(
     permit(model, Authority::User(actor), action, &view.module)?;
     let module = model.module(&view.module);
     let module = module.ok_or_else(|| EngineError::no_module(&view.module))?;
-    check_view(model, module, view).map_err(EngineError::invalid)
+    check_view(model, module, view).map_err(EngineError::invalid)?;
+    if let Some(filter) = &view.filter {
+        let scope = Scope::person(model, actor, fresh::now());
+        Filter::parse(scope, &view.module, filter, "/filter").map_err(EngineError::invalid)?;
+    }
+    Ok(())
 }

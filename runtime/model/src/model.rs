@@ -2,6 +2,7 @@
 //! its version. Compiling finds every mistake that a definition can hold, so that later steps
 //! need not look again.
 
+use chrono::DateTime;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::limits;
 use crate::names::{FieldKey, ModuleSlug, PluginName, TemplateSlug};
 use crate::overlay::{MergedModule, Overlay};
 use crate::permission::{Action, Actor, Roles};
+use crate::query::{Filter, Scope};
 use crate::relations::{Links, ReferenceRule, RollupUse};
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -111,7 +113,7 @@ impl Model {
         let roles = Roles::compile(&definition.roles)
             .map_err(|message| ModelError::new("roles", message))?;
         let plugins = source.plugins;
-        Ok(Self {
+        let model = Self {
             tenant_id,
             version,
             template,
@@ -121,7 +123,26 @@ impl Model {
             workflows,
             roles,
             plugins,
-        })
+        };
+        model.check_rollup_filters()?;
+        Ok(model)
+    }
+
+    /// Filters are read against a whole model, so they come last.
+    fn check_rollup_filters(&self) -> Result<(), ModelError> {
+        for (slug, module) in &self.modules {
+            for (field, rollup) in module.rollups() {
+                let Some(filter) = &rollup.filter else {
+                    continue;
+                };
+                let scope = Scope::host(self, DateTime::UNIX_EPOCH);
+                Filter::parse(scope, &rollup.module, filter, "").map_err(|violations| {
+                    let place = format!("modules/{slug}/fields/{field}/rollup/filter");
+                    ModelError::new(place, violations.to_string())
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Whose model it is.

@@ -312,10 +312,14 @@ fn mistakes_between_modules_are_named_with_their_place() {
         assert_eq!(error.place, "modules/deals/fields/a", "{field}");
         assert!(error.message.starts_with(expected), "{field}: {error}");
     }
+    let mut latest = rollup(
+        json!({"module": "lines", "relation": "deal", "operation": "max", "field": "due_on"}),
+    );
+    let error = with_field(latest.clone()).unwrap_err();
+    assert!(error.message.contains("its result is “date”"), "{error}");
+    latest["result"] = json!("date");
     for field in [
-        rollup(
-            json!({"module": "lines", "relation": "deal", "operation": "max", "field": "due_on"}),
-        ),
+        latest,
         json!({"type": "relation", "module": "lines", "inverse_of": "deal"}),
     ] {
         assert!(with_field(field.clone()).is_ok(), "{field}");

@@ -96,6 +96,7 @@ impl Links {
         match &field.rollup {
             Some(rollup) if field.kind == fields::ROLLUP => {
                 check_rollup(slug, rollup, modules)
+                    .and_then(|()| check_result(field, rollup, modules))
                     .map_err(|message| format!("rollup: {message}"))?;
                 let rollups = self.rollups_over.entry(rollup.module.clone());
                 rollups.or_default().push(RollupUse {
@@ -192,6 +193,27 @@ fn check_rollup(
             Err(format!("“{module}.{key}” is neither a number nor a date"))
         }
         _ => Ok(()),
+    }
+}
+
+/// The least and the latest of days and moments are days and moments.
+fn check_result(
+    field: &FieldDefinition,
+    rollup: &RollupDefinition,
+    modules: &BTreeMap<ModuleSlug, Module>,
+) -> Result<(), String> {
+    let child = modules.get(&rollup.module);
+    let looked_at = rollup
+        .field
+        .as_ref()
+        .and_then(|key| child?.field(key.as_str()));
+    let Some((looked_at, kind)) = looked_at.filter(|(field, kind)| !is_number(field, *kind)) else {
+        return Ok(());
+    };
+    let expected = looked_at.result.as_deref().unwrap_or(kind.name());
+    match field.result.as_deref() {
+        Some(result) if result == expected => Ok(()),
+        _ => Err(format!("say that its result is “{expected}”")),
     }
 }
 

@@ -127,10 +127,8 @@ pub(super) fn related_of(
             .and_then(|id| known.get(&id))
             .map(|known| &known.base.data);
         for (field, _) in module.related_fields() {
-            let values = [sent, stored];
-            let values = values.into_iter().flatten();
-            let pointed = values.filter_map(|data| record_id_of(data.get(field.as_str())?));
-            ids.extend(pointed);
+            let values = [sent, stored].into_iter().flatten();
+            ids.extend(values.flat_map(|data| pointed_from(data, field)));
         }
     }
     ids.into_iter().collect()
@@ -169,10 +167,7 @@ async fn let_go(
             let Some(value) = known.base.data.get_mut(field.as_str()) else {
                 continue;
             };
-            let pointed: Vec<RecordId> = match &*value {
-                Value::Array(ids) => ids.iter().filter_map(record_id_of).collect(),
-                one => record_id_of(one).into_iter().collect(),
-            };
+            let pointed = pointed(value);
             let there = crm_store::records::records_read(tx, &pointed).await?;
             let is_there = |id: &Value| {
                 record_id_of(id).is_some_and(|id| there.iter().any(|record| record.id == id))
@@ -190,6 +185,18 @@ async fn let_go(
         }
     }
     Ok(())
+}
+
+/// The records that a relation of this data points to.
+pub(super) fn pointed_from(data: &Data, relation: &FieldKey) -> Vec<RecordId> {
+    data.get(relation.as_str()).map(pointed).unwrap_or_default()
+}
+
+fn pointed(value: &Value) -> Vec<RecordId> {
+    match value {
+        Value::Array(ids) => ids.iter().filter_map(record_id_of).collect(),
+        one => record_id_of(one).into_iter().collect(),
+    }
 }
 
 fn record_id_of(value: &Value) -> Option<RecordId> {
