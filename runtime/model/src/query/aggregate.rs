@@ -7,15 +7,14 @@
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
 
+use super::aggregate_parse::{parse_groups, parse_metrics, parse_sort};
 use super::filter::Filter;
 use super::parse::Parser;
-use super::scope::{Scope, did_you_mean};
-use super::target::{End, Kind, Link, Target};
+use super::scope::Scope;
+use super::target::{Kind, Link, Target};
 use crate::form::Form;
-use crate::limits::{AGGREGATE_MAX_GROUP_FIELDS, AGGREGATE_MAX_GROUPS, AGGREGATE_MAX_METRICS};
-use crate::model::Module;
+use crate::limits::AGGREGATE_MAX_GROUPS;
 use crate::names::ModuleSlug;
 use crate::violation::Violations;
 
@@ -118,7 +117,7 @@ pub struct Metric {
 }
 
 impl MetricOperation {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Count => "count",
             Self::Sum => "sum",
@@ -130,7 +129,7 @@ impl MetricOperation {
         }
     }
 
-    fn takes(self, target: &Target) -> bool {
+    pub(super) fn takes(self, target: &Target) -> bool {
         match self {
             Self::Count => !matches!(target.form, Form::Opaque | Form::List),
             Self::Sum | Self::Avg | Self::Median => target.form == Form::Number,
@@ -206,213 +205,4 @@ impl Aggregate {
             ..aggregate
         })
     }
-}
-
-fn parse_groups<'a>(
-    scope: Scope<'a>,
-    module: &'a Module,
-    inputs: &[GroupInput],
-    violations: &mut Violations,
-) -> Vec<Group> {
-    if inputs.len() > AGGREGATE_MAX_GROUP_FIELDS {
-        let message = format!("an aggregate groups by at most {AGGREGATE_MAX_GROUP_FIELDS} fields");
-        violations.add("/group_by".to_owned(), "too_many", message);
-        return Vec::new();
-    }
-    let mut groups: Vec<Group> = Vec::new();
-    for (index, input) in inputs.iter().enumerate() {
-        let (name, bucket) = match input {
-            GroupInput::Field(name) => (name, None),
-            GroupInput::Bucket { field, by } => (field, *by),
-        };
-        match parse_group(scope, module, name, bucket) {
-            Ok(group) if groups.iter().all(|known| known.name != group.name) => groups.push(group),
-            Ok(_) => violations.add(
-                format!("/group_by/{index}"),
-                "twice",
-                format!("“{name}” stands in group_by twice"),
-            ),
-            Err((code, message)) => violations.add(format!("/group_by/{index}"), code, message),
-        }
-    }
-    groups
-}
-
-fn parse_group<'a>(
-    scope: Scope<'a>,
-    module: &'a Module,
-    name: &str,
-    bucket: Option<Bucket>,
-) -> Result<Group, (&'static str, String)> {
-    let named = scope
-        .follow(module, name)
-        .map_err(|message| ("unknown_field", message))?;
-    let target = named.target(name);
-    let is_inverse = matches!(&named.end, End::Field { field, .. } if field.inverse_of.is_some());
-    if is_inverse || matches!(target.form, Form::Opaque | Form::List) {
-        let message = format!("records cannot be grouped by “{name}”");
-        return Err(("ungroupable", message));
-    }
-    let is_day = target.kind == Kind::Day;
-    let takes_bucket = is_day || target.form == Form::Moment;
-    if bucket.is_some() && (!takes_bucket || (is_day && bucket == Some(Bucket::Hour))) {
-        let message = format!("“{name}” does not fall into such stretches of time");
-        return Err(("bucket", message));
-    }
-    Ok(Group {
-        name: name.to_owned(),
-        links: named.links,
-        target,
-        bucket,
-    })
-}
-
-fn parse_metrics<'a>(
-    scope: Scope<'a>,
-    module: &'a Module,
-    input: &AggregateInput,
-    groups: &[Group],
-    violations: &mut Violations,
-) -> Vec<Metric> {
-    if input.metrics.len() > AGGREGATE_MAX_METRICS {
-        let message = format!("an aggregate has at most {AGGREGATE_MAX_METRICS} metrics");
-        violations.add("/metrics".to_owned(), "too_many", message);
-        return Vec::new();
-    }
-    let count = MetricInput {
-        op: MetricOperation::Count,
-        field: None,
-        name: None,
-    };
-    let inputs = if input.metrics.is_empty() {
-        std::slice::from_ref(&count)
-    } else {
-        input.metrics.as_slice()
-    };
-    let mut names = BTreeSet::from(["group".to_owned()]);
-    let mut metrics = Vec::new();
-    for (index, input) in inputs.iter().enumerate() {
-        let pointer = format!("/metrics/{index}");
-        match parse_metric(scope, module, input, groups) {
-            Ok(metric) if names.insert(metric.name.clone()) => metrics.push(metric),
-            Ok(metric) => {
-                let message = format!(
-                    "“{}” names two things in the answer; choose another with “as”",
-                    metric.name
-                );
-                violations.add(format!("{pointer}/as"), "twice", message);
-            }
-            Err((below, code, message)) => {
-                violations.add(format!("{pointer}{below}"), code, message);
-            }
-        }
-    }
-    metrics
-}
-
-fn parse_metric<'a>(
-    scope: Scope<'a>,
-    module: &'a Module,
-    input: &MetricInput,
-    groups: &[Group],
-) -> Result<Metric, (&'static str, &'static str, String)> {
-    let operation = input.op;
-    let name = input.name.clone().unwrap_or_else(|| match &input.field {
-        Some(field) => format!("{}_{}", operation.name(), field.replace('.', "_")),
-        None => operation.name().to_owned(),
-    });
-    if name.parse::<crate::FieldKey>().is_err() {
-        let message = "a name has lower-case letters, digits and underscores";
-        return Err(("/as", "format", message.to_owned()));
-    }
-    let Some(field) = &input.field else {
-        if operation != MetricOperation::Count {
-            let message = format!("“{}” takes a field", operation.name());
-            return Err(("", "required", message));
-        }
-        return Ok(Metric {
-            name,
-            operation,
-            target: None,
-            currency: None,
-        });
-    };
-    let named = scope
-        .follow(module, field)
-        .map_err(|message| ("/field", "unknown_field", message))?;
-    let target = named.target(field);
-    let is_inverse = matches!(&named.end, End::Field { field, .. } if field.inverse_of.is_some());
-    if !named.links.is_empty() || is_inverse || !operation.takes(&target) {
-        let message = format!("“{}” does not take “{field}”", operation.name());
-        return Err(("/field", "operation", message));
-    }
-    let currency = currency_of(&named.end, &target, operation).filter(|currency| {
-        groups
-            .iter()
-            .all(|group| !group.links.is_empty() || group.target.place != currency.place)
-    });
-    Ok(Metric {
-        name,
-        operation,
-        target: Some(target),
-        currency,
-    })
-}
-
-/// Where the currency of an amount stands, if the operation mixes amounts.
-fn currency_of(end: &End<'_>, target: &Target, operation: MetricOperation) -> Option<Target> {
-    let End::Field { field, kind, .. } = end else {
-        return None;
-    };
-    let counts = matches!(
-        operation,
-        MetricOperation::Count | MetricOperation::Distinct
-    );
-    if counts || target.form != Form::Number {
-        return None;
-    }
-    let part = kind
-        .parts(field)
-        .iter()
-        .find(|part| part.name == Some("currency"))?;
-    Some(Target {
-        place: super::Place::Data {
-            field: field.key.clone(),
-            member: part.name,
-        },
-        form: part.form,
-        kind: Kind::Plain,
-        slot: None,
-        name: format!("{}.currency", field.key),
-    })
-}
-
-fn parse_sort(
-    input: &AggregateInput,
-    groups: &[Group],
-    metrics: &[Metric],
-    violations: &mut Violations,
-) -> Vec<(usize, bool)> {
-    let names = input.sort.as_ref().map(super::Names::list);
-    let columns: Vec<&str> = groups
-        .iter()
-        .map(|group| group.name.as_str())
-        .chain(metrics.iter().map(|metric| metric.name.as_str()))
-        .collect();
-    let mut sort = Vec::new();
-    for name in names.unwrap_or_default() {
-        let (bare, descending) = match name.strip_prefix('-') {
-            Some(bare) => (bare, true),
-            None => (name, false),
-        };
-        match columns.iter().position(|column| *column == bare) {
-            Some(index) => sort.push((index, descending)),
-            None => {
-                let hint = did_you_mean(bare, columns.iter().copied());
-                let message = format!("no group or metric is named “{bare}”{hint}");
-                violations.add("/sort".to_owned(), "unknown_field", message);
-            }
-        }
-    }
-    sort
 }

@@ -84,7 +84,7 @@ impl QueryInput {
                 },
                 "limit" => match text.parse() {
                     Ok(limit) => input.limit = Some(limit),
-                    Err(_) => violations.add(pointer, "limit", "limit is a whole number"),
+                    Err(_) => violations.add(pointer, "parameter", "limit is a whole number"),
                 },
                 "sort" => input.sort = Some(Names::Text(text)),
                 "fields" => input.fields = Some(Names::Text(text)),

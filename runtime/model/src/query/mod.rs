@@ -5,6 +5,7 @@
 //! retired and fields that do not exist are all unknown, alike.
 
 mod aggregate;
+mod aggregate_parse;
 mod conditions;
 mod cursor;
 mod expand;

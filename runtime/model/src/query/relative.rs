@@ -60,15 +60,18 @@ pub(crate) fn day_begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     midnight.and_utc()
 }
 
+/// The same day so many periods later.
+type Step = fn(NaiveDate, i32) -> Option<NaiveDate>;
+
 fn period(which: &str, unit: &str, today: NaiveDate) -> Option<(NaiveDate, NaiveDate)> {
-    let (begin, step): (NaiveDate, fn(NaiveDate, i32) -> Option<NaiveDate>) = match unit {
+    let (begin, step): (NaiveDate, Step) = match unit {
         "week" => {
             let since = u64::from(today.weekday().num_days_from_monday());
             (today.checked_sub_days(Days::new(since))?, |day, count| {
                 day.checked_add_signed(TimeDelta::weeks(i64::from(count)))
             })
         }
-        "month" => (today.with_day(1)?, |day, count| months(day, count)),
+        "month" => (today.with_day(1)?, months),
         "quarter" => {
             let month = (today.month0() / 3) * 3 + 1;
             let begin = NaiveDate::from_ymd_opt(today.year(), month, 1)?;
