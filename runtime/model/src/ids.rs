@@ -63,3 +63,11 @@ uuid_id! {
     /// An entry on a record's timeline.
     ActivityId
 }
+uuid_id! {
+    /// Long work that a request asked for.
+    TaskId
+}
+uuid_id! {
+    /// A file that somebody imports.
+    ImportId
+}

@@ -8,10 +8,12 @@ pub mod activities;
 pub mod admin;
 pub mod commit;
 pub mod history;
+pub mod imports;
 pub mod jobs;
 pub mod models;
 pub mod plugins;
 pub mod records;
+pub mod reindex;
 pub mod runs;
 pub mod tasks;
 
