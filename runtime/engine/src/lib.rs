@@ -7,9 +7,12 @@
 
 pub mod bootstrap;
 pub mod customize;
+pub mod export;
+pub mod import;
 pub mod publish;
 pub mod read;
 pub mod select;
+pub mod tasks;
 pub mod worker;
 pub mod write;
 
@@ -17,6 +20,7 @@ mod components;
 mod error;
 mod fresh;
 mod models;
+mod reindex;
 mod run;
 
 pub use error::EngineError;
@@ -40,6 +44,8 @@ struct Inner {
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
     jobs_waiting: Notify,
+    /// The same for tasks.
+    tasks_waiting: Notify,
 }
 
 impl Engine {
@@ -52,6 +58,7 @@ impl Engine {
                 sandbox,
                 models,
                 jobs_waiting: Notify::new(),
+                tasks_waiting: Notify::new(),
             }),
         }
     }

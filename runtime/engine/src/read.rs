@@ -33,7 +33,7 @@ pub struct Total {
 
 impl<T> Page<T> {
     /// From one row more than asked for.
-    fn cut(mut rows: Vec<T>, limit: u32) -> Self {
+    pub(crate) fn cut(mut rows: Vec<T>, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::import::Column;
-use crm_model::{ImportId, ModuleSlug, TaskId, UserId};
+use crm_model::validate::Base;
+use crm_model::{Data, FieldKey, ImportId, ModuleSlug, RecordId, TaskId, UserId};
+use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -319,4 +321,45 @@ pub async fn import_run(tx: &mut TenantTx, id: ImportId, task: TaskId) -> Result
         .execute(tx.connection())
         .await?;
     Ok(())
+}
+
+/// A record that has a value.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub value: Value,
+    pub record: RecordId,
+    pub base: Base,
+}
+
+/// The records of a module that have one of these values in a field.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn records_by_value(
+    tx: &mut TenantTx,
+    module: &ModuleSlug,
+    field: &FieldKey,
+    values: &[Value],
+) -> Result<Vec<Found>, StoreError> {
+    let values: Vec<Json<&Value>> = values.iter().map(Json).collect();
+    let rows: Vec<(Json<Value>, Uuid, i64, Json<Data>)> = sqlx::query_as(
+        "select data -> $3, id, version, data from crm_records
+        where tenant_id = $1 and module_slug = $2 and deleted_at is null
+            and data -> $3 = any($4::jsonb[])",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(module.as_str())
+    .bind(field.as_str())
+    .bind(values)
+    .fetch_all(tx.connection())
+    .await?;
+    let found = |(value, id, version, data): (Json<Value>, Uuid, i64, Json<Data>)| Found {
+        value: value.0,
+        record: RecordId::new(id),
+        base: Base {
+            version,
+            data: data.0,
+        },
+    };
+    Ok(rows.into_iter().map(found).collect())
 }

@@ -129,7 +129,8 @@ mod tests {
             .collect();
         let plan = plan(&mapped);
         let reader = RowReader::new(&plan, &model, module).unwrap();
-        let (read, errors) = reader.read(1, cells.iter().map(String::as_str));
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        let (read, errors) = reader.read(1, &cells);
         assert_eq!(errors, []);
         assert_eq!(read, data);
     }

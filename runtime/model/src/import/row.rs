@@ -43,11 +43,7 @@ impl<'a> RowReader<'a> {
 
     /// The data of a row, and every cell that is no value of its field. Blank cells say nothing:
     /// a new record gets the field's default, a record that is updated keeps its value.
-    pub fn read<'r>(
-        &self,
-        row: u64,
-        cells: impl ExactSizeIterator<Item = &'r str>,
-    ) -> (Data, Vec<RowError>) {
+    pub fn read(&self, row: u64, cells: &[&str]) -> (Data, Vec<RowError>) {
         let (mut data, mut errors) = (Data::new(), Vec::new());
         if cells.len() > self.plan.columns.len() {
             let (found, most) = (cells.len(), self.plan.columns.len());
@@ -61,7 +57,7 @@ impl<'a> RowReader<'a> {
             });
         }
         let columns = self.plan.columns.iter().zip(&self.fields);
-        for ((column, field), text) in columns.zip(cells) {
+        for ((column, field), text) in columns.zip(cells.iter().copied()) {
             let (Some(target), Some(field)) = (&column.target, field) else {
                 continue;
             };
@@ -167,7 +163,7 @@ mod tests {
         let (model, plan) = (model(), plan(columns));
         let module = model.module(&"items".parse().unwrap()).unwrap();
         let reader = RowReader::new(&plan, &model, module).unwrap();
-        let (data, errors) = reader.read(1, cells.iter().copied());
+        let (data, errors) = reader.read(1, cells);
         let errors = errors.into_iter().map(|error| (error.column, error.code));
         (Value::Object(data), errors.collect())
     }

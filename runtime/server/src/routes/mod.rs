@@ -2,11 +2,14 @@
 
 pub(crate) mod activities;
 pub(crate) mod bootstrap;
+pub(crate) mod export;
 pub(crate) mod fields;
 pub(crate) mod history;
+pub(crate) mod imports;
 pub(crate) mod modules;
 pub(crate) mod operations;
 pub(crate) mod records;
 pub(crate) mod runs;
+pub(crate) mod tasks;
 pub(crate) mod templates;
 pub(crate) mod workflows;
