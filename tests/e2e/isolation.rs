@@ -128,6 +128,10 @@ async fn the_runtime_role_is_held_by_the_database() {
                 "public.crm_workflows",
                 "public.crm_dashboards",
                 "public.crm_activities",
+                "public.crm_tasks",
+                "public.crm_imports",
+                "public.crm_import_chunks",
+                "public.crm_building",
             ];
             assert!(
                 filled || empty.contains(&table.as_str()),
@@ -167,14 +171,14 @@ async fn the_runtime_role_is_held_by_the_database() {
 
     let definers: Vec<String> = sqlx::query_scalar(
         "select p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-        where p.prosecdef and n.nspname in ('public', 'os')",
+        where p.prosecdef and n.nspname in ('public', 'os') order by 1",
     )
     .fetch_all(&mut admin)
     .await
     .unwrap();
     assert_eq!(
         definers,
-        ["crm_jobs_lease"],
+        ["crm_jobs_lease", "crm_tasks_lease"],
         "functions with their owner's rights"
     );
 }
