@@ -7,6 +7,7 @@ use crm_tests::client::{Client, wait_until};
 use crm_tests::cluster::cluster;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -472,4 +473,67 @@ async fn a_file_of_several_chunks_is_read_whole() {
     assert_eq!(done["progress"]["created"], 700, "{done}");
     let last = &owner.get("records/customers?limit=1").await.expect(200)["data"][0]["data"];
     assert_eq!(last["notes"], format!("{}\n699", "ü€".repeat(2000)));
+}
+
+#[tokio::test]
+async fn the_command_line_imports_and_exports() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (tenant, owner) = app.owner_of("jewellery").await;
+    let directory = tempfile::tempdir().unwrap();
+    let (file, copy) = (
+        directory.path().join("in.csv"),
+        directory.path().join("out.csv"),
+    );
+    std::fs::write(&file, diamonds(40)).unwrap();
+    let (url, tenant) = (app.database.url(), tenant.to_string());
+    let crm = |arguments: &[&str]| {
+        let mut command = crate::command::crm();
+        command.args(arguments).env("DATABASE_URL", &url);
+        command.output().unwrap()
+    };
+    let (file, copy) = (file.to_str().unwrap(), copy.to_str().unwrap());
+    let import = [
+        "import", file, "--tenant", &tenant, "--module", "items", "--json",
+    ];
+    let refused = crm(&import);
+    assert_eq!(refused.status.code(), Some(1), "prices without a currency");
+    let said: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!((&said["created"], &said["failed"]), (&json!(0), &json!(40)));
+
+    let done = crm(&[&import[..], &["--default-currency", "USD"]].concat());
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(said["created"], 40);
+    assert_eq!(total(&owner, "items").await, 40);
+
+    let export = [
+        "export",
+        "--tenant",
+        &tenant,
+        "--module",
+        "items",
+        "--fields",
+        "sku,price",
+    ];
+    let done = crm(&[&export[..], &["--output", copy]].concat());
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let written = std::fs::read_to_string(copy).unwrap();
+    assert_eq!(written.lines().count(), 41);
+    assert!(
+        written.starts_with("sku,price.amount,price.currency\n"),
+        "{written}"
+    );
+    let shown = crm(&export);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), written);
+    let wrong = crm(&["export", "--tenant", &tenant, "--module", "nowhere"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.stdout, b"");
 }

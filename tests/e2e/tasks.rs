@@ -107,6 +107,7 @@ async fn a_reindex_brings_what_is_kept_beside_records_in_line() {
     let task = done(&app, &owner, tenant, reindex()).await;
     assert_eq!(task["status"], "done", "{task}");
     assert_eq!(task["kind"], "reindex");
+    assert_eq!(task["progress"], json!({"done": 2, "total": 2}));
     let (ada, bob) = (ada.parse::<Uuid>().unwrap(), bob.parse::<Uuid>().unwrap());
     let unique = "select slot, key, record_id from crm_unique";
     let expected = ("customers.code".to_owned(), "Alpha One".to_owned(), ada);

@@ -198,7 +198,7 @@ impl Step<'_> {
         let records =
             store::records_hold(&mut self.tx, self.slug, after, TASK_STEP_MAX_RECORDS).await?;
         let Some((last, _)) = records.last() else {
-            return self.complete(fields).await;
+            return self.complete(fields, &state).await;
         };
         state.after = last.uuid();
         state.records += records.len() as u64;
@@ -210,12 +210,16 @@ impl Step<'_> {
     }
 
     /// The fields are complete: writers and readers learn it with the model's next version.
-    async fn complete(mut self, fields: &[FieldKey]) -> Result<StepEnd, EngineError> {
+    async fn complete(
+        mut self,
+        fields: &[FieldKey],
+        state: &State,
+    ) -> Result<StepEnd, EngineError> {
         let ended = store::building_delete(&mut self.tx, self.slug, fields).await?;
         if ended > 0 {
             crm_store::models::model_advance(&mut self.tx).await?;
         }
-        self.held.keep_place(&mut self.tx, &json!({})).await?;
+        self.held.keep_place(&mut self.tx, &json!(state)).await?;
         self.tx.commit().await?;
         self.engine.model_forget(self.held.tenant);
         Ok(StepEnd::Done)

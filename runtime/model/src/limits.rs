@@ -100,6 +100,8 @@ pub const IMPORT_STEP_MAX_ROWS: usize = 1_000;
 pub const IMPORT_STEP_MAX_BYTES: usize = 4 << 20;
 /// Errors that an import keeps; all of them are counted.
 pub const IMPORT_MAX_ERRORS: usize = 1_000;
+/// The message of such an error.
+pub const IMPORT_ERROR_MAX_CHARACTERS: usize = 500;
 /// Rows that are looked at to tell what a column holds.
 pub const IMPORT_INFERENCE_MAX_ROWS: usize = 200;
 /// Values of a column that are shown after an upload.

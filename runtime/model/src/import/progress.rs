@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::IMPORT_MAX_ERRORS;
+use crate::limits::{IMPORT_ERROR_MAX_CHARACTERS, IMPORT_MAX_ERRORS};
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,8 @@ impl ImportState {
         self.failed += 1;
         self.error_count += errors.len() as u64;
         let room = IMPORT_MAX_ERRORS.saturating_sub(self.errors.len());
-        self.errors.extend(errors.into_iter().take(room));
+        self.errors
+            .extend(errors.into_iter().take(room).map(shortened));
     }
 
     /// Records that were written.
@@ -55,21 +56,47 @@ impl ImportState {
     }
 }
 
+/// Messages quote cells, which can be long.
+fn shortened(mut error: RowError) -> RowError {
+    let end = error
+        .message
+        .char_indices()
+        .nth(IMPORT_ERROR_MAX_CHARACTERS);
+    if let Some((end, _)) = end {
+        error.message.truncate(end);
+        error.message.push('…');
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn error(row: u64, message: &str) -> RowError {
+        RowError {
+            row,
+            column: None,
+            field: None,
+            code: "type".to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn long_messages_are_shortened() {
+        let mut state = ImportState::default();
+        let fits = "ü".repeat(IMPORT_ERROR_MAX_CHARACTERS);
+        state.refuse(vec![error(1, &fits), error(1, &format!("{fits}ü"))]);
+        let messages: Vec<&str> = state.errors.iter().map(|error| &*error.message).collect();
+        assert_eq!(messages, [fits.clone(), format!("{fits}…")]);
+    }
 
     #[test]
     fn errors_beyond_the_limit_are_counted_only() {
         let mut state = ImportState::default();
         for row in 0..=IMPORT_MAX_ERRORS as u64 {
-            state.refuse(vec![RowError {
-                row,
-                column: None,
-                field: None,
-                code: "type".to_owned(),
-                message: "is wrong".to_owned(),
-            }]);
+            state.refuse(vec![error(row, "is wrong")]);
         }
         assert_eq!(state.errors.len(), IMPORT_MAX_ERRORS);
         assert_eq!(state.error_count, IMPORT_MAX_ERRORS as u64 + 1);
