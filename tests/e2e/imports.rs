@@ -428,6 +428,14 @@ async fn files_that_are_none_are_refused_clearly() {
             "{shown}"
         );
     }
+    for options in [
+        json!({"delimiter": "x"}),
+        json!({"delimiter": ",,"}),
+        json!({"quote": "'"}),
+    ] {
+        let answer = owner.upload_with("items", options, "sku\n1\n").await;
+        assert_eq!(answer.status, 422, "{}", answer.body);
+    }
     let json = owner.post("imports", json!({})).await;
     assert_eq!(json.status, 415);
     let long = format!("sku\n{}", "x".repeat((1 << 20) + 1));
@@ -452,6 +460,64 @@ async fn files_that_are_none_are_refused_clearly() {
     ];
     let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned()));
     assert_eq!(mapped.violations(), expected);
+}
+
+#[tokio::test]
+async fn a_delimiter_that_is_told_is_not_guessed() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("jewellery").await;
+    let file = "a;b,c;d\n1;2,3;4\n";
+    let told = owner
+        .upload_with("items", json!({"delimiter": ","}), file)
+        .await;
+    assert_eq!(told.expect(201)["columns"][0]["name"], "a;b");
+    let found = uploaded(&owner, "items", file).await;
+    assert_eq!(found["columns"][1]["name"], "b,c");
+}
+
+#[tokio::test]
+async fn a_file_of_one_byte_too_many_is_refused() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("jewellery").await;
+    let most = usize::try_from(crm_model::limits::IMPORT_FILE_MAX_BYTES).unwrap();
+    let mut file = b"sku\n".to_vec();
+    file.resize(most + 1, b'\n');
+    let answer = owner.upload("items", file).await;
+    assert_eq!(answer.status, 413, "{}", answer.body);
+    assert_eq!(owner.get("imports").await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn small_imports_do_not_wait_for_the_end_of_big_ones() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, big) = app.owner_of("jewellery").await;
+    let (_, small) = app.owner_of("jewellery").await;
+    let run = json!({"default_currency": "USD", "dry_run": true});
+    let mut tasks = Vec::new();
+    for (client, rows) in [(&big, 3000), (&small, 10)] {
+        let import = uploaded(client, "items", diamonds(rows)).await;
+        let path = format!("imports/{}/run", id(&import));
+        let running = client.post(&path, run.clone()).await.expect(202);
+        tasks.push(format!("tasks/{}", running["task_id"].as_str().unwrap()));
+    }
+    let settings = TaskSettings {
+        concurrent: 1,
+        turn: Duration::ZERO,
+        ..eager_tasks()
+    };
+    let engine = app.engine.clone();
+    tokio::spawn(async move { engine.work_tasks(settings, CancellationToken::new()).await });
+    wait_until("the big one is done", || async {
+        big.get(&tasks[0]).await.expect(200)["status"] == "done"
+    })
+    .await;
+    let (big, small) = (
+        big.get(&tasks[0]).await.body,
+        small.get(&tasks[1]).await.body,
+    );
+    assert_eq!(small["status"], "done");
+    let finished = |task: &Value| task["finished_at"].as_str().unwrap().to_owned();
+    assert!(finished(&small) < finished(&big), "{small} {big}");
 }
 
 #[tokio::test]

@@ -77,6 +77,9 @@ async fn the_runtime_role_is_held_by_the_database() {
         .create("victims", json!({"name": "secret", "mode": "tell"}))
         .await;
     owner.run("tell", &record, &["done"]).await;
+    let import = owner.upload("victims", "name\nv\n").await.expect(201);
+    let dry = json!({"dry_run": true});
+    owner.import(import["id"].as_str().unwrap(), dry).await;
 
     let mut runtime = PgConnection::connect_with(&app.database.runtime())
         .await
@@ -128,9 +131,6 @@ async fn the_runtime_role_is_held_by_the_database() {
                 "public.crm_workflows",
                 "public.crm_dashboards",
                 "public.crm_activities",
-                "public.crm_tasks",
-                "public.crm_imports",
-                "public.crm_import_chunks",
                 "public.crm_building",
             ];
             assert!(

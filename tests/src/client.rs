@@ -140,9 +140,20 @@ impl Client {
 
     /// Uploads a file to import into a module.
     pub async fn upload(&self, module: &str, file: impl Into<Vec<u8>>) -> Answer {
+        self.upload_with(module, json!({}), file).await
+    }
+
+    /// The same with options.
+    pub async fn upload_with(
+        &self,
+        module: &str,
+        options: Value,
+        file: impl Into<Vec<u8>>,
+    ) -> Answer {
         let file = reqwest::multipart::Part::bytes(file.into()).file_name("rows.csv");
         let form = reqwest::multipart::Form::new()
             .text("module", module.to_owned())
+            .text("options", options.to_string())
             .part("file", file);
         let request = self.http.post(format!("{}/api/crm/imports", self.base));
         let token = self.token.as_deref().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The runner of long tasks: takes one that is due, does it step by step, each step a short
 //! transaction that also keeps the task's place, and holds the lease meanwhile. Whoever takes a
-//! task over, after a crash or a stop, goes on where the last step ended; a lost lease writes
+//! task over, after a crash, a stop or its turn, goes on where the last step ended; a lost lease writes
 //! nothing. What a step does, the task's kind knows ([`crate::import`], [`crate::reindex`]).
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,7 +10,7 @@ use crm_model::{Actor, ModuleSlug, TaskId, TenantId, UserId};
 use crm_store::tasks::{Task, TaskSpec};
 use crm_store::{StoreError, TenantTx};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,6 +25,8 @@ pub struct TaskSettings {
     pub concurrent: usize,
     /// How long a task is this runner's without a step; another takes it up after that.
     pub lease: Duration,
+    /// How long a task is worked on before others that are due have their turn.
+    pub turn: Duration,
     /// How often to look for tasks that others made.
     pub poll: Duration,
     /// The pause before a task is tried again that came to nothing.
@@ -36,6 +38,7 @@ impl Default for TaskSettings {
         Self {
             concurrent: TASK_MAX_CONCURRENT,
             lease: Duration::from_secs(LEASE_DEFAULT_SECONDS),
+            turn: Duration::from_secs(10),
             poll: Duration::from_millis(500),
             backoff: Duration::from_secs(2),
         }
@@ -189,10 +192,16 @@ impl Engine {
             return Ok(self.task_end(held, Some(&message)).await?);
         }
         let mut state = task.state;
+        let began = Instant::now();
+        let mut steps = 0_u32;
         loop {
-            if stop.is_cancelled() {
-                return Ok(self.task_give_back(held, fresh::now(), None).await?);
+            let has_had_turn = steps > 0 && began.elapsed() >= held.settings.turn;
+            if has_had_turn || stop.is_cancelled() {
+                self.task_give_back(held, fresh::now(), None).await?;
+                self.tasks_notify();
+                return Ok(());
             }
+            steps += 1;
             match self.task_step(held, &task.spec, state).await? {
                 StepEnd::More(next) => state = next,
                 StepEnd::Done => return Ok(self.task_end(held, None).await?),

@@ -122,7 +122,9 @@ async fn upload(
     let mut file = tokio::fs::File::open(path).await.with_context(unread)?;
     let length = file.metadata().await.with_context(unread)?.len();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut upload = engine.import_upload(tenant, operator()?, &name).await?;
+    let mut upload = engine
+        .import_upload(tenant, operator()?, &name, None)
+        .await?;
     let bar = direct::bar(common, length, "upload");
     let taken = async {
         let mut piece = vec![0; PIECE_BYTES];

@@ -1,7 +1,9 @@
 //! A file on its way in: checked piece by piece, kept in chunks of one transaction each, so that
 //! a slow client holds nothing open.
 
-use crm_model::import::{Column, Scanner, Utf8Check, describe_columns, propose, sniff_delimiter};
+use crm_model::import::{
+    Column, DELIMITERS, Scanner, Utf8Check, describe_columns, propose, sniff_delimiter,
+};
 use crm_model::limits::{
     IMPORT_CHUNK_BYTES, IMPORT_COLUMN_MAX_CHARACTERS, IMPORT_FILE_MAX_BYTES,
     IMPORT_FILE_NAME_MAX_CHARACTERS, IMPORT_INFERENCE_MAX_ROWS, IMPORT_MAX_COLUMNS,
@@ -17,7 +19,7 @@ use crate::{Engine, EngineError, fresh};
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// An upload under way. [`Upload::finish`] makes it an import; [`Upload::abandon`] leaves no
-/// trace of it. What a vanished client leaves is deleted with the next uploads.
+/// trace of it. What a vanished client leaves goes with the files that expire.
 pub struct Upload {
     engine: Engine,
     tenant: TenantId,
@@ -27,7 +29,8 @@ pub struct Upload {
     /// The file's first chunk, for its header and what its columns hold.
     head: Vec<u8>,
     scanner: Option<Scanner>,
-    delimiter: u8,
+    /// None until it is told or found.
+    delimiter: Option<u8>,
     chunk: Vec<u8>,
     chunks: i32,
     bytes: u64,
@@ -38,7 +41,7 @@ fn refused(code: &str, message: impl Into<String>) -> EngineError {
 }
 
 impl Engine {
-    /// Begins an upload.
+    /// Begins an upload. The delimiter, one of [`DELIMITERS`], is found unless it is told.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`] for those who may create no records at all.
@@ -47,7 +50,13 @@ impl Engine {
         tenant: TenantId,
         actor: Actor,
         file_name: &str,
+        delimiter: Option<u8>,
     ) -> Result<Upload, EngineError> {
+        if delimiter.is_some_and(|delimiter| !DELIMITERS.contains(&delimiter)) {
+            let message = "the delimiter is a comma, a semicolon, a tab or a bar";
+            let violation = Violations::one("/options/delimiter", "enum", message);
+            return Err(EngineError::invalid(violation));
+        }
         self.imports_tidy(tenant).await?;
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let model = self.model_at(tenant, tx.model_version()).await?;
@@ -75,7 +84,7 @@ impl Engine {
             encoding: Utf8Check::default(),
             head: Vec::new(),
             scanner: None,
-            delimiter: b',',
+            delimiter,
             chunk: Vec::new(),
             chunks: 0,
             bytes: 0,
@@ -114,12 +123,17 @@ impl Upload {
         }
     }
 
+    fn delimiter(&mut self) -> u8 {
+        let head = &self.head;
+        let sniff = || sniff_delimiter(&String::from_utf8_lossy(head));
+        *self.delimiter.get_or_insert_with(sniff)
+    }
+
     async fn keep(&mut self) -> Result<(), EngineError> {
         if self.chunks == 0 {
             self.head = self.chunk.clone();
-            self.delimiter = sniff_delimiter(&String::from_utf8_lossy(&self.head));
         }
-        let delimiter = self.delimiter;
+        let delimiter = self.delimiter();
         let scanner = self.scanner.get_or_insert_with(|| Scanner::new(delimiter));
         let scanned = scanner.push(&self.chunk);
         scanned.map_err(|error| refused("rows", error.to_string()))?;
@@ -148,7 +162,8 @@ impl Upload {
                 .finish()
                 .map_err(|error| refused("rows", error.to_string()))?,
         };
-        let mut columns = self.columns()?;
+        let delimiter = self.delimiter();
+        let mut columns = self.columns(delimiter)?;
         let mut tx = TenantTx::begin(self.engine.store(), self.tenant).await?;
         let model = self
             .engine
@@ -161,7 +176,7 @@ impl Upload {
         }
         let uploaded = Uploaded {
             module,
-            delimiter: self.delimiter,
+            delimiter,
             columns: &columns,
             row_count: rows.saturating_sub(1),
             byte_count: self.bytes,
@@ -171,9 +186,9 @@ impl Upload {
         self.engine.import(self.tenant, &self.actor, self.id).await
     }
 
-    fn columns(&self) -> Result<Vec<Column>, EngineError> {
+    fn columns(&self, delimiter: u8) -> Result<Vec<Column>, EngineError> {
         let is_whole = self.chunks <= 1;
-        let rows = rows_parse(&self.head, self.delimiter, is_whole)?;
+        let rows = rows_parse(&self.head, delimiter, is_whole)?;
         let mut rows = rows
             .into_iter()
             .map(|(row, _)| row.iter().map(str::to_owned).collect::<Vec<String>>());

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use crm_engine::import::Upload;
 use crm_model::import::{Column, ImportState, RowError, RunInput};
-use crm_model::limits::{IMPORT_FILE_MAX_BYTES, NAME_MAX_CHARACTERS};
+use crm_model::limits::IMPORT_FILE_MAX_BYTES;
 use crm_model::{ImportId, ModuleSlug, Violations};
 use crm_store::imports::Import;
 use crm_store::tasks::{Task, TaskSpec, TaskStatus};
@@ -21,6 +21,9 @@ use crate::auth::Caller;
 use crate::extract::{Body, Parameters, segment};
 use crate::page::{List, PageParameters};
 use crate::problem::{Kind, Problem, ProblemBody};
+
+/// A part of an upload other than the file.
+const PART_MAX_BYTES: usize = 4_096;
 
 /// A file that was uploaded, and how far its run came.
 #[derive(Debug, Serialize, ToSchema)]
@@ -175,6 +178,8 @@ pub(crate) struct UploadForm {
     file: Vec<u8>,
     /// The module to import into.
     module: String,
+    /// JSON; before the file.
+    options: Option<UploadOptions>,
 }
 
 /// Uploads a file; nothing is written to records yet.
@@ -223,47 +228,92 @@ async fn take_parts(
     form: &mut Multipart,
     upload: &mut Option<Upload>,
 ) -> Result<ModuleSlug, Problem> {
-    let mut module = None;
-    while let Some(mut part) = form.next_field().await.map_err(broken)? {
+    let (mut module, mut options) = (None, None);
+    while let Some(part) = form.next_field().await.map_err(broken)? {
         match part.name() {
             Some("file") if upload.is_none() => {
-                let name = part.file_name().unwrap_or("import.csv").to_owned();
-                let begun = app
-                    .engine
-                    .import_upload(caller.tenant, caller.actor.clone(), &name)
-                    .await?;
-                let upload = upload.insert(begun);
-                while let Some(piece) = part.chunk().await.map_err(broken)? {
-                    upload.push(&piece).await?;
-                }
+                let options: UploadOptions = options.take().unwrap_or_default();
+                take_file(app, caller, part, &options, upload).await?;
             }
             Some("module") if module.is_none() => module = Some(short_text(part).await?),
-            other => {
-                let name = other.unwrap_or_default();
-                let message =
-                    "is no part of an upload, or stands there twice: send `module`, `file`";
-                let pointer = format!("/{name}");
-                return Err(Problem::invalid(Violations::one(
-                    &pointer,
-                    "unknown_part",
-                    message,
-                )));
+            Some("options") if options.is_none() && upload.is_none() => {
+                let text = short_text(part).await?;
+                options = Some(serde_json::from_str(&text).map_err(|error| {
+                    let message = error.to_string();
+                    Problem::invalid(Violations::one("/options", "shape", message))
+                })?);
+            }
+            other => return Err(unknown_part(other.unwrap_or_default())),
+        }
+    }
+    segment(&module.ok_or_else(|| missing("module"))?)
+}
+
+async fn take_file(
+    app: &App,
+    caller: &Caller,
+    mut part: Field<'_>,
+    options: &UploadOptions,
+    upload: &mut Option<Upload>,
+) -> Result<(), Problem> {
+    let name = part.file_name().unwrap_or("import.csv").to_owned();
+    let (tenant, actor) = (caller.tenant, caller.actor.clone());
+    let delimiter = options.delimiter()?;
+    let begun = app
+        .engine
+        .import_upload(tenant, actor, &name, delimiter)
+        .await?;
+    let upload = upload.insert(begun);
+    let mut bytes = 0;
+    while let Some(piece) = part.chunk().await.map_err(broken)? {
+        bytes += piece.len() as u64;
+        if bytes > IMPORT_FILE_MAX_BYTES {
+            return Err(too_large());
+        }
+        upload.push(&piece).await?;
+    }
+    Ok(())
+}
+
+fn unknown_part(name: &str) -> Problem {
+    let message = "is no part of an upload or stands in the wrong place: send `module`, \
+                   `options`, then `file`";
+    let pointer = format!("/{name}");
+    Problem::invalid(Violations::one(&pointer, "unknown_part", message))
+}
+
+/// How to read the file.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UploadOptions {
+    /// What stands between the cells: a comma, a semicolon, a tab or a bar; found unless given.
+    delimiter: Option<String>,
+}
+
+impl UploadOptions {
+    fn delimiter(&self) -> Result<Option<u8>, Problem> {
+        match self.delimiter.as_deref().map(str::as_bytes) {
+            None => Ok(None),
+            Some([delimiter]) => Ok(Some(*delimiter)),
+            Some(_) => {
+                let message = "the delimiter is one character";
+                let violation = Violations::one("/options/delimiter", "enum", message);
+                Err(Problem::invalid(violation))
             }
         }
     }
-    let module = module.ok_or_else(|| missing("module"))?;
-    segment(&module)
 }
 
 async fn short_text(mut part: Field<'_>) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     while let Some(piece) = part.chunk().await.map_err(broken)? {
         bytes.extend_from_slice(&piece);
-        if bytes.len() > NAME_MAX_CHARACTERS {
-            return Err(Problem::not_found());
+        if bytes.len() > PART_MAX_BYTES {
+            return Err(too_large());
         }
     }
-    String::from_utf8(bytes).map_err(|_| Problem::not_found())
+    String::from_utf8(bytes)
+        .map_err(|_| Problem::detailed(Kind::MalformedRequest, "a part is not UTF-8"))
 }
 
 fn missing(part: &str) -> Problem {
@@ -271,10 +321,16 @@ fn missing(part: &str) -> Problem {
     Problem::invalid(Violations::one(&format!("/{part}"), "required", message))
 }
 
+fn too_large() -> Problem {
+    let detail = format!(
+        "a file has at most {IMPORT_FILE_MAX_BYTES} bytes, other parts {PART_MAX_BYTES}; split it"
+    );
+    Problem::detailed(Kind::TooLarge, detail)
+}
+
 fn broken(error: MultipartError) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail = format!("a file has at most {IMPORT_FILE_MAX_BYTES} bytes; split it");
-        return Problem::detailed(Kind::TooLarge, detail);
+        return too_large();
     }
     Problem::detailed(
         Kind::MalformedRequest,
