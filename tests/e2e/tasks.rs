@@ -134,6 +134,38 @@ async fn a_reindex_brings_what_is_kept_beside_records_in_line() {
 }
 
 #[tokio::test]
+async fn words_of_a_field_that_is_no_longer_searched_go() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("jewellery").await;
+    let code = json!({"key": "code", "label": "Code", "type": "text"});
+    owner
+        .post("modules/customers/fields", code)
+        .await
+        .expect(201);
+    let name = json!({"key": "nickname", "label": "N", "type": "text", "searchable": true});
+    owner
+        .post("modules/customers/fields", name)
+        .await
+        .expect(201);
+    let data = json!({"full_name": "Ada", "code": "old", "nickname": "countess"});
+    owner.create("customers", data).await;
+    execute(
+        &app,
+        "insert into crm_words
+        select tenant_id, word, module_slug, id
+        from crm_records, unnest(array['old', 'countess']) word where tenant_id = $1
+        on conflict do nothing",
+        tenant,
+    )
+    .await;
+    let task = done(&app, &owner, tenant, reindex()).await;
+    assert_eq!(task["status"], "done", "{task}");
+    let words = rows(&app, "select module_slug, word, record_id from crm_words").await;
+    let words: Vec<_> = words.into_iter().map(|row| row.1).collect();
+    assert_eq!(words, ["countess"]);
+}
+
+#[tokio::test]
 async fn records_that_share_a_unique_value_fail_the_reindex_by_name() {
     let app = TestApp::start().await;
     let (tenant, owner) = app.owner_of("jewellery").await;

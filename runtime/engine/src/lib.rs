@@ -18,6 +18,7 @@ pub mod write;
 
 mod components;
 mod error;
+mod field_remove;
 mod fresh;
 mod models;
 mod reindex;

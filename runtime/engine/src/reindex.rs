@@ -1,6 +1,5 @@
-//! Steps of the tasks that follow a change of the model: what is kept beside records is brought
-//! in line with it, and values of deleted fields are taken out. It never changes a record's
-//! version and starts no workflows: nobody changed the record.
+//! Steps of the task that follows a change of the model: rows of the typed index, unique values
+//! and words of a module's records are brought in line with it. It never changes a record.
 
 use crm_model::derived::{Entry, slot, unique_slot};
 use crm_model::limits::{TASK_MAX_DUPLICATES, TASK_STEP_MAX_RECORDS};
@@ -18,34 +17,36 @@ use crate::{Engine, EngineError};
 /// Where a reindex or a removal stands.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct State {
-    phase: Phase,
+pub(crate) struct State {
+    pub(crate) phase: Phase,
     /// Records that are done.
-    records: u64,
+    pub(crate) records: u64,
     /// Records in all, when it began.
     total: u64,
-    after: Uuid,
+    pub(crate) after: Uuid,
     /// While sweeping: which slot, and the last key that was looked at.
-    slot: usize,
+    pub(crate) slot: usize,
     key: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Phase {
+pub(crate) enum Phase {
     #[default]
     Count,
     /// Rows that no longer follow from their records go first, so that they are in nobody's way.
     Sweep,
+    Words,
     Fill,
+    End,
 }
 
 impl State {
-    fn read(state: Value) -> Self {
+    pub(crate) fn read(state: Value) -> Self {
         serde_json::from_value(state).unwrap_or_default()
     }
 
-    fn enter(&mut self, phase: Phase) {
+    pub(crate) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.after = Uuid::nil();
         self.key = String::new();
@@ -53,23 +54,23 @@ impl State {
 }
 
 /// A step under way: its transaction, and the module as it is now.
-struct Step<'a> {
-    engine: &'a Engine,
-    held: &'a Held,
-    tx: TenantTx,
-    slug: &'a ModuleSlug,
+pub(crate) struct Step<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) held: &'a Held,
+    pub(crate) tx: TenantTx,
+    pub(crate) slug: &'a ModuleSlug,
 }
 
 impl Step<'_> {
     /// Commits the step with the task's place.
-    async fn more(mut self, state: &State) -> Result<StepEnd, EngineError> {
+    pub(crate) async fn more(mut self, state: &State) -> Result<StepEnd, EngineError> {
         let state = json!(state);
         self.held.keep_place(&mut self.tx, &state).await?;
         self.tx.commit().await?;
         Ok(StepEnd::More(state))
     }
 
-    async fn count(mut self, mut state: State) -> Result<StepEnd, EngineError> {
+    pub(crate) async fn count(mut self, mut state: State) -> Result<StepEnd, EngineError> {
         let most = i64::MAX - 1;
         let total = crm_store::records::records_count(&mut self.tx, self.slug, most).await?;
         state.total = u64::try_from(total).unwrap_or_default();
@@ -99,47 +100,12 @@ impl Engine {
             tx,
             slug,
         };
+        let language = &model.settings().language;
         match state.phase {
             Phase::Count => step.count(state).await,
             Phase::Sweep => step.sweep(module, fields, state).await,
-            Phase::Fill => {
-                let language = &model.settings().language;
-                step.fill(module, fields, language, state).await
-            }
-        }
-    }
-
-    /// Takes a deleted field's values out of a module's records.
-    pub(crate) async fn field_remove_step(
-        &self,
-        held: &Held,
-        slug: &ModuleSlug,
-        field: &FieldKey,
-        state: Value,
-    ) -> Result<StepEnd, EngineError> {
-        let state = State::read(state);
-        let tx = TenantTx::begin(self.store(), held.tenant).await?;
-        let model = self.model_at(held.tenant, tx.model_version()).await?;
-        let module = model.as_ref().and_then(|model| model.module(slug));
-        let is_there = module.is_some_and(|module| {
-            let mut fields = module.definition().fields.iter();
-            fields.any(|there| there.key == *field)
-        });
-        if is_there {
-            return Ok(StepEnd::Failed(format!(
-                "there is a field “{field}” again; its values are left as they are"
-            )));
-        }
-        let step = Step {
-            engine: self,
-            held,
-            tx,
-            slug,
-        };
-        match state.phase {
-            Phase::Count => step.count(state).await,
-            Phase::Sweep => step.clear(field, state).await,
-            Phase::Fill => step.remove(field, state).await,
+            Phase::Words => step.sweep_words(module, language, state, Phase::Fill).await,
+            Phase::Fill | Phase::End => step.fill(module, fields, language, state).await,
         }
     }
 }
@@ -154,7 +120,10 @@ impl Step<'_> {
     ) -> Result<StepEnd, EngineError> {
         let sweeps = sweeps(module, fields);
         let Some((table, slot)) = sweeps.get(state.slot) else {
-            state.enter(Phase::Fill);
+            state.enter(match is_turned_off(module, fields) {
+                true => Phase::Words,
+                false => Phase::Fill,
+            });
             return self.more(&state).await;
         };
         let after = (state.key.as_str(), RecordId::new(state.after));
@@ -183,6 +152,30 @@ impl Step<'_> {
         let gone: Vec<_> = rows.into_iter().filter(|row| !follows(row)).collect();
         store::slot_delete(&mut self.tx, *table, slot, &gone).await?;
         (state.key, state.after) = (key, record.uuid());
+        self.more(&state).await
+    }
+
+    /// Looks at a page of the module's words and deletes those that no longer follow; `then`
+    /// comes after the last.
+    pub(crate) async fn sweep_words(
+        mut self,
+        module: &Module,
+        language: &str,
+        mut state: State,
+        then: Phase,
+    ) -> Result<StepEnd, EngineError> {
+        let after = (state.key.as_str(), RecordId::new(state.after));
+        let limit = TASK_STEP_MAX_RECORDS;
+        let words = store::words_page(&mut self.tx, self.slug, after, limit).await?;
+        let Some((word, record)) = words.last().cloned() else {
+            state.enter(then);
+            return self.more(&state).await;
+        };
+        let records: Vec<RecordId> = words.iter().map(|(_, record)| *record).collect();
+        let held = store::records_hold_these(&mut self.tx, self.slug, &records).await?;
+        let texts = texts(module, &held);
+        store::words_sweep(&mut self.tx, self.slug, language, &words, &texts).await?;
+        (state.key, state.after) = (word, record.uuid());
         self.more(&state).await
     }
 
@@ -224,37 +217,6 @@ impl Step<'_> {
         self.engine.model_forget(self.held.tenant);
         Ok(StepEnd::Done)
     }
-
-    /// Takes a page of a deleted field's rows out of the index and the unique values.
-    async fn clear(mut self, field: &FieldKey, mut state: State) -> Result<StepEnd, EngineError> {
-        let slot = slot(self.slug, field);
-        let start = ("", RecordId::new(Uuid::nil()));
-        let tables = [Slots::Index, Slots::Unique];
-        let Some(table) = tables.get(state.slot) else {
-            state.enter(Phase::Fill);
-            return self.more(&state).await;
-        };
-        let rows =
-            store::slot_page(&mut self.tx, *table, &slot, start, TASK_STEP_MAX_RECORDS).await?;
-        if rows.is_empty() {
-            state.slot += 1;
-        }
-        store::slot_delete(&mut self.tx, *table, &slot, &rows).await?;
-        self.more(&state).await
-    }
-
-    async fn remove(mut self, field: &FieldKey, mut state: State) -> Result<StepEnd, EngineError> {
-        let after = RecordId::new(state.after);
-        let limit = TASK_STEP_MAX_RECORDS;
-        match store::values_remove(&mut self.tx, self.slug, field, after, limit).await? {
-            None => Ok(StepEnd::Done),
-            Some((removed, last)) => {
-                state.records += removed;
-                state.after = last.uuid();
-                self.more(&state).await
-            }
-        }
-    }
 }
 
 /// What is kept beside these records, as far as these fields go; records that share a unique
@@ -282,14 +244,27 @@ async fn align(
     let duplicates = store::unique_fill(tx, &derived(Slots::Unique), TASK_MAX_DUPLICATES).await?;
     let mut definitions = module.definition().fields.iter();
     if definitions.any(|field| field.searchable && fields.contains(&field.key)) {
-        let texts = records.iter().map(|(record, data)| Derived {
-            record: *record,
-            entries: module.search_text(data),
-        });
-        let texts: Vec<_> = texts.collect();
+        let texts = texts(module, records);
         store::words_fill(tx, &module.definition().slug, language, &texts).await?;
     }
     Ok(duplicates)
+}
+
+fn texts(module: &Module, records: &[(RecordId, Data)]) -> Vec<Derived<String>> {
+    let text = |(record, data): &(RecordId, Data)| Derived {
+        record: *record,
+        entries: module.search_text(data),
+    };
+    records.iter().map(text).collect()
+}
+
+/// Whether nothing is kept any more beside records for one of the fields: then words may have
+/// to go, which takes a look at all of the module's.
+fn is_turned_off(module: &Module, fields: &[FieldKey]) -> bool {
+    let mut definitions = module.definition().fields.iter();
+    definitions.any(|field| {
+        fields.contains(&field.key) && !field.indexed && !field.unique && !field.searchable
+    })
 }
 
 fn entries(module: &Module, table: Slots, data: &Data) -> BTreeSet<Entry> {

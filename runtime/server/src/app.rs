@@ -89,7 +89,7 @@ fn api() -> OpenApiRouter<App> {
             OpenApiRouter::new()
                 .routes(routes!(
                     routes::imports::imports_list,
-                    routes::imports::import_upload
+                    routes::import_upload::import_upload
                 ))
                 .layer(DefaultBodyLimit::max(UPLOAD_BODY_MAX_BYTES)),
         )

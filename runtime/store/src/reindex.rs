@@ -195,6 +195,75 @@ pub async fn words_fill(
     Ok(())
 }
 
+/// Words of a module's records in order, from after this word and record.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn words_page(
+    tx: &mut TenantTx,
+    module: &ModuleSlug,
+    after: (&str, RecordId),
+    limit: u32,
+) -> Result<Vec<(String, RecordId)>, StoreError> {
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "select word, record_id from crm_words
+        where tenant_id = $1 and module_slug = $2 and (word, record_id) > ($3, $4)
+            and word >= $3
+        order by word, module_slug, record_id
+        limit $5",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(module.as_str())
+    .bind(after.0)
+    .bind(after.1.uuid())
+    .bind(i64::from(limit))
+    .fetch_all(tx.connection())
+    .await?;
+    let row = |(word, record)| (word, RecordId::new(record));
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Of these words, takes away those that the texts of the live records do not hold.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn words_sweep(
+    tx: &mut TenantTx,
+    module: &ModuleSlug,
+    language: &str,
+    words: &[(String, RecordId)],
+    texts: &[Derived<String>],
+) -> Result<(), StoreError> {
+    let word_records: Vec<Uuid> = words.iter().map(|(_, record)| record.uuid()).collect();
+    let words: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+    let text_records: Vec<Uuid> = texts.iter().map(|text| text.record.uuid()).collect();
+    let texts: Vec<&str> = texts.iter().map(|text| text.entries.as_str()).collect();
+    sqlx::query(
+        "with held as materialized (
+            select r.record_id, w.lexeme
+            from unnest($6::uuid[], $7::text[]) as r (record_id, words)
+            cross join lateral unnest(to_tsvector($3::regconfig, r.words)) as w
+        )
+        delete from crm_words w
+        using unnest($4::text[], $5::uuid[]) as page (word, record_id)
+        where w.tenant_id = $1 and w.module_slug = $2 and w.word = page.word
+            and w.record_id = page.record_id
+            and not exists (
+                select from held
+                where held.record_id = w.record_id and held.lexeme = w.word)",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(module.as_str())
+    .bind(language)
+    .bind(words)
+    .bind(word_records)
+    .bind(text_records)
+    .bind(texts)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Which of the tables that hold slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slots {

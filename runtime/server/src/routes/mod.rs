@@ -5,6 +5,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod export;
 pub(crate) mod fields;
 pub(crate) mod history;
+pub(crate) mod import_upload;
 pub(crate) mod imports;
 pub(crate) mod modules;
 pub(crate) mod operations;
