@@ -275,6 +275,23 @@ async fn what_a_dead_runner_began_another_ends() {
     .await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
+    // What the dead runner had sent already comes to its end in the database.
+    let mut database = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    loop {
+        let active: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+            where datname = current_database() and usename = 'crm_runtime' and state = 'active'",
+        )
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+        if active == 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
     let left = rows().await.unwrap();
     assert!(
         left < ROWS as u64,
