@@ -15,6 +15,8 @@ create table crm_tasks (
     -- When it may be taken: its due time while queued, the end of its lease while running.
     available_at timestamptz not null,
     lease_token uuid,
+    -- Times that it was taken since it last came a step further.
+    attempts integer not null default 0,
     created_at timestamptz not null,
     created_by text not null,
     updated_at timestamptz not null,
@@ -50,7 +52,8 @@ begin
             for update skip locked
         )
         update crm_tasks t
-        set status = 'running', available_at = p_until, lease_token = p_token
+        set status = 'running', available_at = p_until, lease_token = p_token,
+            attempts = t.attempts + 1
         from due
         where t.tenant_id = due.tenant_id and t.id = due.id
         returning t.tenant_id, t.id;

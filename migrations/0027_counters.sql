@@ -14,7 +14,7 @@ alter table crm_counters force row level security;
 create policy tenant_isolation on crm_counters
     using (tenant_id = nullif(current_setting('crm.tenant_id', true), '')::uuid)
     with check (tenant_id = nullif(current_setting('crm.tenant_id', true), '')::uuid);
-grant select, insert, update on crm_counters to crm_runtime;
+grant select, insert, update, delete on crm_counters to crm_runtime;
 
 -- Takes the next p_count numbers of each slot; hands back the first of each.
 create function crm_numbers_take(p_tenant uuid, p_slots text[], p_count bigint)

@@ -77,6 +77,9 @@ async fn the_runtime_role_is_held_by_the_database() {
         .create("victims", json!({"name": "secret", "mode": "tell"}))
         .await;
     owner.run("tell", &record, &["done"]).await;
+    let import = owner.upload("victims", "name\nv\n").await.expect(201);
+    let dry = json!({"dry_run": true});
+    owner.import(import["id"].as_str().unwrap(), dry).await;
 
     let mut runtime = PgConnection::connect_with(&app.database.runtime())
         .await

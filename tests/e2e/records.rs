@@ -202,7 +202,7 @@ async fn lists_page_to_the_last_record() {
     for (query, code) in [
         ("limit=0", "limit"),
         ("limit=201", "limit"),
-        ("limit=x", "limit"),
+        ("limit=x", "parameter"),
         ("cursor=x", "cursor"),
         ("include=everything", "include"),
         ("colour=red", "parameter"),

@@ -1,6 +1,7 @@
 //! The real server on a database of its own.
 
 use crm_engine::Engine;
+use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
 use crm_model::{Actor, TenantId};
 use crm_server::App;
@@ -43,6 +44,15 @@ pub fn eager_worker() -> WorkerSettings {
     }
 }
 
+/// A runner of tasks that does not make tests wait.
+pub fn eager_tasks() -> TaskSettings {
+    TaskSettings {
+        poll: Duration::from_millis(20),
+        backoff: Duration::from_millis(5),
+        ..TaskSettings::default()
+    }
+}
+
 impl TestApp {
     /// A server with a worker, on a fresh database.
     pub async fn start() -> Self {
@@ -67,8 +77,10 @@ impl TestApp {
         let app = App::new(engine.clone(), Issuers::new(Some(issuer.clone())));
         tokio::spawn(crm_server::serve(listener, app, stop.clone()));
         if let Some(settings) = worker {
-            let (engine, stop) = (engine.clone(), stop.clone());
-            tokio::spawn(async move { engine.work(settings, stop).await });
+            let (working, stopped) = (engine.clone(), stop.clone());
+            tokio::spawn(async move { working.work(settings, stopped).await });
+            let (working, stopped) = (engine.clone(), stop.clone());
+            tokio::spawn(async move { working.work_tasks(eager_tasks(), stopped).await });
         }
         Self {
             database,

@@ -151,6 +151,58 @@ impl Client {
         self.post("modules", module).await.expect(201);
     }
 
+    /// Uploads a file to import into a module.
+    pub async fn upload(&self, module: &str, file: impl Into<Vec<u8>>) -> Answer {
+        self.upload_with(module, json!({}), file).await
+    }
+
+    /// The same with options.
+    pub async fn upload_with(
+        &self,
+        module: &str,
+        options: Value,
+        file: impl Into<Vec<u8>>,
+    ) -> Answer {
+        let file = reqwest::multipart::Part::bytes(file.into()).file_name("rows.csv");
+        let form = reqwest::multipart::Form::new()
+            .text("module", module.to_owned())
+            .text("options", options.to_string())
+            .part("file", file);
+        let request = self.http.post(format!("{}/api/crm/imports", self.base));
+        let token = self.token.as_deref().unwrap_or_default();
+        let request = request.bearer_auth(token).multipart(form);
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.json().await.expect("a body");
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// Runs an import and waits for its end.
+    pub async fn import(&self, import: &str, run: Value) -> Value {
+        let path = format!("imports/{import}");
+        self.post(&format!("{path}/run"), run).await.expect(202);
+        let began = std::time::Instant::now();
+        loop {
+            let import = self.get(&path).await.expect(200);
+            if import["status"] != "running" {
+                return import;
+            }
+            assert!(began.elapsed() < PATIENCE, "the import runs on: {import}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// An answer that is still on its way.
+    pub async fn stream(&self, path: &str) -> reqwest::Response {
+        let request = self.http.get(format!("{}/api/crm/{path}", self.base));
+        let token = self.token.as_deref().unwrap_or_default();
+        request.bearer_auth(token).send().await.expect("an answer")
+    }
+
     /// Creates a record; its id.
     pub async fn create(&self, module: &str, data: Value) -> String {
         let created = self

@@ -68,6 +68,10 @@ enum Verb {
     Tenant(commands::tenant::TenantCommand),
     /// A development token, alone on standard output
     Token(commands::token::TokenArguments),
+    /// A CSV file to records of a module
+    Import(commands::import::ImportArguments),
+    /// Records of a module to a file
+    Export(commands::export::ExportArguments),
     /// Components
     #[command(subcommand)]
     Plugin(commands::plugin::PluginCommand),
@@ -95,6 +99,8 @@ pub fn run() -> ExitCode {
             Verb::Doctor { listen } => commands::doctor::doctor(&common, listen).await,
             Verb::Tenant(tenant) => commands::tenant::tenant(&common, tenant).await,
             Verb::Token(arguments) => commands::token::token(&common, arguments).await,
+            Verb::Import(arguments) => commands::import::import(&common, arguments).await,
+            Verb::Export(arguments) => commands::export::export(&common, arguments).await,
             Verb::Plugin(plugin) => commands::plugin::plugin(&common, plugin).await,
         }
     });

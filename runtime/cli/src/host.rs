@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail};
 use crm_engine::Engine;
 use crm_engine::publish::publish;
+use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;
@@ -83,7 +84,16 @@ impl Host {
     ) -> Result<()> {
         let working = worker.map(|settings| {
             let (engine, stop) = (self.engine.clone(), stop.clone());
-            tokio::spawn(async move { engine.work(settings, stop).await })
+            let tasks = TaskSettings {
+                lease: settings.lease,
+                ..TaskSettings::default()
+            };
+            tokio::spawn(async move {
+                tokio::join!(
+                    engine.work(settings, stop.clone()),
+                    engine.work_tasks(tasks, stop.clone())
+                )
+            })
         });
         let serving = listener.map(|listener| {
             let app = App::new(self.engine.clone(), Issuers::new(self.dev_issuer.clone()));

@@ -8,19 +8,25 @@
 pub mod bootstrap;
 pub mod copy;
 pub mod customize;
+pub mod export;
+pub mod import;
 pub mod publish;
 pub mod query;
 pub mod read;
 pub mod receipt;
 pub mod select;
+pub mod tasks;
 pub mod views;
 pub mod worker;
 pub mod write;
 
 mod components;
 mod error;
+mod field_remove;
 mod fresh;
 mod models;
+mod module_remove;
+mod reindex;
 mod run;
 mod uncancelled;
 
@@ -48,6 +54,8 @@ struct Inner {
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
     jobs_waiting: Notify,
+    /// The same for tasks.
+    tasks_waiting: Notify,
 }
 
 impl Engine {
@@ -61,6 +69,7 @@ impl Engine {
                 models,
                 in_flight: DashSet::new(),
                 jobs_waiting: Notify::new(),
+                tasks_waiting: Notify::new(),
             }),
         }
     }

@@ -56,10 +56,37 @@ impl Engine {
         module: &ModuleSlug,
         input: &QueryInput,
     ) -> Result<RecordPage, EngineError> {
-        let limit = QUERY_MAX_MILLISECONDS;
-        let (mut tx, model) = self.begin_query(tenant, actor, module, limit).await?;
-        let query = Query::parse(Scope::person(&model, actor, fresh::now()), module, input)
+        self.records_page(tenant, actor, module, input, None).await
+    }
+
+    /// The same, in pages of the host's own size.
+    pub(crate) async fn records_many(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+        input: &QueryInput,
+        limit: u32,
+    ) -> Result<RecordPage, EngineError> {
+        self.records_page(tenant, actor, module, input, Some(limit))
+            .await
+    }
+
+    async fn records_page(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        module: &ModuleSlug,
+        input: &QueryInput,
+        limit: Option<u32>,
+    ) -> Result<RecordPage, EngineError> {
+        let milliseconds = QUERY_MAX_MILLISECONDS;
+        let (mut tx, model) = self
+            .begin_query(tenant, actor, module, milliseconds)
+            .await?;
+        let mut query = Query::parse(Scope::person(&model, actor, fresh::now()), module, input)
             .map_err(EngineError::invalid)?;
+        query.limit = limit.unwrap_or(query.limit);
         if query.deleted {
             permit(&model, Authority::User(actor), Action::Delete, module)?;
         }

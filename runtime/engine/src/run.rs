@@ -211,6 +211,7 @@ impl Engine {
             known: known.into_iter().collect(),
             completion: Some(completion(lease, trace, &Verdict::Done)),
             receipt: None,
+            place: None,
         };
         match self.propose(proposal).await {
             Ok(outcomes) => match outcomes.into_iter().find_map(Result::err) {

@@ -67,3 +67,11 @@ uuid_id! {
     /// A saved view of a module's records.
     ViewId
 }
+uuid_id! {
+    /// Long work that a request asked for.
+    TaskId
+}
+uuid_id! {
+    /// A file that somebody imports.
+    ImportId
+}

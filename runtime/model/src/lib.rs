@@ -13,6 +13,7 @@ pub mod event;
 pub mod fields;
 pub mod form;
 pub mod ids;
+pub mod import;
 pub mod key;
 pub mod limits;
 pub mod manifest;
@@ -43,7 +44,7 @@ mod testing;
 
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
-pub use ids::{ActivityId, EventId, JobId, RecordId, RunId, TenantId, ViewId};
+pub use ids::{ActivityId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId, ViewId};
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};
 pub use mutation::{Mutation, NewActivity};

@@ -189,3 +189,45 @@ pub const LEASE_DEFAULT_SECONDS: u64 = 30;
 pub const WRITE_MAX_RETRIES: u32 = 5;
 /// Compiled models kept in memory.
 pub const MODEL_CACHE_MAX_MODELS: u64 = 10_000;
+
+/// A file to import.
+pub const IMPORT_FILE_MAX_BYTES: u64 = 100 << 20;
+/// Columns of a file to import.
+pub const IMPORT_MAX_COLUMNS: usize = 500;
+/// One row of a file to import.
+pub const IMPORT_ROW_MAX_BYTES: usize = 1 << 20;
+/// The name of a file to import.
+pub const IMPORT_FILE_NAME_MAX_CHARACTERS: usize = 255;
+/// The name of a column.
+pub const IMPORT_COLUMN_MAX_CHARACTERS: usize = 200;
+/// What the store keeps of a file in one row.
+pub const IMPORT_CHUNK_BYTES: usize = 1 << 20;
+/// Rows that one step of an import writes.
+pub const IMPORT_STEP_MAX_ROWS: usize = 1_000;
+/// Bytes of the file that one step of an import writes, unless one row has more.
+pub const IMPORT_STEP_MAX_BYTES: usize = 4 << 20;
+/// Errors that an import keeps; all of them are counted.
+pub const IMPORT_MAX_ERRORS: usize = 1_000;
+/// The message of such an error.
+pub const IMPORT_ERROR_MAX_CHARACTERS: usize = 500;
+/// Rows that are looked at to tell what a column holds.
+pub const IMPORT_INFERENCE_MAX_ROWS: usize = 200;
+/// Values of a column that are shown after an upload.
+pub const IMPORT_SAMPLE_MAX_VALUES: usize = 5;
+/// Characters of such a value.
+pub const IMPORT_SAMPLE_MAX_CHARACTERS: usize = 100;
+/// How long a file that was uploaded can be run.
+pub const IMPORT_FILE_MAX_DAYS: i64 = 7;
+/// How long an upload may take.
+pub const UPLOAD_MAX_SECONDS: u64 = 900;
+/// Records that an export reads at a time.
+pub const EXPORT_PAGE_RECORDS: u32 = 1_000;
+
+/// Records that one step of a reindex or removal takes in hand.
+pub const TASK_STEP_MAX_RECORDS: u32 = 1_000;
+/// Times that a task is taken without coming a step further before it has failed.
+pub const TASK_MAX_ATTEMPTS: i32 = 5;
+/// Tasks that one process works on side by side.
+pub const TASK_MAX_CONCURRENT: usize = 2;
+/// Records that share a value, as a failed task names them.
+pub const TASK_MAX_DUPLICATES: u32 = 10;

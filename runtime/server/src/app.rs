@@ -2,13 +2,15 @@
 //! answer on the way.
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, serve::ListenerExt};
 use crm_engine::Engine;
-use crm_model::limits::{REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS};
+use crm_model::limits::{
+    IMPORT_FILE_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS, UPLOAD_MAX_SECONDS,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ use crate::{openapi, routes};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARACTERS: usize = 100;
+/// A file with what multipart puts around it.
+const UPLOAD_BODY_MAX_BYTES: usize = IMPORT_FILE_MAX_BYTES as usize + REQUEST_BODY_MAX_BYTES;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -95,6 +99,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::records::record_restore))
         .routes(routes!(routes::records::record_clone))
         .routes(routes!(routes::bulk::records_bulk))
+        .routes(routes!(routes::export::records_export))
         .routes(routes!(routes::history::history_list))
         .routes(routes!(
             routes::activities::activities_list,
@@ -107,7 +112,20 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::workflows::workflow_get))
         .routes(routes!(routes::runs::workflow_runs_list))
         .routes(routes!(routes::runs::runs_list))
-        .routes(routes!(routes::runs::run_get));
+        .routes(routes!(routes::runs::run_get))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(
+                    routes::imports::imports_list,
+                    routes::import_upload::import_upload
+                ))
+                .layer(DefaultBodyLimit::max(UPLOAD_BODY_MAX_BYTES)),
+        )
+        .routes(routes!(routes::imports::import_get))
+        .routes(routes!(routes::imports::import_run))
+        .routes(routes!(routes::tasks::tasks_list))
+        .routes(routes!(routes::tasks::task_get))
+        .routes(routes!(routes::tasks::task_cancel));
     OpenApiRouter::with_openapi(openapi::document())
         .nest("/api/crm", resources)
         .routes(routes!(routes::operations::healthz))
@@ -163,7 +181,7 @@ async fn around(request: Request, next: Next) -> Response {
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let span =
         tracing::info_span!("request", request.id = ?id, http.method = %method, http.route = route);
-    let limit = Duration::from_secs(REQUEST_MAX_SECONDS);
+    let limit = Duration::from_secs(time_limit_seconds(&method, &route));
     let answered = async {
         let response = match tokio::time::timeout(limit, next.run(request)).await {
             Ok(response) => response,
@@ -183,6 +201,14 @@ async fn around(request: Request, next: Next) -> Response {
     metrics::counter!("crm_http_requests_total", &labels).increment(1);
     metrics::histogram!("crm_http_request_seconds", &labels).record(seconds);
     response
+}
+
+/// Uploads last as long as the client's line needs.
+fn time_limit_seconds(method: &Method, route: &str) -> u64 {
+    match (method, route) {
+        (&Method::POST, "/api/crm/imports") => UPLOAD_MAX_SECONDS,
+        _ => REQUEST_MAX_SECONDS,
+    }
 }
 
 /// The client's own id where it is harmless, else a fresh one.

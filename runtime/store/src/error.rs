@@ -60,7 +60,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn corrupt(what: &'static str, error: impl std::fmt::Display) -> Self {
+    /// For a row that cannot be read.
+    pub fn corrupt(what: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Corrupt {
             what,
             message: error.to_string(),

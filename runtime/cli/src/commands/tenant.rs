@@ -78,7 +78,8 @@ async fn create(
     Ok(())
 }
 
-fn operator() -> Result<Actor> {
+/// Whoever has the database acts as an owner.
+pub(crate) fn operator() -> Result<Actor> {
     Ok(Actor {
         user_id: OPERATOR.parse()?,
         roles: vec!["owner".parse()?],

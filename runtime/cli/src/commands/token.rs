@@ -64,7 +64,8 @@ async fn sign(database: &Database, arguments: &TokenArguments) -> Result<String>
         .map_err(anyhow::Error::msg)
 }
 
-async fn find(admin: &mut Admin, tenant: &str) -> Result<TenantId> {
+/// The tenant of that id or name.
+pub(crate) async fn find(admin: &mut Admin, tenant: &str) -> Result<TenantId> {
     let tenants = admin.tenants_list().await?;
     let id = tenant.parse::<TenantId>().ok();
     let matches: Vec<&Tenant> = tenants

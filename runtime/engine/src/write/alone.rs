@@ -13,6 +13,7 @@ use crate::{Engine, EngineError};
 pub(super) fn stands_alone(model: &Model, proposal: &Proposal<'_>) -> bool {
     let single = proposal.operations.len() == 1;
     !proposal.dry_run
+        && proposal.place.is_none()
         && (proposal.atomic || single)
         && proposal.operations.len() <= ALONE_MAX_OPERATIONS
         && proposal.operations.iter().all(|operation| match operation {

@@ -28,6 +28,7 @@ use crm_store::commit::Completion;
 use crm_store::records::Record;
 use std::collections::HashMap;
 
+use crate::tasks::Held;
 use crate::{Engine, EngineError};
 
 pub use conflict::Conflict;
@@ -104,6 +105,15 @@ pub(crate) struct Proposal<'a> {
     /// The job whose result this is.
     pub(crate) completion: Option<Completion>,
     pub(crate) receipt: Option<ReceiptMaker>,
+    /// The task whose step this is.
+    pub(crate) place: Option<Place<'a>>,
+}
+
+/// Where a task stands after a step, which depends on what comes of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) held: &'a Held,
+    pub(crate) state: &'a (dyn Fn(&[Outcome]) -> serde_json::Value + Sync),
 }
 
 /// A record as it was read, with the rest of its row where that was read too.
@@ -188,6 +198,7 @@ impl Engine {
                 known: HashMap::new(),
                 completion: None,
                 receipt: batch.receipt.clone(),
+                place: None,
             };
             engine.propose(proposal).await
         });

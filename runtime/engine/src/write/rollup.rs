@@ -4,14 +4,15 @@
 
 use crm_model::definition::RollupOperation;
 use crm_model::limits::ROLLUP_MAX_DEPTH;
+use crm_model::permission::Authority;
 use crm_model::query::{Aggregate, Filter, MetricOperation, Scope};
 use crm_model::validate::{Base, Surroundings, recompute};
-use crm_model::{Cause, FieldKey, Model, ModuleSlug, RecordId, RollupUse};
+use crm_model::{Actor, Cause, FieldKey, Model, ModuleSlug, RecordId, RollupUse};
 use crm_store::TenantTx;
 use crm_store::commit::Commit;
 use crm_store::records::Record;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Proposal;
 use super::gather::{pointed_from, related_read};
@@ -201,4 +202,47 @@ async fn rollup_value(
     Ok(value
         .and_then(|row| row.values.into_iter().next())
         .unwrap_or(Value::Null))
+}
+
+impl Engine {
+    /// Computes these fields of records anew, within a transaction: what follows from a change
+    /// of the model, for records that were there before. Starts no workflows.
+    pub(crate) async fn records_recompute(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        by: &Actor,
+        fields: &[FieldKey],
+        ids: &[RecordId],
+    ) -> Result<(), EngineError> {
+        let proposal = Proposal {
+            tenant: tx.tenant_id(),
+            authority: Authority::Host(by),
+            cause: &Cause::System,
+            depth: 0,
+            operations: &[],
+            atomic: true,
+            workflows: false,
+            dry_run: false,
+            known: HashMap::new(),
+            completion: None,
+            receipt: None,
+            place: None,
+        };
+        let records = crm_store::records::records_lock(tx, ids).await?;
+        let records: Vec<Record> = records
+            .into_iter()
+            .filter(|record| record.deleted_at.is_none())
+            .collect();
+        let wanted = |rollup: &RollupUse| fields.contains(&rollup.field);
+        let prepared = recomputed(tx, model, &proposal, &records, wanted).await?;
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        let parents = self.rollup_parents_lock(tx, model, &prepared).await?;
+        let commit = prepared.commit(model, &proposal);
+        crm_store::commit::commit_within(tx, &commit).await?;
+        self.rollups(tx, model, &proposal, parents).await?;
+        Ok(())
+    }
 }

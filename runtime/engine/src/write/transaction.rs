@@ -74,6 +74,12 @@ impl Engine {
             let receipt = maker(outcomes);
             crm_store::receipts::receipt_keep(&mut tx, user, &receipt, at).await?;
         }
+        if let Some(place) = &proposal.place {
+            place
+                .held
+                .keep_place(&mut tx, &(place.state)(outcomes))
+                .await?;
+        }
         Ok(tx.commit().await?)
     }
 
