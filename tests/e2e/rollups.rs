@@ -89,7 +89,7 @@ async fn rollups_follow_every_change() {
     assert_eq!(seen["least"], "4.25");
     assert_eq!(seen["most"], "10.50");
     assert_eq!(seen["mean"], "7.375");
-    assert_eq!(seen["double"], 21, "{seen}");
+    assert_eq!(seen["double"], "21", "{seen}");
     assert_eq!(data(&owner, "regions", &region).await["orders"], "2");
 
     let second_path = format!("records/orders/{second}");

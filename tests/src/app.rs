@@ -61,6 +61,11 @@ impl TestApp {
 
     /// A server on this database, with a worker or without.
     pub async fn on(database: TestDatabase, worker: Option<WorkerSettings>) -> Self {
+        // RUST_LOG=warn shows what the server has to say.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let settings = StoreSettings {
             statement_connections: 4,
             transaction_connections: 4,

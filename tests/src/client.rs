@@ -214,6 +214,17 @@ impl Client {
             .to_owned()
     }
 
+    /// Waits until nothing is left to do that the tenant's changes of its model asked for.
+    pub async fn tasks_end(&self) {
+        wait_until("all tasks end", async || {
+            let tasks = self.get("tasks?limit=200").await.expect(200);
+            let tasks = tasks["data"].as_array().cloned().unwrap_or_default();
+            let open = |task: &Value| task["finished_at"].is_null();
+            !tasks.iter().any(open)
+        })
+        .await;
+    }
+
     /// Waits until the record's run of this workflow has one of these statuses; the run with its
     /// log.
     pub async fn run(&self, workflow: &str, record: &str, statuses: &[&str]) -> Value {

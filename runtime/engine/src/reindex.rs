@@ -189,14 +189,14 @@ impl Step<'_> {
     ) -> Result<StepEnd, EngineError> {
         let language = &model.settings().language;
         let after = RecordId::new(state.after);
-        let records =
-            store::records_hold(&mut self.tx, self.slug, after, TASK_STEP_MAX_RECORDS).await?;
+        let (limit, computed) = (TASK_STEP_MAX_RECORDS, recomputes(module, fields));
+        let records = store::records_hold(&mut self.tx, self.slug, after, limit, computed).await?;
         let Some((last, _)) = records.last() else {
             return self.complete(&state).await;
         };
         state.after = last.uuid();
         state.records += records.len() as u64;
-        let records = match recomputes(module, fields) {
+        let records = match computed {
             true => self.recompute(model, by, fields, records).await?,
             false => records,
         };

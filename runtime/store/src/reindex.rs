@@ -17,7 +17,8 @@ pub struct Derived<T> {
 }
 
 /// Records of a module in the order of their ids, from after `after`, kept from changing until
-/// the transaction ends.
+/// the transaction ends. Whoever is going to change them says so: taking a lock and a stronger
+/// one later would stand in the way of writers who do the same.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -26,20 +27,31 @@ pub async fn records_hold(
     module: &ModuleSlug,
     after: RecordId,
     limit: u32,
+    to_change: bool,
 ) -> Result<Vec<(RecordId, Data)>, StoreError> {
-    let rows: Vec<(Uuid, Json<Data>)> = sqlx::query_as(
-        "select id, data from crm_records
-        where tenant_id = $1 and module_slug = $2 and deleted_at is null and id > $3
-        order by id
-        limit $4
-        for share",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(module.as_str())
-    .bind(after.uuid())
-    .bind(i64::from(limit))
-    .fetch_all(tx.connection())
-    .await?;
+    let statement = match to_change {
+        false => {
+            "select id, data from crm_records
+            where tenant_id = $1 and module_slug = $2 and deleted_at is null and id > $3
+            order by id
+            limit $4
+            for share"
+        }
+        true => {
+            "select id, data from crm_records
+            where tenant_id = $1 and module_slug = $2 and deleted_at is null and id > $3
+            order by id
+            limit $4
+            for update"
+        }
+    };
+    let rows: Vec<(Uuid, Json<Data>)> = sqlx::query_as(statement)
+        .bind(tx.tenant_id().uuid())
+        .bind(module.as_str())
+        .bind(after.uuid())
+        .bind(i64::from(limit))
+        .fetch_all(tx.connection())
+        .await?;
     let record = |(id, data): (Uuid, Json<Data>)| (RecordId::new(id), data.0);
     Ok(rows.into_iter().map(record).collect())
 }

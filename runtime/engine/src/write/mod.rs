@@ -219,7 +219,13 @@ impl Engine {
             let attempt = if alone::stands_alone(&model, &proposal) {
                 self.attempt_alone(&model, &mut proposal).await?
             } else {
-                self.attempt_in_transaction(&model, &proposal).await?
+                match self.attempt_in_transaction(&model, &proposal).await {
+                    // Also where it was found by a lock or by what follows.
+                    Err(EngineError::Store(error)) if transaction::is_stale(&error) => {
+                        Attempt::Again
+                    }
+                    other => other?,
+                }
             };
             if let Attempt::Done(outcomes) = attempt {
                 return Ok(outcomes);

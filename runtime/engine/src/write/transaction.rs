@@ -115,9 +115,6 @@ impl Engine {
                 }
                 Err(error) => error,
             };
-            if is_stale(&error) {
-                return Ok(Wave::Again);
-            }
             let found = conflict::faults(error, &prepared.changes)?;
             if found.is_empty() || lost_race(operations, &found) {
                 return Ok(Wave::Again);
@@ -195,7 +192,7 @@ impl Engine {
     }
 }
 
-fn is_stale(error: &StoreError) -> bool {
+pub(super) fn is_stale(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::StaleModel | StoreError::StaleRecords(_) | StoreError::StillReferenced
