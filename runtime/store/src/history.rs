@@ -66,6 +66,12 @@ pub async fn history_page(
     Ok(rows.into_iter().map(entry).collect())
 }
 
+#[derive(sqlx::FromRow)]
+struct ChangeRow {
+    changed_fields: Json<Vec<FieldKey>>,
+    changed_before: Option<Json<Data>>,
+}
+
 /// How a record's fields were before each change after `version`, oldest first: the changed
 /// fields only.
 ///
@@ -76,7 +82,7 @@ pub async fn history_since(
     record: RecordId,
     version: i64,
 ) -> Result<Vec<(Vec<FieldKey>, Data)>, StoreError> {
-    let rows: Vec<(Json<Vec<FieldKey>>, Option<Json<Data>>)> = sqlx::query_as(
+    let rows: Vec<ChangeRow> = sqlx::query_as(
         "select e.changed_fields, h.changed_before
         from crm_record_history h
         join crm_events e on e.tenant_id = h.tenant_id and e.id = h.event_id
@@ -90,8 +96,9 @@ pub async fn history_since(
     .bind(i64::from(CONFLICT_MAX_VERSIONS))
     .fetch_all(tx.connection())
     .await?;
-    let change = |(fields, before): (Json<Vec<FieldKey>>, Option<Json<Data>>)| {
-        (fields.0, before.map(|data| data.0).unwrap_or_default())
+    let change = |row: ChangeRow| {
+        let before = row.changed_before.map(|data| data.0);
+        (row.changed_fields.0, before.unwrap_or_default())
     };
     Ok(rows.into_iter().map(change).collect())
 }

@@ -68,13 +68,15 @@ impl Client {
         Ok(true)
     }
 
-    pub(crate) async fn create_item(&self, data: &Value) -> Result<()> {
-        self.call(
-            Method::POST,
-            "/records/items",
-            Some(&json!({ "data": data })),
-        )
-        .await?;
+    /// Creates all of these, or none.
+    pub(crate) async fn create_items(&self, items: &[Value]) -> Result<()> {
+        let operations: Vec<Value> = items
+            .iter()
+            .map(|data| json!({ "op": "create", "data": data }))
+            .collect();
+        let body = json!({ "atomic": true, "operations": operations });
+        self.call(Method::POST, "/records/items/bulk", Some(&body))
+            .await?;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! The import: one POST a record, some at a time; what is there already is left alone, so that
-//! an import that was cut off goes on where it stopped.
+//! The import: bulk requests, some at a time; what is there already is left alone, so that an
+//! import that was cut off goes on where it stopped.
 
 use anyhow::Result;
 use crm_engine::Engine;
@@ -13,7 +13,9 @@ use crate::demo::data::{Data, sku};
 use crate::say;
 
 /// Requests in flight.
-const CONCURRENCY: usize = 32;
+const CONCURRENCY: usize = 4;
+/// Records of one request.
+const BULK_RECORDS: usize = 500;
 /// How often to look how many runs are left.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often to say so where there is no terminal.
@@ -70,14 +72,16 @@ pub(crate) async fn import(client: &Client, data: &Data, quiet: bool) -> Result<
     ));
     let began = Instant::now();
     let bar = bar(missing.len() as u64, "records", quiet);
-    futures::stream::iter(&missing)
-        .map(|index| {
+    futures::stream::iter(missing.chunks(BULK_RECORDS))
+        .map(|indexes| {
             let bar = &bar;
             async move {
-                if let Some(row) = data.rows().get(*index) {
-                    client.create_item(&row.item(*index)).await?;
-                }
-                bar.inc(1);
+                let items: Vec<_> = indexes
+                    .iter()
+                    .filter_map(|index| Some(data.rows().get(*index)?.item(*index)))
+                    .collect();
+                client.create_items(&items).await?;
+                bar.inc(items.len() as u64);
                 if bar.is_hidden() && !quiet && bar.position().is_multiple_of(RECORDS_PER_LINE) {
                     say::step(&format!("{} records are imported", bar.position()));
                 }
