@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod activities;
 mod auth;
 mod away;
 mod bulk;
@@ -16,10 +17,12 @@ mod crash;
 mod customize;
 mod field_types;
 mod guests;
+mod history;
 mod isolation;
 mod once;
 mod records;
 mod rollups;
+mod search;
 mod surface;
 mod templates;
 mod trash;

@@ -5,13 +5,17 @@
 //!
 //! No SQL here, no wasmtime, no HTTP; no transaction is open while a guest runs.
 
+pub mod activities;
 pub mod bootstrap;
 pub mod copy;
 pub mod customize;
+pub mod history;
 pub mod publish;
 pub mod read;
 pub mod receipt;
+pub mod search;
 pub mod select;
+pub mod timeline;
 pub mod worker;
 pub mod write;
 

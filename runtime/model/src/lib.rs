@@ -5,6 +5,7 @@
 //! Every change to a record starts as a [`Mutation`], needs a [`Permit`], and becomes a
 //! [`ValidChange`], which only [`validate`] can make and which is all that the store writes.
 
+pub mod activity;
 pub mod capability;
 pub mod definition;
 pub mod derived;
@@ -21,6 +22,8 @@ pub mod names;
 pub mod operator;
 pub mod permission;
 pub mod settings;
+pub mod stages;
+pub mod timeline;
 pub mod validate;
 pub mod violation;
 pub mod workflow;
@@ -30,12 +33,13 @@ pub mod stand_in;
 #[cfg(test)]
 mod testing;
 
+pub use activity::NewActivity;
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
 pub use ids::{ActivityId, EventId, JobId, RecordId, RunId, TenantId};
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};
-pub use mutation::{Mutation, NewActivity};
+pub use mutation::Mutation;
 pub use names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId, WorkflowSlug};
 pub use permission::{Action, Actor, Authority, Denied, Permit};
 pub use validate::{Refusal, ValidChange};

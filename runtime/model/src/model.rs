@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::activity;
 use crate::capability::Grant;
 use crate::definition::{FieldDefinition, ModuleDefinition, TemplateDefinition};
 use crate::derived;
@@ -249,6 +250,8 @@ impl Module {
                 format!("title_field “{title}” is no field of it"),
             ));
         }
+        activity::check_types(&definition.activity_types)
+            .map_err(|message| ModelError::new(place.clone(), message))?;
         let schema = schema::module_schema(&definition);
         let validator =
             schema::compile(&schema).map_err(|message| ModelError::new(place.clone(), message))?;

@@ -14,6 +14,7 @@ pub mod plugins;
 pub mod receipts;
 pub mod records;
 pub mod runs;
+pub mod search;
 pub mod tasks;
 
 mod error;

@@ -52,6 +52,7 @@ use crate::form::Part;
 pub use auto_number::format_number;
 pub use catalogue::{PartDescription, TypeDescription, catalogue};
 pub(crate) use relation::NAME as RELATION;
+pub(crate) use select::NAME as SELECT;
 pub use select::allowed_under;
 pub(crate) use select::check_siblings;
 

@@ -8,7 +8,7 @@ use super::{FieldType, choices};
 use crate::definition::FieldDefinition;
 use crate::form::{Form, Part};
 
-pub(super) const NAME: &str = "select";
+pub(crate) const NAME: &str = "select";
 /// How likely a certain deal is won.
 const PROBABILITY_MAX_PERCENT: u8 = 100;
 

@@ -10,5 +10,7 @@ pub(crate) mod modules;
 pub(crate) mod operations;
 pub(crate) mod records;
 pub(crate) mod runs;
+pub(crate) mod search;
 pub(crate) mod templates;
+pub(crate) mod timeline;
 pub(crate) mod workflows;
