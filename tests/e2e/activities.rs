@@ -216,7 +216,7 @@ async fn entries_are_changed_by_those_who_may_update_the_record() {
 async fn what_the_system_wrote_stays() {
     let app = TestApp::start().await;
     let (_, owner) = app.owner_of("jewellery").await;
-    let item = json!({"sku": "S-1", "carat": "0.23", "cut": "Ideal", "price": {"amount": "326"}});
+    let item = json!({"sku": "S-1", "carat": "0.23", "cut": "Ideal", "price": {"amount": "326", "currency": "USD"}});
     let item = owner.create("items", item).await;
     owner.run("valuation", &item, &["done"]).await;
     let list = format!("records/items/{item}/activities?kind=system");

@@ -72,7 +72,7 @@ async fn the_history_of_one_field_is_without_the_others() {
 async fn every_change_says_what_caused_it() {
     let app = TestApp::start().await;
     let (_, owner) = app.owner_of("jewellery").await;
-    let item = json!({"sku": "S-1", "carat": "0.23", "cut": "Ideal", "price": {"amount": "326"}});
+    let item = json!({"sku": "S-1", "carat": "0.23", "cut": "Ideal", "price": {"amount": "326", "currency": "USD"}});
     let item = owner.create("items", item).await;
     owner.run("valuation", &item, &["done"]).await;
     let path = format!("records/items/{item}/history?field=value_band");

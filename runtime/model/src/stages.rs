@@ -56,12 +56,18 @@ impl Module {
 pub fn stays(field: &FieldKey, changes: &[StageChange]) -> Vec<Stay> {
     let mut stays: Vec<Stay> = Vec::new();
     let mut current: Option<String> = None;
+    // Nothing changes in the trash: it comes back to where it stood.
+    let mut held: Option<String> = None;
     for change in changes {
         let key = field.as_str();
         let text = |data: &Data| data.get(key).and_then(Value::as_str).map(str::to_owned);
         let stage = match change.kind {
-            EventKind::RecordDeleted => None,
-            EventKind::RecordCreated | EventKind::RecordRestored => text(&change.after),
+            EventKind::RecordDeleted => {
+                held = text(&change.before);
+                None
+            }
+            EventKind::RecordRestored => held.take(),
+            EventKind::RecordCreated => text(&change.after),
             EventKind::RecordUpdated
                 if change.before.contains_key(key) || change.after.contains_key(key) =>
             {
@@ -126,7 +132,7 @@ mod tests {
             ),
             change(RecordUpdated, 30, json!({"stage": "new"}), won.clone()),
             change(RecordDeleted, 40, won.clone(), json!({})),
-            change(RecordRestored, 50, json!({}), won.clone()),
+            change(RecordRestored, 50, json!({}), json!({})),
             change(RecordUpdated, 60, won, json!({})),
             change(RecordUpdated, 70, json!({}), json!({"stage": "new"})),
         ];
