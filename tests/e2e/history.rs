@@ -1,6 +1,8 @@
 //! Histories: of one field, with what caused each change; and how long a record stood in each
 //! stage.
 
+use crm_engine::write::{Batch, Operation, Written};
+use crm_model::{Actor, Cause, Mutation};
 use crm_tests::app::TestApp;
 use crm_tests::client::Client;
 use crm_tests::cluster::cluster;
@@ -83,6 +85,48 @@ async fn every_change_says_what_caused_it() {
     assert_eq!(cause["plugin"], "jewellery-valuation");
     assert_eq!(cause["plugin_version"], "0.1.0");
     assert!(cause["run"].is_string());
+}
+
+#[tokio::test]
+async fn an_import_and_the_host_are_causes_too() {
+    let app = quiet().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let import = uuid::Uuid::now_v7();
+    for (cause, expected) in [
+        (
+            Cause::Import { import },
+            json!({"kind": "import", "import": import}),
+        ),
+        (Cause::System, json!({"kind": "system"})),
+    ] {
+        let create = Mutation::Create {
+            module: "doctors".parse().unwrap(),
+            data: doctor().as_object().unwrap().clone(),
+        };
+        let actor = Actor {
+            user_id: "owner-1".parse().unwrap(),
+            roles: vec!["owner".parse().unwrap()],
+        };
+        let batch = Batch {
+            tenant,
+            actor,
+            cause,
+            operations: vec![Operation::Mutation(create)],
+            atomic: true,
+            workflows: true,
+            dry_run: false,
+            receipt: None,
+        };
+        let written = app.engine.write_batch(batch).await.unwrap().remove(0);
+        let Written::Created(record) = written.unwrap() else {
+            panic!("a new record");
+        };
+        let path = format!("records/doctors/{}", record.id);
+        let history = owner.get(&format!("{path}/history")).await.expect(200);
+        assert_eq!(history["data"][0]["cause"], expected);
+        let timeline = owner.get(&format!("{path}/timeline")).await.expect(200);
+        assert_eq!(timeline["data"][0]["cause"], expected);
+    }
 }
 
 #[tokio::test]

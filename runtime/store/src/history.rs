@@ -52,6 +52,17 @@ struct ChangeRow {
     row: Row,
 }
 
+/// Kind, moment, changed fields before and after.
+type StageRow = (
+    String,
+    DateTime<Utc>,
+    Option<Json<Data>>,
+    Option<Json<Data>>,
+);
+
+/// Names of the changed fields, and the fields before.
+type BeforeRow = (Json<Vec<FieldKey>>, Option<Json<Data>>);
+
 impl TryFrom<Row> for HistoryEntry {
     type Error = StoreError;
 
@@ -165,12 +176,7 @@ pub async fn stage_changes(
     fields: &[&FieldKey],
 ) -> Result<Vec<StageChange>, StoreError> {
     let fields: Vec<&str> = fields.iter().map(|field| field.as_str()).collect();
-    let rows: Vec<(
-        String,
-        DateTime<Utc>,
-        Option<Json<Data>>,
-        Option<Json<Data>>,
-    )> = sqlx::query_as(
+    let rows: Vec<StageRow> = sqlx::query_as(
         "select kind, changed_at, changed_before, changed_after
         from crm_record_history
         where tenant_id = $1 and record_id = $2
@@ -184,15 +190,14 @@ pub async fn stage_changes(
     .bind(i64::from(STAGES_MAX_CHANGES))
     .fetch_all(tx.connection())
     .await?;
-    let change =
-        |(name, at, before, after): (String, _, Option<Json<Data>>, Option<Json<Data>>)| {
-            Ok(StageChange {
-                kind: kind(&name)?,
-                at,
-                before: before.map(|data| data.0).unwrap_or_default(),
-                after: after.map(|data| data.0).unwrap_or_default(),
-            })
-        };
+    let change = |(name, at, before, after): StageRow| {
+        Ok(StageChange {
+            kind: kind(&name)?,
+            at,
+            before: before.map(|data| data.0).unwrap_or_default(),
+            after: after.map(|data| data.0).unwrap_or_default(),
+        })
+    };
     rows.into_iter().rev().map(change).collect()
 }
 
@@ -206,7 +211,7 @@ pub async fn history_since(
     record: RecordId,
     version: i64,
 ) -> Result<Vec<(Vec<FieldKey>, Data)>, StoreError> {
-    let rows: Vec<(Json<Vec<FieldKey>>, Option<Json<Data>>)> = sqlx::query_as(
+    let rows: Vec<BeforeRow> = sqlx::query_as(
         "select e.changed_fields, h.changed_before
         from crm_record_history h
         join crm_events e on e.tenant_id = h.tenant_id and e.id = h.event_id
@@ -220,8 +225,7 @@ pub async fn history_since(
     .bind(i64::from(CONFLICT_MAX_VERSIONS))
     .fetch_all(tx.connection())
     .await?;
-    let change = |(fields, before): (Json<Vec<FieldKey>>, Option<Json<Data>>)| {
-        (fields.0, before.map(|data| data.0).unwrap_or_default())
-    };
+    let change =
+        |(fields, before): BeforeRow| (fields.0, before.map(|data| data.0).unwrap_or_default());
     Ok(rows.into_iter().map(change).collect())
 }

@@ -1,6 +1,9 @@
 //! Which entries pass, and how each mistake is told.
 
 use super::*;
+use crate::limits::{
+    ACTIVITY_BODY_MAX_CHARACTERS, ACTIVITY_DURATION_MAX_MINUTES, ACTIVITY_TITLE_MAX_CHARACTERS,
+};
 use crate::model::Model;
 use crate::testing::{actor, definition, source};
 use serde_json::{Value, json};
