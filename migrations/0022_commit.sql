@@ -4,6 +4,8 @@
 -- for the same request. One transaction and one round trip. Runs with the rights of its caller,
 -- under the tenant's policies.
 --
+-- The functions that it calls stand in 0021 (receipts) and 0029 (activities), and below.
+--
 -- Changes and derived rows come as arrays side by side, one element for each change or row: a
 -- change's data is read once and stored three times.
 --
@@ -243,13 +245,7 @@ begin
     end if;
 
     if p_activities is not null then
-        insert into crm_activities (
-            tenant_id, id, module_slug, record_id, kind, title, body, created_at, created_by,
-            cause)
-        select
-            p_tenant, a.id, a.module, a.record_id, a.kind, a.title, a.body, p_at, v_user, p_cause
-        from jsonb_to_recordset(p_activities) as a (
-            id uuid, module text, record_id uuid, kind text, title text, body text);
+        perform crm_activities_insert(p_tenant, p_at, v_user, p_cause, p_activities);
     end if;
 
     if p_receipt is not null then

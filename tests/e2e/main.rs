@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod activities;
 mod aggregate;
 mod auth;
 mod away;
@@ -18,6 +19,7 @@ mod customize;
 mod export;
 mod field_types;
 mod guests;
+mod history;
 mod imports;
 mod isolation;
 mod model;
@@ -27,6 +29,7 @@ mod query_property;
 mod records;
 mod rollups;
 mod rules;
+mod search;
 mod surface;
 mod tasks;
 mod templates;

@@ -104,6 +104,7 @@ async fn create_database(server: &PrivatePostgres, name: &str, template: &str) {
 }
 
 /// A database of one test.
+#[derive(Clone)]
 pub struct TestDatabase {
     pub name: String,
 }

@@ -5,17 +5,21 @@
 //!
 //! No SQL here, no wasmtime, no HTTP; no transaction is open while a guest runs.
 
+pub mod activities;
 pub mod bootstrap;
 pub mod copy;
 pub mod customize;
 pub mod export;
+pub mod history;
 pub mod import;
 pub mod publish;
 pub mod query;
 pub mod read;
 pub mod receipt;
+pub mod search;
 pub mod select;
 pub mod tasks;
+pub mod timeline;
 pub mod views;
 pub mod worker;
 pub mod write;

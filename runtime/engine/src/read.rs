@@ -1,11 +1,9 @@
-//! Reading: records, their history and timelines, runs. Each answer is what the caller may see
+//! Reading: records and runs. Each answer is what the caller may see
 //! under the model of now; the rest does not exist.
 
 use crm_model::permission::{Action, Authority, permit};
-use crm_model::{ActivityId, Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
+use crm_model::{Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
 use crm_store::TenantTx;
-use crm_store::activities::Activity;
-use crm_store::history::HistoryEntry;
 use crm_store::jobs::JobCounts;
 use crm_store::models::Usage;
 use crm_store::records::Record;
@@ -42,6 +40,19 @@ impl<T> Page<T> {
             total: None,
         }
     }
+}
+
+/// The modules whose records somebody may read, without those that are kept out of sight.
+pub(crate) fn readable(model: &Model, actor: &Actor) -> Vec<ModuleSlug> {
+    let permissions = model.permissions(actor).into_iter();
+    permissions
+        .filter(|(_, actions)| actions.contains(&Action::Read))
+        .map(|(module, _)| module)
+        .filter(|slug| {
+            let module = model.module(slug);
+            module.is_some_and(|module| !module.definition().hidden)
+        })
+        .collect()
 }
 
 /// Which part of a list.
@@ -84,45 +95,6 @@ impl Engine {
             found.data = module.visible(&found.data).into_owned();
         }
         Ok(found)
-    }
-
-    /// A page of a record's history, newest first.
-    ///
-    /// # Errors
-    /// [`EngineError::Refused`] where the record does not exist for the caller.
-    pub async fn history(
-        &self,
-        tenant: TenantId,
-        actor: &Actor,
-        module: &ModuleSlug,
-        record: RecordId,
-        page: PageRequest<i64>,
-    ) -> Result<Page<HistoryEntry>, EngineError> {
-        self.record(tenant, actor, module, record).await?;
-        let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        let rows =
-            crm_store::history::history_page(&mut tx, record, page.before, page.limit + 1).await?;
-        Ok(Page::cut(rows, page.limit))
-    }
-
-    /// A page of a record's timeline, newest first.
-    ///
-    /// # Errors
-    /// [`EngineError::Refused`] where the record does not exist for the caller.
-    pub async fn activities(
-        &self,
-        tenant: TenantId,
-        actor: &Actor,
-        module: &ModuleSlug,
-        record: RecordId,
-        page: PageRequest<ActivityId>,
-    ) -> Result<Page<Activity>, EngineError> {
-        self.record(tenant, actor, module, record).await?;
-        let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        let limit = page.limit + 1;
-        let rows =
-            crm_store::activities::activities_page(&mut tx, record, page.before, limit).await?;
-        Ok(Page::cut(rows, page.limit))
     }
 
     /// The tenant's model, with the modules that the caller may read; none before a template is
@@ -217,7 +189,7 @@ impl Engine {
         self.begin_read(tenant, actor, module).await.map(drop)
     }
 
-    async fn begin_read(
+    pub(crate) async fn begin_read(
         &self,
         tenant: TenantId,
         actor: &Actor,

@@ -5,6 +5,7 @@
 //! Every change to a record starts as a [`Mutation`], needs a [`Permit`], and becomes a
 //! [`ValidChange`], which only [`validate`] can make and which is all that the store writes.
 
+pub mod activity;
 pub mod capability;
 pub mod computed;
 pub mod definition;
@@ -26,6 +27,8 @@ pub mod permission;
 pub mod query;
 pub mod relations;
 pub mod settings;
+pub mod stages;
+pub mod timeline;
 pub mod validate;
 pub mod view;
 pub mod violation;
@@ -42,12 +45,13 @@ mod scope;
 #[cfg(test)]
 mod testing;
 
+pub use activity::NewActivity;
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
 pub use ids::{ActivityId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId, ViewId};
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};
-pub use mutation::{Mutation, NewActivity};
+pub use mutation::Mutation;
 pub use names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId, WorkflowSlug};
 pub use permission::{Action, Actor, Authority, Denied, Permit};
 pub use relations::{ReferenceRule, RollupUse};

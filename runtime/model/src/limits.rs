@@ -94,6 +94,18 @@ pub const VIEW_MAX_COLUMNS: usize = 200;
 pub const VIEW_MAX_SORT_FIELDS: usize = 10;
 /// Views that one person may keep.
 pub const USER_MAX_VIEWS: i64 = 500;
+/// How long what an activity tells of took: a week.
+pub const ACTIVITY_DURATION_MAX_MINUTES: u32 = 10_080;
+/// A module's own types of activities.
+pub const MODULE_MAX_ACTIVITY_TYPES: usize = 50;
+/// Changes of a record that its times in stages are computed from, the newest.
+pub const STAGES_MAX_CHANGES: u32 = 10_000;
+/// Words that search is asked for.
+pub const SEARCH_MAX_WORDS: usize = 10;
+/// Records that search ranks: the newest with a word, the first with the beginning of one.
+pub const SEARCH_MAX_RECORDS: i64 = 10_000;
+/// Words that search takes for what begins like the last one, each record's counted.
+pub const SEARCH_MAX_BEGINNINGS: i64 = 100_000;
 
 /// Versions that an answer to a stale write looks back over.
 pub const CONFLICT_MAX_VERSIONS: u32 = 1_000;

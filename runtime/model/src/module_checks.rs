@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::activity;
 use crate::choices;
 use crate::definition::{FieldDefinition, ModuleDefinition, UniqueDefinition};
 use crate::derived;
@@ -21,6 +22,8 @@ use crate::schema;
 /// The mistake, with its place below `place`.
 pub(crate) fn check(module: &Module, place: &str) -> Result<(), ModelError> {
     check_labels(module.definition()).map_err(|message| ModelError::new(place, message))?;
+    activity::check_types(&module.definition().activity_types)
+        .map_err(|message| ModelError::new(place, message))?;
     check_title(module, place)?;
     check_choices(module, place)?;
     check_unique(module, place)?;

@@ -83,7 +83,7 @@ fn mutation_decode(mutation: &wit::Mutation) -> Result<Mutation, String> {
         wit::Mutation::Activity(activity) => Ok(Mutation::Activity {
             module: module_decode(&activity.module)?,
             record_id: record_id_decode(&activity.record_id)?,
-            activity: NewActivity::new(&activity.kind, &activity.title, activity.body.as_deref())
+            activity: NewActivity::plain(&activity.kind, &activity.title, activity.body.as_deref())
                 .map_err(|violations| format!("the activity's {violations}"))?,
         }),
     }

@@ -99,7 +99,7 @@ fn nonsense_is_named() {
             update(RECORD, Some(u64::MAX), "{}"),
             "no record has so high a version",
         ),
-        (activity("party", "Valued"), "the activity's /kind"),
+        (activity("Party!", "Valued"), "the activity's /kind"),
     ] {
         let reason = nonsense(mutation);
         assert!(reason.starts_with("mutation 1: "), "{reason}");

@@ -101,9 +101,19 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::bulk::records_bulk))
         .routes(routes!(routes::export::records_export))
         .routes(routes!(routes::history::history_list))
+        .routes(routes!(routes::history::stages_list))
+        .routes(routes!(routes::timeline::record_timeline))
+        .routes(routes!(routes::timeline::user_timeline))
+        .routes(routes!(routes::search::search))
         .routes(routes!(
             routes::activities::activities_list,
             routes::activities::activity_add
+        ))
+        .routes(routes!(routes::activities::activities_across))
+        .routes(routes!(
+            routes::activities::activity_get,
+            routes::activities::activity_update,
+            routes::activities::activity_delete
         ))
         .routes(routes!(
             routes::workflows::workflows_list,

@@ -3,8 +3,8 @@
 //! round trip (migrations/0022_commit.sql).
 
 use chrono::{DateTime, Utc};
+use crm_model::activity::{ActivityContent, ActivityKind};
 use crm_model::derived::{Derived, Entry};
-use crm_model::mutation::ActivityKind;
 use crm_model::{
     ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, RecordId,
     RunId, TenantId, ValidChange, WorkflowSlug,
@@ -15,6 +15,7 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::activities::Activity;
 use crate::error::StoreError;
 use crate::receipts::Receipt;
 use crate::store::Store;
@@ -71,8 +72,29 @@ pub struct ActivityRow {
     pub module: ModuleSlug,
     pub record_id: RecordId,
     pub kind: ActivityKind,
-    pub title: String,
-    pub body: Option<String>,
+    #[serde(flatten)]
+    pub content: ActivityContent,
+}
+
+impl ActivityRow {
+    /// The entry as it stands there after the commit.
+    pub fn activity(&self, actor: &Actor, cause: &Cause, at: DateTime<Utc>) -> Activity {
+        let by = actor.user_id.to_string();
+        Activity {
+            id: self.id,
+            module: self.module.clone(),
+            record_id: self.record_id,
+            kind: self.kind.clone(),
+            content: self.content.clone(),
+            done: None,
+            at: self.content.occurred_at.unwrap_or(at),
+            created_at: at,
+            created_by: by.clone(),
+            updated_at: at,
+            updated_by: by,
+            cause: serde_json::to_value(cause).unwrap_or_default(),
+        }
+    }
 }
 
 /// How a job went on after an attempt.

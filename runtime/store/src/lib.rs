@@ -19,6 +19,7 @@ pub mod receipts;
 pub mod records;
 pub mod reindex;
 pub mod runs;
+pub mod search;
 pub mod tasks;
 pub mod views;
 

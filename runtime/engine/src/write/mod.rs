@@ -21,9 +21,9 @@ use crm_model::limits::WRITE_MAX_RETRIES;
 use crm_model::permission::Authority;
 use crm_model::validate::Base;
 use crm_model::{
-    ActivityId, Actor, Cause, Data, Denied, FieldKey, Model, ModuleSlug, Mutation, RecordId,
-    Refusal, TenantId,
+    Actor, Cause, Data, Denied, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal, TenantId,
 };
+use crm_store::activities::Activity;
 use crm_store::commit::Completion;
 use crm_store::records::Record;
 use std::collections::HashMap;
@@ -65,7 +65,7 @@ pub enum Written {
     /// The record is in the trash.
     Deleted { version: i64 },
     /// The timeline has this entry.
-    Activity(ActivityId),
+    Activity(Box<Activity>),
 }
 
 /// One operation's result.
@@ -246,7 +246,7 @@ impl Engine {
     }
 
     /// The module, if the model has it.
-    fn module_of<'a>(
+    pub(crate) fn module_of<'a>(
         model: &'a Model,
         slug: &ModuleSlug,
     ) -> Result<&'a crm_model::Module, EngineError> {

@@ -149,16 +149,18 @@ impl Prepared {
             if known.is_none() {
                 return Err(Refusal::NotFound.into());
             }
-            let id = ActivityId::new(fresh::id());
-            self.activities.push(ActivityRow {
-                id,
+            let of = Engine::module_of(model, module)?;
+            let checked = activity.check(of, authority).map_err(Refusal::Invalid)?;
+            let row = ActivityRow {
+                id: ActivityId::new(fresh::id()),
                 module: module.clone(),
                 record_id: *record_id,
-                kind: activity.kind(),
-                title: activity.title().to_owned(),
-                body: activity.body().map(str::to_owned),
-            });
-            return Ok(Written::Activity(id));
+                kind: checked.0,
+                content: checked.1,
+            };
+            let written = row.activity(proposal.authority.actor(), proposal.cause, self.at);
+            self.activities.push(row);
+            return Ok(Written::Activity(Box::new(written)));
         }
         let permit = permit(model, authority, action_of(mutation), module)?;
         let record_id = mutation

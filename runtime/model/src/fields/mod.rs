@@ -52,6 +52,7 @@ use crate::form::Part;
 pub(crate) use auto_number::format_number;
 pub use catalogue::{PartDescription, TypeDescription, catalogue};
 pub(crate) use relation::NAME as RELATION;
+pub(crate) use select::NAME as SELECT;
 
 /// Types whose values the host gives.
 pub(crate) const AUTO_NUMBER: &str = "auto_number";

@@ -8,7 +8,7 @@ use super::{FieldType, choices};
 use crate::definition::FieldDefinition;
 use crate::form::{Form, Part};
 
-pub(super) const NAME: &str = "select";
+pub(crate) const NAME: &str = "select";
 
 pub(crate) struct Select;
 

@@ -79,7 +79,7 @@ fn written_answer(written: &Written) -> Answer {
         Written::Created(record) => record_answer(StatusCode::CREATED, (**record).clone()),
         Written::Updated(record) => record_answer(StatusCode::OK, (**record).clone()),
         Written::Deleted { .. } => Answer::empty(StatusCode::NO_CONTENT),
-        Written::Activity(id) => activity_answer(*id),
+        Written::Activity(activity) => activity_answer((**activity).clone()),
     }
 }
 
