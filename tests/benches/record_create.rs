@@ -96,7 +96,7 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
         roles: vec!["owner".parse()?],
     };
     host.engine
-        .template_select(TENANT, person.clone(), "jewellery".parse()?, None)
+        .template_select(TENANT, person.clone(), "jewellery".parse()?, None, None)
         .await?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;

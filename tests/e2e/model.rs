@@ -474,7 +474,10 @@ async fn settings_are_the_whole_tenants() {
     let last = tasks(&app, "reindex").await.pop().unwrap();
     assert_eq!(
         (&last["module"], &last["fields"]),
-        (&json!("patients"), &json!(["notes"]))
+        (
+            &json!("patients"),
+            &json!(["email", "full_name", "notes", "phone"])
+        )
     );
 
     let wrong = json!({"time_zone": "Europe/Berln", "language": "klingon", "theme": "dark"});

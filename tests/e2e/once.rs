@@ -86,7 +86,14 @@ async fn a_key_holds_for_every_post() {
         .await;
     let note = json!({"kind": "note", "title": "hello"});
     let bulk = json!({"operations": [{"op": "create", "data": doctor("Dr. Yang")["data"]}]});
+    let module = json!({"slug": "things", "label": "Thing",
+        "fields": [{"key": "name", "label": "Name", "type": "text"}]});
+    let field = json!({"key": "size", "label": "Size", "type": "integer"});
+    let view = json!({"module": "doctors", "name": "All", "kind": "table"});
     for (path, body) in [
+        ("modules".to_owned(), module),
+        ("modules/doctors/fields".to_owned(), field),
+        ("views".to_owned(), view),
         (format!("records/doctors/{id}/activities"), note),
         (format!("records/doctors/{id}/clone"), json!({})),
         ("records/doctors/bulk".to_owned(), bulk),

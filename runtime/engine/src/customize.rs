@@ -11,6 +11,7 @@ use crm_store::TenantTx;
 use crm_store::tasks::{TaskSpec, task_insert};
 use std::sync::Arc;
 
+use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -27,9 +28,10 @@ impl Engine {
         tenant: TenantId,
         actor: Actor,
         change: ModelChange,
+        receipt: Option<ReceiptMaker<Model>>,
     ) -> Result<Arc<Model>, EngineError> {
         let engine = self.clone();
-        uncancelled(async move { engine.change_now(tenant, &actor, change).await }).await
+        uncancelled(async move { engine.change_now(tenant, &actor, change, receipt).await }).await
     }
 
     /// Adds a workflow.
@@ -41,9 +43,11 @@ impl Engine {
         tenant: TenantId,
         actor: Actor,
         workflow: WorkflowDefinition,
+        receipt: Option<ReceiptMaker<Model>>,
     ) -> Result<(), EngineError> {
         let change = ModelChange::WorkflowAdd(workflow);
-        self.model_change(tenant, actor, change).await.map(drop)
+        let changed = self.model_change(tenant, actor, change, receipt).await;
+        changed.map(drop)
     }
 
     async fn change_now(
@@ -51,6 +55,7 @@ impl Engine {
         tenant: TenantId,
         actor: &Actor,
         change: ModelChange,
+        receipt: Option<ReceiptMaker<Model>>,
     ) -> Result<Arc<Model>, EngineError> {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let seen = self.model_at(tenant, tx.model_version()).await?;
@@ -81,7 +86,9 @@ impl Engine {
             task_insert(&mut tx, fresh::id(), &spec, at, by).await?;
         }
         queue_rebuild(&mut tx, &before, &mut after, at, by).await?;
+        receipt_keep(&mut tx, actor, receipt.as_ref(), &after).await?;
         tx.commit().await?;
+        self.tasks_notify();
         let after = Arc::new(after);
         self.model_keep(after.clone());
         Ok(after)

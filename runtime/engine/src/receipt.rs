@@ -2,7 +2,8 @@
 //! two at the same time are told apart.
 
 use crm_model::limits::RECEIPT_KEPT_HOURS;
-use crm_model::{TenantId, UserId};
+use crm_model::{Actor, TenantId, UserId};
+use crm_store::TenantTx;
 use crm_store::receipts::Receipt;
 use std::sync::Arc;
 
@@ -10,6 +11,20 @@ use crate::{Engine, EngineError, fresh};
 
 /// Makes the answer to keep from what the work gave.
 pub type ReceiptMaker<T> = Arc<dyn Fn(&T) -> Receipt + Send + Sync>;
+
+/// Keeps the answer to a request in the transaction of its work.
+pub(crate) async fn receipt_keep<T: ?Sized>(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    maker: Option<&ReceiptMaker<T>>,
+    output: &T,
+) -> Result<(), EngineError> {
+    if let Some(maker) = maker {
+        let (receipt, at) = (maker(output), fresh::now());
+        crm_store::receipts::receipt_keep(tx, &actor.user_id, &receipt, at).await?;
+    }
+    Ok(())
+}
 
 /// The key of a request, and what tells it from other requests under the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]

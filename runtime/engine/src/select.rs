@@ -7,6 +7,7 @@ use crm_store::TenantTx;
 use crm_store::plugins::TemplateSummary;
 use semver::Version;
 
+use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::{Engine, EngineError, fresh};
 
 /// Roles of the login that may choose, before a template says what roles there are.
@@ -90,6 +91,7 @@ impl Engine {
         actor: Actor,
         slug: TemplateSlug,
         version: Option<Version>,
+        receipt: Option<ReceiptMaker<TemplateReference>>,
     ) -> Result<TemplateReference, EngineError> {
         let may = actor
             .roles
@@ -101,7 +103,10 @@ impl Engine {
             ));
         }
         let engine = self.clone();
-        let task = tokio::spawn(async move { engine.select(tenant, &actor, &slug, version).await });
+        let task =
+            tokio::spawn(
+                async move { engine.select(tenant, &actor, &slug, version, receipt).await },
+            );
         task.await
             .map_err(|error| EngineError::Internal(error.to_string()))?
     }
@@ -112,6 +117,7 @@ impl Engine {
         actor: &Actor,
         slug: &TemplateSlug,
         version: Option<Version>,
+        receipt: Option<ReceiptMaker<TemplateReference>>,
     ) -> Result<TemplateReference, EngineError> {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         if crm_store::models::tenant_name(&mut tx).await?.is_none() {
@@ -142,6 +148,7 @@ impl Engine {
         if let Some(source) = crm_store::models::model_source(&mut tx).await? {
             Model::compile(source)?;
         }
+        receipt_keep(&mut tx, actor, receipt.as_ref(), &reference).await?;
         tx.commit().await?;
         self.model_forget(tenant);
         Ok(reference)

@@ -11,6 +11,7 @@ use crm_store::views::View;
 use std::sync::Arc;
 
 use crate::read::{Page, PageRequest, Total};
+use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -80,6 +81,7 @@ impl Engine {
         tenant: TenantId,
         actor: Actor,
         definition: ViewDefinition,
+        receipt: Option<ReceiptMaker<View>>,
     ) -> Result<View, EngineError> {
         let engine = self.clone();
         uncancelled(async move {
@@ -99,9 +101,10 @@ impl Engine {
                 created_at: at,
                 created_by: actor.user_id.clone(),
                 updated_at: at,
-                updated_by: actor.user_id,
+                updated_by: actor.user_id.clone(),
             };
             crm_store::views::view_put(&mut tx, &view).await?;
+            receipt_keep(&mut tx, &actor, receipt.as_ref(), &view).await?;
             tx.commit().await?;
             Ok(view)
         })

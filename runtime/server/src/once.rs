@@ -6,12 +6,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use crm_engine::receipt::{InFlight, RequestKey};
+use crm_engine::receipt::{InFlight, ReceiptMaker, RequestKey};
 use crm_model::limits::IDEMPOTENCY_KEY_MAX_CHARACTERS;
 use crm_store::receipts::Receipt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -159,6 +160,15 @@ impl IntoResponse for Answer {
         }
         response
     }
+}
+
+/// Keeps the answer to what the work gives, where the request has a key.
+pub(crate) fn receipt_of<T: ?Sized + 'static>(
+    key: Option<RequestKey>,
+    answer: impl Fn(&T) -> Answer + Send + Sync + 'static,
+) -> Option<ReceiptMaker<T>> {
+    let key = key?;
+    Some(Arc::new(move |output: &T| answer(output).receipt(&key)))
 }
 
 /// Does the work of a request, unless it was done under the same key before: then the kept

@@ -65,7 +65,10 @@ async fn create(
             host.engine.template(id, &template, None).await?;
             admin.tenant_create(id, name).await?;
             let actor = operator()?;
-            let chosen = host.engine.template_select(id, actor, template, None).await;
+            let chosen = host
+                .engine
+                .template_select(id, actor, template, None, None)
+                .await;
             host.engine.close().await;
             chosen.with_context(|| format!("tenant {id} was created, but has no template"))?;
         }

@@ -12,6 +12,7 @@ use super::conflict::{self, Fault};
 use super::gather::resolve;
 use super::prepare::{Gathered, Prepared, Resolved};
 use super::{Attempt, Operation, Outcome, Proposal};
+use crate::receipt::receipt_keep;
 use crate::{Engine, EngineError, fresh};
 
 /// How a wave ended.
@@ -69,11 +70,8 @@ impl Engine {
         if let Some(completion) = &proposal.completion {
             crm_store::commit::complete_within(&mut tx, at, completion).await?;
         }
-        if let Some(maker) = &proposal.receipt {
-            let user = &proposal.authority.actor().user_id;
-            let receipt = maker(outcomes);
-            crm_store::receipts::receipt_keep(&mut tx, user, &receipt, at).await?;
-        }
+        let (actor, maker) = (proposal.authority.actor(), proposal.receipt.as_ref());
+        receipt_keep(&mut tx, actor, maker, outcomes).await?;
         if let Some(place) = &proposal.place {
             place
                 .held

@@ -6,18 +6,17 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use crm_engine::receipt::RequestKey;
-use crm_engine::write::{Batch, Operation, Outcome, ReceiptMaker, Written};
+use crm_engine::write::{Batch, Operation, Outcome, Written};
 use crm_model::limits::{BULK_BODY_MAX_BYTES, BULK_MAX_OPERATIONS};
 use crm_model::{Cause, Data, FieldKey, ModuleSlug, Mutation, RecordId, Violations};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Parameters, check_media_type, parse, segment};
-use crate::once::{Answer, once, request_key};
+use crate::once::{Answer, once, receipt_of, request_key};
 use crate::problem::{Kind, Problem, ProblemBody};
 
 /// Many operations.
@@ -241,11 +240,7 @@ pub(crate) async fn records_bulk(
     input.atomic = parameters.atomic.unwrap_or(input.atomic);
     input.run_workflows = parameters.run_workflows.unwrap_or(input.run_workflows);
     once(&app, &caller, key, async |key| {
-        let receipt: Option<ReceiptMaker> = key.map(|key| {
-            let maker: ReceiptMaker =
-                Arc::new(move |outcomes: &[Outcome]| answer(outcomes).receipt(&key));
-            maker
-        });
+        let receipt = receipt_of(key, answer);
         let operations = input.operations.into_iter();
         let batch = Batch {
             tenant: caller.tenant,

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use crm_engine::EngineError;
 use crm_model::definition::FieldDefinition;
 use crm_model::overlay::{ModelChange, field_input};
@@ -13,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, segment};
+use crate::once::{Answer, Keyed, once, receipt_of};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::modules::{origin, readable};
@@ -126,18 +128,25 @@ pub(crate) async fn field_add(
     State(app): State<App>,
     caller: Caller,
     Path(module): Path<String>,
-    Body(attributes): Body<Data>,
-) -> Result<(StatusCode, Json<FieldBody>), Problem> {
+    Keyed { key, input }: Keyed<Data>,
+) -> Result<Response, Problem> {
     let slug: ModuleSlug = segment(&module)?;
-    let (field, position) = field_input(attributes).map_err(EngineError::from)?;
-    let key = field.key.clone();
+    let (field, position) = field_input(input).map_err(EngineError::from)?;
+    let name = field.key.clone();
     let change = ModelChange::FieldAdd(slug.clone(), Box::new(field), position);
-    let model = app
-        .engine
-        .model_change(caller.tenant, caller.actor, change)
-        .await?;
-    let field = FieldBody::find(&model, &slug, &key)?;
-    Ok((StatusCode::CREATED, field))
+    let answer = move |model: &Model| match FieldBody::find(model, &slug, &name) {
+        Ok(Json(field)) => Answer::json(StatusCode::CREATED, &field),
+        Err(_) => Answer::empty(StatusCode::CREATED),
+    };
+    once(&app, &caller, key, async |key| {
+        let receipt = receipt_of(key, answer.clone());
+        let actor = caller.actor.clone();
+        let model = app
+            .engine
+            .model_change(caller.tenant, actor, change, receipt);
+        Ok(answer(&*model.await?))
+    })
+    .await
 }
 
 /// One field, in use or not.
@@ -178,7 +187,7 @@ pub(crate) async fn field_edit(
     let change = ModelChange::FieldEdit(slug.clone(), key.clone(), patch);
     let model = app
         .engine
-        .model_change(caller.tenant, caller.actor, change)
+        .model_change(caller.tenant, caller.actor, change, None)
         .await?;
     FieldBody::find(&model, &slug, &key)
 }
@@ -200,7 +209,7 @@ pub(crate) async fn field_remove(
 ) -> Result<StatusCode, Problem> {
     let change = ModelChange::FieldRemove(segment(&module)?, segment(&field)?);
     app.engine
-        .model_change(caller.tenant, caller.actor, change)
+        .model_change(caller.tenant, caller.actor, change, None)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

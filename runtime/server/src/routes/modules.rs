@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use crm_model::definition::{
     ActivityTypeDefinition, FieldDefinition, ModuleDefinition, RuleDefinition, UniqueDefinition,
 };
@@ -16,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, segment};
+use crate::once::{Answer, Keyed, once, receipt_of};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::fields::FieldBody;
@@ -217,15 +219,23 @@ pub(crate) async fn modules_list(
 pub(crate) async fn module_add(
     State(app): State<App>,
     caller: Caller,
-    Body(input): Body<ModuleInput>,
-) -> Result<(StatusCode, Json<ModuleBody>), Problem> {
+    Keyed { key, input }: Keyed<ModuleInput>,
+) -> Result<Response, Problem> {
     let slug = input.slug.clone();
     let change = ModelChange::ModuleAdd(input.into());
-    let model = app
-        .engine
-        .model_change(caller.tenant, caller.actor, change)
-        .await?;
-    Ok((StatusCode::CREATED, ModuleBody::find(&model, &slug)?))
+    let answer = move |model: &Model| match ModuleBody::find(model, &slug) {
+        Ok(Json(module)) => Answer::json(StatusCode::CREATED, &module),
+        Err(_) => Answer::empty(StatusCode::CREATED),
+    };
+    once(&app, &caller, key, async |key| {
+        let receipt = receipt_of(key, answer.clone());
+        let actor = caller.actor.clone();
+        let model = app
+            .engine
+            .model_change(caller.tenant, actor, change, receipt);
+        Ok(answer(&*model.await?))
+    })
+    .await
 }
 
 /// One module.
@@ -264,7 +274,7 @@ pub(crate) async fn module_edit(
     let change = ModelChange::ModuleEdit(slug.clone(), patch);
     let model = app
         .engine
-        .model_change(caller.tenant, caller.actor, change)
+        .model_change(caller.tenant, caller.actor, change, None)
         .await?;
     ModuleBody::find(&model, &slug)
 }
@@ -291,7 +301,7 @@ pub(crate) async fn module_remove(
         with_records: removal.records.is_some(),
     };
     app.engine
-        .model_change(caller.tenant, caller.actor, change)
+        .model_change(caller.tenant, caller.actor, change, None)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

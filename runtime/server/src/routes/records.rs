@@ -5,17 +5,16 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use crm_engine::receipt::RequestKey;
-use crm_engine::write::{Outcome, ReceiptMaker, Written};
+use crm_engine::write::{Outcome, Written};
 use crm_model::{Data, Mutation};
 use crm_store::records::Record;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, if_match, segment};
-use crate::once::{Answer, Keyed, KeyedOrEmpty, once};
+use crate::once::{Answer, Keyed, KeyedOrEmpty, once, receipt_of};
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::activities::activity_answer;
 
@@ -83,18 +82,12 @@ fn written_answer(written: &Written) -> Answer {
     }
 }
 
-/// Keeps the answer to the one operation of a write with it.
-pub(crate) fn receipt_maker(key: Option<RequestKey>) -> Option<ReceiptMaker> {
-    let key = key?;
-    let maker: ReceiptMaker = Arc::new(move |outcomes: &[Outcome]| {
-        let answer = match outcomes {
-            [Ok(written)] => written_answer(written),
-            // A write that was refused keeps nothing.
-            _ => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
-        };
-        answer.receipt(&key)
-    });
-    Some(maker)
+fn outcome_answer(outcomes: &[Outcome]) -> Answer {
+    match outcomes {
+        [Ok(written)] => written_answer(written),
+        // A write that was refused keeps nothing.
+        _ => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }
 
 /// Does one write of a POST, once for each key.
@@ -105,7 +98,7 @@ pub(crate) async fn write_once(
     mutation: Mutation,
 ) -> Result<Response, Problem> {
     once(app, caller, key, async |key| {
-        let receipt = receipt_maker(key);
+        let receipt = receipt_of(key, outcome_answer);
         let actor = caller.actor.clone();
         let written = app
             .engine
@@ -190,7 +183,7 @@ pub(crate) async fn record_clone(
 ) -> Result<Response, Problem> {
     let (module, id) = (segment(&module)?, segment(&id)?);
     once(&app, &caller, key, async |key| {
-        let receipt = receipt_maker(key);
+        let receipt = receipt_of(key, outcome_answer);
         let actor = caller.actor.clone();
         let written = app
             .engine

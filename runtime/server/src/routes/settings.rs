@@ -66,7 +66,7 @@ pub(crate) async fn settings_edit(
     let change = ModelChange::Settings(patch);
     let model = app
         .engine
-        .model_change(caller.tenant, caller.actor, change)
+        .model_change(caller.tenant, caller.actor, change, None)
         .await?;
     Ok(Json(model.settings().into()))
 }

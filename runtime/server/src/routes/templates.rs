@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use crm_engine::select::Template;
 use crm_model::Violations;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, segment};
+use crate::extract::segment;
+use crate::once::{Answer, Keyed, once, receipt_of};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::bootstrap::TemplateReferenceBody;
@@ -107,8 +109,8 @@ pub(crate) async fn template_get(
 pub(crate) async fn template_select(
     State(app): State<App>,
     caller: Caller,
-    Body(choice): Body<TemplateChoice>,
-) -> Result<(StatusCode, Json<TemplateReferenceBody>), Problem> {
+    Keyed { key, input: choice }: Keyed<TemplateChoice>,
+) -> Result<Response, Problem> {
     let mut violations = Violations::default();
     let slug = choice.template_id.parse();
     if slug.is_err() {
@@ -136,13 +138,20 @@ pub(crate) async fn template_select(
     let (Ok(slug), Ok(version), true) = (slug, version, violations.is_empty()) else {
         return Err(Problem::invalid(violations));
     };
-    let chosen = app
-        .engine
-        .template_select(caller.tenant, caller.actor, slug, version)
-        .await?;
-    let body = TemplateReferenceBody {
-        slug: chosen.slug.to_string(),
-        version: chosen.version.to_string(),
+    let answer = |chosen: &crm_model::model::TemplateReference| {
+        let body = TemplateReferenceBody {
+            slug: chosen.slug.to_string(),
+            version: chosen.version.to_string(),
+        };
+        Answer::json(StatusCode::CREATED, &body)
     };
-    Ok((StatusCode::CREATED, Json(body)))
+    once(&app, &caller, key, async |key| {
+        let receipt = receipt_of(key, answer);
+        let actor = caller.actor.clone();
+        let chosen = app
+            .engine
+            .template_select(caller.tenant, actor, slug, version, receipt);
+        Ok(answer(&chosen.await?))
+    })
+    .await
 }

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use crm_model::view::ViewDefinition;
 use crm_model::{Data, ModuleSlug};
@@ -13,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, segment};
+use crate::once::{Answer, Keyed, once, receipt_of};
 use crate::page::{List, PageParameters};
 use crate::problem::{Problem, ProblemBody};
 
@@ -107,15 +109,20 @@ pub(crate) async fn views_list(
 pub(crate) async fn view_add(
     State(app): State<App>,
     caller: Caller,
-    Body(definition): Body<ViewDefinition>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ViewBody>), Problem> {
-    let view = app
-        .engine
-        .view_add(caller.tenant, caller.actor, definition)
-        .await?;
-    let location = format!("/api/crm/views/{}", view.id);
-    let headers = [(header::LOCATION, location)];
-    Ok((StatusCode::CREATED, headers, Json(view.into())))
+    Keyed { key, input }: Keyed<ViewDefinition>,
+) -> Result<Response, Problem> {
+    let answer = |view: &View| {
+        let location = format!("/api/crm/views/{}", view.id);
+        Answer::json(StatusCode::CREATED, &ViewBody::from(view.clone()))
+            .with_header(header::LOCATION, location)
+    };
+    once(&app, &caller, key, async |key| {
+        let receipt = receipt_of(key, answer);
+        let actor = caller.actor.clone();
+        let view = app.engine.view_add(caller.tenant, actor, input, receipt);
+        Ok(answer(&view.await?))
+    })
+    .await
 }
 
 /// One view.

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use crm_model::definition::WorkflowDefinition;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::Body;
+use crate::once::{Answer, Keyed, once, receipt_of};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
 
@@ -89,10 +90,18 @@ pub(crate) async fn workflow_get(
 pub(crate) async fn workflow_add(
     State(app): State<App>,
     caller: Caller,
-    Body(workflow): Body<WorkflowDefinition>,
-) -> Result<(StatusCode, Json<WorkflowBody>), Problem> {
-    app.engine
-        .workflow_add(caller.tenant, caller.actor, workflow.clone())
-        .await?;
-    Ok((StatusCode::CREATED, Json(WorkflowBody::from(&workflow))))
+    Keyed { key, input }: Keyed<WorkflowDefinition>,
+) -> Result<Response, Problem> {
+    let answer = Answer::json(StatusCode::CREATED, &WorkflowBody::from(&input));
+    once(&app, &caller, key, async |key| {
+        let kept = answer.clone();
+        let receipt = receipt_of(key, move |_: &crm_model::Model| kept.clone());
+        let actor = caller.actor.clone();
+        let added = app
+            .engine
+            .workflow_add(caller.tenant, actor, input, receipt);
+        added.await?;
+        Ok(answer)
+    })
+    .await
 }
