@@ -245,19 +245,16 @@ async fn what_a_dead_runner_began_another_ends() {
     const ROWS: usize = 3500;
     let app = TestApp::on(cluster().database().await, None).await;
     let (_, owner) = app.owner_of("jewellery").await;
-    let code = json!({"key": "code", "label": "Code", "type": "text", "unique": true});
-    owner
-        .post("modules/customers/fields", code)
-        .await
-        .expect(201);
-    let mut file = "code,full_name\n".to_owned();
+    let mut file = "full_name\n".to_owned();
     for row in 0..ROWS {
-        file.push_str(&format!("C-{row},Customer {row}\n"));
+        file.push_str(&format!("Customer {row}\n"));
     }
     let import = uploaded(&owner, "customers", file).await;
     let path = format!("imports/{}", id(&import));
-    let run = json!({"upsert_key": "code"});
-    let running = owner.post(&format!("{path}/run"), run).await.expect(202);
+    let running = owner
+        .post(&format!("{path}/run"), json!({}))
+        .await
+        .expect(202);
     assert_eq!(running["status"], "running");
     let rows = || async { owner.get(&path).await.expect(200)["progress"]["rows"].as_u64() };
 
@@ -276,23 +273,6 @@ async fn what_a_dead_runner_began_another_ends() {
     .await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
-    // What the dead runner had sent already comes to its end in the database.
-    let mut database = PgConnection::connect_with(&app.database.owner())
-        .await
-        .unwrap();
-    loop {
-        let active: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity
-            where datname = current_database() and usename = 'crm_runtime' and state = 'active'",
-        )
-        .fetch_one(&mut database)
-        .await
-        .unwrap();
-        if active == 0 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
     let left = rows().await.unwrap();
     assert!(
         left < ROWS as u64,
@@ -306,8 +286,7 @@ async fn what_a_dead_runner_began_another_ends() {
     second.abort();
     let done = owner.get(&path).await.expect(200);
     assert_eq!(done["progress"]["rows"], ROWS);
-    let written = |name: &str| done["progress"][name].as_u64().unwrap();
-    assert_eq!(written("created") + written("updated"), ROWS as u64);
+    assert_eq!(done["progress"]["created"], ROWS);
     assert_eq!(
         total(&owner, "customers").await,
         ROWS,
