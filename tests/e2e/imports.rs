@@ -7,7 +7,6 @@ use crm_tests::client::{Client, wait_until};
 use crm_tests::cluster::cluster;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
