@@ -17,6 +17,7 @@ mod crash;
 mod customize;
 mod export;
 mod field_types;
+mod fuzz_found;
 mod guests;
 mod imports;
 mod isolation;
