@@ -3,10 +3,11 @@
 # DEMO_FLAGS   passed on to `crm demo`, for example DEMO_FLAGS=--exit
 # CARGO_FLAGS  passed on to the build of `crm`, for example
 #              CARGO_FLAGS='--features download-postgres'
+# FUZZ_SECONDS, FUZZ_SEED   how long `make test-fuzz` looks, and from where it starts
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test test-fuzz lint bench
 
 # A shell that was opened before Rust was installed does not have it on its PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -15,7 +16,7 @@ CARGO := $(or $(shell command -v cargo 2>/dev/null),cargo)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Find or install what building and testing need
 	@.ci/setup
@@ -31,6 +32,12 @@ test: ## Run all tests
 	@.ci/setup test
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
+
+# Needs Python and PyPI, so it stands apart from the tests.
+test-fuzz: ## Fuzz the HTTP surface for FUZZ_SECONDS, 240 unless given (FUZZ_SEED for another seed)
+	@.ci/setup test
+	$(CARGO) build --bin crm
+	@tests/fuzz/run $(TARGET)/debug/crm
 
 lint: ## Check formatting, lints, licences and sources
 	$(CARGO) fmt --all --check

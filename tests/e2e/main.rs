@@ -18,6 +18,7 @@ mod crash;
 mod customize;
 mod export;
 mod field_types;
+mod fuzz_found;
 mod guests;
 mod history;
 mod imports;

@@ -146,6 +146,7 @@ fn api() -> OpenApiRouter<App> {
 /// The whole HTTP surface.
 pub fn router(app: App) -> Router {
     let (router, document) = api().split_for_parts();
+    let document = openapi::complete(document);
     let document = Arc::new(document.to_pretty_json().unwrap_or_default());
     let metrics = recorder();
     router

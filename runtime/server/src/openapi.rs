@@ -1,5 +1,7 @@
 //! What `/openapi.json` says beside what the handlers say of themselves.
 
+mod problems;
+
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -32,4 +34,10 @@ impl Modify for Bearer {
 
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
+}
+
+/// The document of a router, with what holds for all operations.
+pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    problems::complete(&mut document);
+    document
 }

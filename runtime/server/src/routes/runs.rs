@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use crm_engine::read::PageRequest;
-use crm_model::{JobId, Violations};
+use crm_model::{JobId, Violations, WorkflowSlug};
 use crm_store::runs::{Attempt, Run, RunFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -154,6 +154,10 @@ impl RunParameters {
                 "is not the id of a record",
             );
         }
+        let workflow = self.workflow.as_deref().map(str::parse::<WorkflowSlug>);
+        if matches!(workflow, Some(Err(_))) {
+            violations.add("/workflow".to_owned(), "format", "is not a workflow's name");
+        }
         violations.into_result().map_err(Problem::invalid)?;
         let state = self.status.map(|status| match status.as_str() {
             "running" => "leased".to_owned(),
@@ -206,9 +210,9 @@ pub(crate) async fn workflow_runs_list(
     Path(id): Path<String>,
     Parameters(PageParameters { limit, cursor, .. }): Parameters<PageParameters>,
 ) -> Result<Json<List<RunBody>>, Problem> {
-    let workflow = Some(id);
+    let workflow: WorkflowSlug = segment(&id)?;
     let parameters = RunParameters {
-        workflow,
+        workflow: Some(workflow.to_string()),
         status: None,
         record_id: None,
         limit,
