@@ -22,9 +22,14 @@ async fn problems_are_documented_as_what_they_are() {
     let app = TestApp::start().await;
     let document = app.anonymous().get("/openapi.json").await.expect(200);
     let responses = &document["paths"]["/api/crm/records/{module}"]["post"]["responses"];
-    for status in ["400", "401", "403", "404", "409", "413", "415", "422", "503"] {
+    for status in [
+        "400", "401", "403", "404", "409", "413", "415", "422", "503",
+    ] {
         let content = responses[status]["content"].as_object();
-        let types: Vec<&String> = content.into_iter().flat_map(|content| content.keys()).collect();
+        let types: Vec<&String> = content
+            .into_iter()
+            .flat_map(|content| content.keys())
+            .collect();
         assert_eq!(types, ["application/problem+json"], "{status}");
     }
 }

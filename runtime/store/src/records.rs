@@ -28,7 +28,7 @@ pub struct Record {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     id: Uuid,
     module_slug: String,
     data: Json<Data>,

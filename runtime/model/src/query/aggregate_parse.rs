@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use super::aggregate::{
     AggregateInput, Bucket, Group, GroupInput, Metric, MetricInput, MetricOperation,
 };
-use super::scope::{Scope, did_you_mean};
+use super::scope::Scope;
 use super::target::{End, Kind, Target};
 use crate::form::Form;
 use crate::limits::{AGGREGATE_MAX_GROUP_FIELDS, AGGREGATE_MAX_METRICS};
 use crate::model::Module;
+use crate::nearest::suggestion;
 use crate::violation::Violations;
 
 pub(super) fn parse_groups<'a>(
@@ -212,7 +213,7 @@ pub(super) fn parse_sort(
         match columns.iter().position(|column| *column == bare) {
             Some(index) => sort.push((index, descending)),
             None => {
-                let hint = did_you_mean(bare, columns.iter().copied());
+                let hint = suggestion(bare, columns.iter().copied());
                 let message = format!("no group or metric is named “{bare}”{hint}");
                 violations.add("/sort".to_owned(), "unknown_field", message);
             }

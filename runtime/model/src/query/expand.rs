@@ -1,11 +1,12 @@
 //! Related records that an answer brings along: `doctor`, `doctor.department`, `orders`.
 
-use super::scope::{Scope, did_you_mean, fields};
+use super::scope::{Scope, fields};
 use super::target::Link;
 use crate::fields::RELATION;
 use crate::limits::{EXPAND_MAX_DEPTH, EXPAND_MAX_RELATIONS};
 use crate::model::Module;
 use crate::names::FieldKey;
+use crate::nearest::suggestion;
 use crate::violation::Violations;
 
 /// A relation to expand, and what to expand of the records at its other end.
@@ -56,7 +57,7 @@ fn insert<'a>(
     let Some((field, (link, next))) = found else {
         let relations = fields(module).filter(|(field, _)| field.kind == RELATION);
         let known = relations.map(|(field, _)| field.key.as_str());
-        let hint = did_you_mean(head, known);
+        let hint = suggestion(head, known);
         let slug = &module.definition().slug;
         return Err(format!("“{slug}” has no relation “{head}”{hint}"));
     };

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::scope::did_you_mean;
+use crate::nearest::suggestion;
 use crate::violation::{Violations, pointer_segment};
 
 /// A list's parameters. Names of fields come as one text with commas or as a list of texts.
@@ -114,7 +114,7 @@ pub(crate) fn short_condition(name: &str, text: &str) -> Result<Value, String> {
     };
     if !crate::operator::Operator::NAMES.contains(&operator) {
         let names = crate::operator::Operator::NAMES;
-        let hint = did_you_mean(operator, names.into_iter());
+        let hint = suggestion(operator, names.into_iter());
         return Err(format!(
             "a condition is {name}=operator.value, such as {name}=eq.new; there is no operator \
              “{operator}”{hint}"
@@ -135,6 +135,6 @@ pub(crate) fn short_condition(name: &str, text: &str) -> Result<Value, String> {
 
 /// What is wrong with a parameter that is neither one of ours nor a field.
 pub(crate) fn unknown_parameter<'n>(name: &str, fields: impl Iterator<Item = &'n str>) -> String {
-    let hint = did_you_mean(name, PARAMETERS.into_iter().chain(fields));
+    let hint = suggestion(name, PARAMETERS.into_iter().chain(fields));
     format!("there is no parameter or field “{name}”{hint}")
 }

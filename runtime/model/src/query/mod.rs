@@ -250,7 +250,7 @@ fn parse_fields<'a>(
             None if SystemField::ALL.iter().any(|field| field.name() == name) => {}
             None => {
                 let known = scope::fields(module).map(|(field, _)| field.key.as_str());
-                let hint = scope::did_you_mean(name, known);
+                let hint = crate::nearest::suggestion(name, known);
                 let message = format!("“{}” has no field “{name}”{hint}", module.definition().slug);
                 violations.add("/fields".to_owned(), "unknown_field", message);
             }

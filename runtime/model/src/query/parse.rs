@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 
 use super::conditions::{Ask, conditions};
 use super::filter::Filter;
-use super::scope::{Scope, did_you_mean};
+use super::scope::Scope;
 use super::target::{End, Link, Way};
 use crate::limits::{FILTER_MAX_CONDITIONS, FILTER_MAX_DEPTH};
 use crate::model::Module;
+use crate::nearest::suggestion;
 use crate::operator::Operator;
 use crate::violation::{Violations, pointer_segment};
 
@@ -94,7 +95,7 @@ impl<'a, 'v> Parser<'a, 'v> {
     fn check_members(&mut self, members: &Map<String, Value>, pointer: &str) {
         for name in members.keys() {
             if !MEMBERS.contains(&name.as_str()) {
-                let hint = did_you_mean(name, MEMBERS.into_iter());
+                let hint = suggestion(name, MEMBERS.into_iter());
                 let pointer = format!("{pointer}/{}", pointer_segment(name));
                 self.add(
                     &pointer,
@@ -154,7 +155,7 @@ impl<'a, 'v> Parser<'a, 'v> {
         let (name, operator) = (name?, operator?);
         let Ok(operator) = serde_json::from_value::<Operator>(Value::from(operator)) else {
             let known = Operator::NAMES;
-            let hint = did_you_mean(operator, known.into_iter());
+            let hint = suggestion(operator, known.into_iter());
             let message = format!("there is no operator “{operator}”{hint}");
             return self.refuse(&format!("{pointer}/op"), "operator", message);
         };

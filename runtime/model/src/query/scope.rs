@@ -9,9 +9,6 @@ use crate::model::{Model, Module};
 use crate::names::ModuleSlug;
 use crate::permission::{Action, Actor, Authority, permit};
 
-/// How alike a name has to be to be proposed: Jaro-Winkler, 0 to 1.
-const NEAREST_MIN_SIMILARITY: f64 = 0.7;
-
 /// For whom and when a query is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
@@ -79,16 +76,4 @@ pub(crate) fn fields(
     module: &Module,
 ) -> impl Iterator<Item = (&FieldDefinition, &'static dyn FieldType)> {
     module.fields().filter(|(field, _)| !field.retired)
-}
-
-/// “; did you mean “x”?” where one of the names is like the wrong one.
-pub(crate) fn did_you_mean<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
-    let nearest = names
-        .map(|name| (strsim::jaro_winkler(wrong, name), name))
-        .filter(|(similarity, _)| *similarity >= NEAREST_MIN_SIMILARITY)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match nearest {
-        Some((_, name)) => format!("; did you mean “{name}”?"),
-        None => String::new(),
-    }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::scope::{Scope, did_you_mean, fields};
+use super::scope::{Scope, fields};
 use crate::definition::FieldDefinition;
 use crate::derived;
 use crate::fields::{FieldType, RELATION};
@@ -11,6 +11,7 @@ use crate::form::{Form, Part};
 use crate::limits::FILTER_MAX_HOPS;
 use crate::model::Module;
 use crate::names::{FieldKey, ModuleSlug};
+use crate::nearest::suggestion;
 
 /// What every record has beside its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -282,7 +283,7 @@ impl<'a> Scope<'a> {
             let Some((link, next)) = self.link(field).filter(|(link, _)| link.way.is_to_one())
             else {
                 let names = parts.iter().filter_map(|part| part.name);
-                let hint = did_you_mean(tail, names);
+                let hint = suggestion(tail, names);
                 return Err(format!("“{head}” has no part “{tail}”{hint}"));
             };
             links.push(link);
@@ -344,7 +345,7 @@ fn system_field(name: &str) -> Option<SystemField> {
 fn unknown(module: &Module, name: &str) -> String {
     let known = fields(module).map(|(field, _)| field.key.as_str());
     let system = SystemField::ALL.iter().map(|field| field.name());
-    let hint = did_you_mean(name, known.chain(system));
+    let hint = suggestion(name, known.chain(system));
     let label = &module.definition().slug;
     format!("“{label}” has no field “{name}”{hint}")
 }

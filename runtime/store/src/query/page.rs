@@ -1,9 +1,7 @@
 //! One page of records, each plan in one statement. Every plan rechecks the whole filter on the
 //! record itself: indexes only narrow down.
 
-use chrono::{DateTime, Utc};
 use crm_model::query::{Cursor, Query, RecordView, SortKey, SortValue};
-use crm_model::{Data, RecordId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -11,7 +9,7 @@ use super::plan::{self, Plan, Source};
 use super::sql::{Bind, Sql};
 use super::{expression, predicate, search};
 use crate::error::StoreError;
-use crate::records::Record;
+use crate::records::{Record, Row};
 use crate::tenant_tx::TenantTx;
 
 const COLUMNS: &str = "r.id, r.module_slug, r.data, r.version, r.owner_id, r.created_at, \
@@ -40,39 +38,12 @@ impl Found {
     }
 }
 
-#[derive(sqlx::FromRow)]
-pub(super) struct Row {
-    id: Uuid,
-    module_slug: String,
-    data: Json<Data>,
-    version: i64,
-    owner_id: String,
-    created_at: DateTime<Utc>,
-    created_by: String,
-    updated_at: DateTime<Utc>,
-    updated_by: String,
-    deleted_at: Option<DateTime<Utc>>,
-}
-
 impl TryFrom<Row> for Found {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
-        let module = row.module_slug.parse();
-        Ok(Self {
-            record: Record {
-                id: RecordId::new(row.id),
-                module: module.map_err(|error| StoreError::corrupt("module name", error))?,
-                version: row.version,
-                data: row.data.0,
-                owner_id: row.owner_id,
-                created_at: row.created_at,
-                created_by: row.created_by,
-                updated_at: row.updated_at,
-                updated_by: row.updated_by,
-                deleted_at: row.deleted_at,
-            },
-        })
+        let record = Record::try_from(row)?;
+        Ok(Self { record })
     }
 }
 

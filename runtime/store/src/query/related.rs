@@ -5,9 +5,10 @@ use crm_model::{ModuleSlug, RecordId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::page::{Found, Row};
+use super::page::Found;
 use super::sql::{Bind, Sql};
 use crate::error::StoreError;
+use crate::records::Row;
 use crate::tenant_tx::TenantTx;
 
 const COLUMNS: &str = "r.id, r.module_slug, r.data, r.version, r.owner_id, r.created_at, \
