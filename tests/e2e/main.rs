@@ -35,4 +35,5 @@ mod surface;
 mod tasks;
 mod templates;
 mod trash;
+mod upgrade;
 mod views;

@@ -63,7 +63,6 @@ async fn clinic() -> Clinic {
         }
         owner.create("appointments", data).await;
     }
-    fill_index(&app, tenant).await;
     Clinic {
         app,
         tenant,
