@@ -23,9 +23,14 @@ async fn problems_are_documented_as_what_they_are() {
     let app = TestApp::start().await;
     let document = app.anonymous().get("/openapi.json").await.expect(200);
     let responses = &document["paths"]["/api/crm/records/{module}"]["post"]["responses"];
-    for status in ["400", "401", "403", "404", "409", "413", "415", "422", "503"] {
+    for status in [
+        "400", "401", "403", "404", "409", "413", "415", "422", "503",
+    ] {
         let content = responses[status]["content"].as_object();
-        let types: Vec<&String> = content.into_iter().flat_map(|content| content.keys()).collect();
+        let types: Vec<&String> = content
+            .into_iter()
+            .flat_map(|content| content.keys())
+            .collect();
         assert_eq!(types, ["application/problem+json"], "{status}");
     }
 }
@@ -66,4 +71,20 @@ async fn days_that_the_database_has_not_are_refused() {
         let counted = owner.post("records/customers/aggregate", groups).await;
         counted.expect(200);
     }
+}
+
+#[tokio::test]
+async fn an_upsert_that_looks_for_nul_is_refused_alone() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("jewellery").await;
+    let fields = json!([{"key": "code", "label": "Code", "type": "text", "unique": true}]);
+    owner.module("things", fields).await;
+    let upsert =
+        |code: &str| json!({"op": "upsert", "match": {"field": "code", "value": code}, "data": {}});
+    let operations = json!({"operations": [upsert("a\u{0}b"), upsert("ab")]});
+    let done = owner.post("records/things/bulk", operations).await;
+    let results = done.expect(200)["results"].clone();
+    assert_eq!(results[0]["status"], 422);
+    assert_eq!(results[0]["problem"]["errors"][0]["pointer"], "/data/code");
+    assert_eq!(results[1]["status"], 201);
 }

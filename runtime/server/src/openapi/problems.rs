@@ -144,7 +144,14 @@ mod tests {
             statuses(&operation),
             ["400", "401", "403", "404", "422", "503"]
         );
-        assert!(statuses(&completed("/healthz", HttpMethod::Get, OperationBuilder::new())).is_empty());
+        assert!(
+            statuses(&completed(
+                "/healthz",
+                HttpMethod::Get,
+                OperationBuilder::new()
+            ))
+            .is_empty()
+        );
     }
 
     #[test]
