@@ -23,7 +23,10 @@ pub(super) async fn resolve<'a>(
         .iter()
         .map(|operation| unique_entry(model, operation))
         .collect();
-    let wanted: Vec<Entry> = entries.iter().flatten().cloned().collect();
+    let wanted = entries.iter().flatten();
+    // No record holds NUL and PostgreSQL takes none: what is written says why it is refused.
+    let wanted = wanted.filter(|entry| !entry.key.contains('\0'));
+    let wanted: Vec<Entry> = wanted.cloned().collect();
     let found: HashMap<Entry, RecordId> = if wanted.is_empty() {
         HashMap::new()
     } else {

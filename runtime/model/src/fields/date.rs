@@ -1,6 +1,6 @@
 //! `date`: a day of the calendar without time or zone. Example: `"2026-11-22"`.
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use serde_json::{Value, json};
 
 use super::{FieldType, Problem, bounds};
@@ -55,7 +55,7 @@ impl FieldType for Date {
     #[cfg(test)]
     fn values(&self) -> proptest::strategy::BoxedStrategy<Value> {
         use proptest::prelude::*;
-        (0i32..10_000, 1u32..367)
+        (1i32..10_000, 1u32..367)
             .prop_filter_map("a day of that year", |(year, day)| {
                 NaiveDate::from_yo_opt(year, day).map(|date| json!(date.to_string()))
             })
@@ -63,11 +63,12 @@ impl FieldType for Date {
     }
 }
 
-/// chrono takes "2026-1-2" and "+12026-1-2" too; stored dates sort as text only in one form.
+/// chrono takes "2026-1-2" and "+12026-1-2" too; stored dates sort as text only in one form. The
+/// year 0 is chrono's alone: PostgreSQL has none.
 fn read(value: &Value) -> Option<NaiveDate> {
     let text = value.as_str()?;
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    (date.to_string() == text).then_some(date)
+    (date.to_string() == text && date.year() > 0).then_some(date)
 }
 
 #[cfg(test)]
@@ -82,10 +83,12 @@ mod tests {
             "+12026-1-2",
             "-026-01-02",
             "26-01-02",
+            "0000-01-01",
             "",
         ] {
             assert!(read(&json!(bad)).is_none(), "{bad}");
         }
         assert!(read(&json!("2024-02-29")).is_some());
+        assert!(read(&json!("0001-01-01")).is_some());
     }
 }

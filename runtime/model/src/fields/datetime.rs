@@ -1,7 +1,7 @@
 //! `datetime`: a moment, RFC 3339 with an offset; stored in UTC. Example:
 //! `"2026-11-22T09:30:00Z"`.
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{Datelike, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::{FieldType, Problem, bounds};
@@ -79,7 +79,30 @@ impl FieldType for DateTime {
     }
 }
 
+/// The years in UTC that both RFC 3339 and PostgreSQL have.
+const YEARS: std::ops::RangeInclusive<i32> = 1..=9999;
+
 fn read(value: &Value) -> Option<chrono::DateTime<Utc>> {
     let moment = chrono::DateTime::parse_from_rfc3339(value.as_str()?).ok()?;
-    Some(moment.with_timezone(&Utc))
+    let moment = moment.with_timezone(&Utc);
+    YEARS.contains(&moment.year()).then_some(moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_a_year_of_four_digits_in_utc() {
+        for bad in [
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+        ] {
+            assert!(read(&json!(bad)).is_none(), "{bad}");
+        }
+        for good in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+            assert!(read(&json!(good)).is_some(), "{good}");
+        }
+    }
 }

@@ -172,6 +172,15 @@ impl Statement<'_> {
 
     /// Each key has its records in the order of ids; a page of each holds the page of all.
     fn each_key(&mut self, source: &Source) {
+        let keys: Vec<String> = source.each_key().unwrap_or_default().to_vec();
+        if keys.is_empty() {
+            // Nothing is bound for it: a prepared statement is found by its text, and has the
+            // types of the parameters of its first use.
+            self.sql.push(&format!(
+                "select {COLUMNS} from crm_records r where r.tenant_id = $1 and false"
+            ));
+            return;
+        }
         let record = self.record("i.record_id");
         let behind = match &self.query.cursor {
             Some(cursor) => {
@@ -181,7 +190,6 @@ impl Statement<'_> {
             None => String::new(),
         };
         let limit = self.limit();
-        let keys: Vec<String> = source.each_key().unwrap_or_default().to_vec();
         let pages: Vec<String> = keys
             .iter()
             .map(|key| {
@@ -196,9 +204,6 @@ impl Statement<'_> {
             })
             .collect();
         match pages.as_slice() {
-            [] => self.sql.push(&format!(
-                "select {COLUMNS} from crm_records r where r.tenant_id = $1 and false"
-            )),
             [one] => self.sql.push(one),
             several => self.sql.push(&format!(
                 "select distinct on (r.id) {COLUMNS} from ({}) r \
