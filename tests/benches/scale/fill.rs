@@ -100,6 +100,12 @@ impl Filler {
                 c.selected_by
             from tenant_crm_configs c, unnest($1::uuid[]) as t (id)
             where c.tenant_id = $2 on conflict do nothing",
+            "insert into crm_plugin_installs (tenant_id, plugin_name, plugin_version, granted,
+                installed_at, installed_by)
+            select t.id, p.plugin_name, p.plugin_version, p.granted, p.installed_at,
+                p.installed_by
+            from crm_plugin_installs p, unnest($1::uuid[]) as t (id)
+            where p.tenant_id = $2 on conflict do nothing",
             "insert into crm_modules (tenant_id, slug, definition, created_at, created_by)
             select t.id, m.slug, m.definition, m.created_at, m.created_by
             from crm_modules m, unnest($1::uuid[]) as t (id)
