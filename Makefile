@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fuzz lint bench
+.PHONY: help setup demo test test-fuzz lint bench bench-full
 
 # A shell that was opened before Rust was installed does not have it on its PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -16,7 +16,7 @@ CARGO := $(or $(shell command -v cargo 2>/dev/null),cargo)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Find or install what building and testing need
 	@.ci/setup
@@ -50,3 +50,6 @@ lint: ## Check formatting, lints, licences and sources
 bench: ## Measure against pgbench and bare wasmtime, into target/bench.json
 	@.ci/setup bench
 	$(CARGO) bench -p crm-tests --bench bench
+
+bench-full: export BENCH_FULL = 1
+bench-full: bench ## The same with 10,000 tenants and a million records

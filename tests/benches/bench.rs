@@ -4,6 +4,7 @@
 //!
 //! `make bench` runs all; `cargo bench -p crm-tests --bench bench -- action_call` runs one. The
 //! figures go to `target/bench.json` too. A missed aim is printed, and is no error.
+//! `make bench-full` takes the full sizes of `scale`.
 
 mod action_call;
 mod bare;
@@ -11,6 +12,8 @@ mod load;
 mod pgbench;
 mod record_create;
 mod report;
+mod scale;
+mod serving;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, json};
@@ -25,7 +28,7 @@ use crate::report::Measure;
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The measures by name, in the order in which they run.
-const MEASURES: [&str; 2] = [action_call::NAME, record_create::NAME];
+const MEASURES: [&str; 3] = [action_call::NAME, record_create::NAME, scale::NAME];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,18 +65,27 @@ fn main() -> Result<()> {
         }
         say(&format!("{name} begins"));
         let began = Instant::now();
-        let mut measure = match name {
-            action_call::NAME => runtime.block_on(action_call::measure())?,
-            _ => runtime.block_on(record_create::measure())?,
+        let mut found = match name {
+            action_call::NAME => vec![runtime.block_on(action_call::measure())?],
+            record_create::NAME => vec![runtime.block_on(record_create::measure())?],
+            _ => runtime.block_on(scale::measure())?,
         };
-        measure.took = began.elapsed();
-        measures.push(measure);
+        for measure in &mut found {
+            measure.took = began.elapsed();
+        }
+        measures.extend(found);
     }
     let target = Path::new(TEMPORARY)
         .parent()
         .context("the target directory has no name")?;
     write(&target.join("bench.json"), &measures, started)?;
     println!("{}", report::table(&measures));
+    if let Some(bytes) = report::resident_bytes() {
+        println!(
+            "memory at the end, load generators included: {} MB",
+            bytes / 1_000_000
+        );
+    }
     Ok(())
 }
 
@@ -86,6 +98,7 @@ fn write(path: &Path, measures: &[Measure], started: Instant) -> Result<()> {
         "version": env!("CARGO_PKG_VERSION"),
         "machine": report::machine(),
         "duration_seconds": started.elapsed().as_secs_f64(),
+        "resident_bytes_at_end": report::resident_bytes(),
         "measures": figures,
     });
     std::fs::write(path, serde_json::to_string_pretty(&document)? + "\n")

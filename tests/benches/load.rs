@@ -1,8 +1,8 @@
-//! Load over HTTP: clients that each post one record after the other on a connection of their
+//! Load over HTTP: clients that each send one request after the other on a connection of their
 //! own. As cheap as can be, because it shares its cores with what it measures: one thread, and an
 //! HTTP/1.1 that knows only what these answers need.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,15 +11,25 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What to post, where.
-#[derive(Debug)]
+/// One request, and the status that its answer has to have.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) token: Arc<str>,
+    /// JSON; empty: none.
+    pub(crate) body: String,
+    pub(crate) status: u16,
+}
+
+/// Makes the request of a number.
+pub(crate) type Requests = Box<dyn Fn(u64) -> Request + Send + Sync>;
+
+/// What to send, where.
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
-    pub(crate) path: &'static str,
-    pub(crate) token: String,
-    /// Bodies around the place where the number of the record goes; used in turn.
-    pub(crate) bodies: Vec<(String, String)>,
-    /// The number of the next record.
+    pub(crate) requests: Requests,
+    /// The number of the next request.
     pub(crate) next: AtomicU64,
 }
 
@@ -34,20 +44,23 @@ pub(crate) struct Seen {
 }
 
 impl Load {
-    /// Posts for the warm-up and then the measured time. Any answer other than 201 is an error.
+    pub(crate) fn new(address: SocketAddr, requests: Requests) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            requests,
+            next: AtomicU64::new(1),
+        })
+    }
+
+    /// Sends for the warm-up and then the measured time. Any answer with another status than its
+    /// request wants is an error.
     pub(crate) async fn run(
         self: Arc<Self>,
         clients: usize,
         warm_up: Duration,
         measured: Duration,
     ) -> Result<Seen> {
-        tokio::task::spawn_blocking(move || {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(self.run_here(clients, warm_up, measured))
-        })
-        .await?
+        on_a_thread(async move || self.run_here(clients, warm_up, measured).await).await
     }
 
     async fn run_here(
@@ -73,71 +86,145 @@ impl Load {
     }
 
     async fn client(&self, from: Instant, until: Instant) -> Result<(Vec<u32>, u64)> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let (mut request, mut answer) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
+        let mut connection = Connection::open(self.address).await?;
         let (mut latencies, mut acknowledged) = (Vec::new(), 0);
         loop {
             let began = Instant::now();
             if began >= until {
                 return Ok((latencies, acknowledged));
             }
-            self.request(&mut request)?;
-            stream.write_all(&request).await?;
-            created(&mut stream, &mut answer).await?;
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            connection.send(&(self.requests)(number)).await?;
             acknowledged += 1;
             let ended = Instant::now();
             if ended >= from && ended < until {
-                latencies.push(u32::try_from((ended - began).as_micros()).unwrap_or(u32::MAX));
+                latencies.push(microseconds(began, ended));
             }
         }
     }
-
-    fn request(&self, request: &mut Vec<u8>) -> Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let which = usize::try_from(number)? % self.bodies.len().max(1);
-        let (before, after) = self.bodies.get(which).context("there are no bodies")?;
-        let number = format!("{number:08}");
-        request.clear();
-        write!(
-            request,
-            "POST {} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{before}{number}{after}",
-            self.path,
-            self.address,
-            self.token,
-            before.len() + number.len() + after.len(),
-        )?;
-        Ok(())
-    }
 }
 
-/// Reads one answer to its end; it must be a 201.
-async fn created(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()> {
-    answer.clear();
-    let mut whole = None;
-    loop {
+/// Sends the requests one after the other, after as many as `warm_up` of them; what each of the
+/// others took, fastest first.
+pub(crate) async fn one_by_one(
+    address: SocketAddr,
+    requests: Vec<Request>,
+    warm_up: usize,
+) -> Result<Vec<u32>> {
+    on_a_thread(async move || {
+        let mut connection = Connection::open(address).await?;
+        for request in requests.iter().take(warm_up) {
+            connection.send(request).await?;
+        }
+        let mut latencies = Vec::with_capacity(requests.len());
+        for request in &requests {
+            let began = Instant::now();
+            connection.send(request).await?;
+            latencies.push(microseconds(began, Instant::now()));
+        }
+        latencies.sort_unstable();
+        Ok(latencies)
+    })
+    .await
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(work())
+    })
+    .await?
+}
+
+fn microseconds(began: Instant, ended: Instant) -> u32 {
+    u32::try_from((ended - began).as_micros()).unwrap_or(u32::MAX)
+}
+
+/// The value below which this share of the sorted lies.
+pub(crate) fn quantile(sorted: &[u32], share: f64) -> f64 {
+    let index = (sorted.len() as f64 * share) as usize;
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get(index.min(last))
+        .map_or(f64::NAN, |found| f64::from(*found))
+}
+
+/// A connection that is kept open.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    address: SocketAddr,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            address,
+            request: Vec::with_capacity(4096),
+            answer: Vec::with_capacity(4096),
+        })
+    }
+
+    /// Sends one request and reads its answer to the end; gives the answer's body.
+    pub(crate) async fn send(&mut self, request: &Request) -> Result<&[u8]> {
+        self.request.clear();
+        write!(
+            self.request,
+            "{} {} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{}",
+            request.method,
+            request.path,
+            self.address,
+            request.token,
+            request.body.len(),
+            request.body,
+        )?;
+        self.stream.write_all(&self.request).await?;
+        let head = self.read().await?;
+        let status = format!("HTTP/1.1 {} ", request.status);
         ensure!(
-            stream.read_buf(answer).await? > 0,
-            "the server closed a connection"
+            self.answer.starts_with(status.as_bytes()),
+            "{} {} was not answered with {}: {}",
+            request.method,
+            request.path,
+            request.status,
+            String::from_utf8_lossy(&self.answer)
         );
-        if whole.is_none() {
-            let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else {
-                continue;
-            };
-            let text = std::str::from_utf8(answer.get(..head).unwrap_or_default())?;
-            let length = text
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.context("an answer without its length")?.parse()?;
-            whole = Some(head + 4 + length);
-        }
-        if whole.is_some_and(|whole| answer.len() >= whole) {
-            break;
+        Ok(self.answer.get(head..).unwrap_or_default())
+    }
+
+    /// Reads one answer to its end; where its body begins.
+    async fn read(&mut self) -> Result<usize> {
+        self.answer.clear();
+        let mut ends = None;
+        loop {
+            ensure!(
+                self.stream.read_buf(&mut self.answer).await? > 0,
+                "the server closed a connection"
+            );
+            if ends.is_none() {
+                let Some(head) = self.answer.windows(4).position(|end| end == b"\r\n\r\n") else {
+                    continue;
+                };
+                let text = std::str::from_utf8(self.answer.get(..head).unwrap_or_default())?;
+                let length = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                let length: usize = length.context("an answer without its length")?.parse()?;
+                ends = Some((head + 4, head + 4 + length));
+            }
+            match ends {
+                Some((head, whole)) if self.answer.len() >= whole => return Ok(head),
+                _ => {}
+            }
         }
     }
-    if !answer.starts_with(b"HTTP/1.1 201 ") {
-        bail!("not a 201: {}", String::from_utf8_lossy(answer));
-    }
-    Ok(())
 }

@@ -93,6 +93,15 @@ pub(crate) fn machine() -> Value {
     })
 }
 
+/// What of this process is in memory, where the system tells it in a file: the server's, and the
+/// load generators' that run beside it.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// The processor's name, where the system tells it in a file.
 fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;

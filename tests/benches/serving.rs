@@ -1,0 +1,79 @@
+//! The server in this process, on a port of its own: routes, engine and store as in production,
+//! without workers.
+
+use anyhow::{Context, Result};
+use crm_cli::Database;
+use crm_cli::host::{Host, HostSettings};
+use crm_model::{Actor, TenantId};
+use crm_sandbox::SandboxSettings;
+use crm_server::App;
+use crm_server::auth::{DevIssuer, Issuers};
+use crm_store::{PgConnectOptions, StoreSettings};
+use sqlx::ConnectOptions;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::TEMPORARY;
+
+/// Longer than any measure takes.
+const TOKEN_SECONDS: u64 = 6 * 3600;
+
+/// A server that answers.
+pub(crate) struct Serving {
+    pub(crate) host: Host,
+    pub(crate) address: SocketAddr,
+    pub(crate) person: Actor,
+    issuer: DevIssuer,
+    stop: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Serving {
+    /// Brings the database up to date and serves it.
+    pub(crate) async fn start(options: &PgConnectOptions) -> Result<Self> {
+        let url = options.to_url_lossy();
+        let database = Database::open(Some(url.as_str()), Path::new(TEMPORARY), crate::say).await?;
+        let settings = HostSettings {
+            dev_issuer: true,
+            store: StoreSettings::default(),
+            sandbox: SandboxSettings::default(),
+        };
+        let host = Host::prepare(&database, settings, crate::say).await?;
+        let issuer = host.dev_issuer.clone().context("there is no issuer")?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let app = App::new(host.engine.clone(), Issuers::new(Some(issuer.clone())));
+        Ok(Self {
+            task: tokio::spawn(crm_server::serve(listener, app, stop.clone())),
+            host,
+            address,
+            person: Actor {
+                user_id: "bench".parse()?,
+                roles: vec!["owner".parse()?],
+            },
+            issuer,
+            stop,
+        })
+    }
+
+    /// The owner's token in a tenant.
+    pub(crate) fn token(&self, tenant: TenantId) -> Result<Arc<str>> {
+        let lasts = Duration::from_secs(TOKEN_SECONDS);
+        let token = self.issuer.sign(tenant, &self.person, lasts);
+        Ok(token.map_err(anyhow::Error::msg)?.into())
+    }
+
+    /// Stops, and closes all connections to the database.
+    pub(crate) async fn end(self) -> Result<()> {
+        self.stop.cancel();
+        self.task.await??;
+        self.host.engine.close().await;
+        Ok(())
+    }
+}
