@@ -88,7 +88,6 @@ async fn on(postgres: &PrivatePostgres, pgbench: PathBuf, sizes: Sizes) -> Resul
         .execute(&mut connection)
         .await?;
     let serving = Serving::start(&options).await?;
-    let mut owner = PgConnection::connect_with(&options).await?;
     let first = stones::tenant(0);
     Admin::connect(&options)
         .await?
@@ -104,7 +103,7 @@ async fn on(postgres: &PrivatePostgres, pgbench: PathBuf, sizes: Sizes) -> Resul
         small.push(asked(&serving, tenant, SMALL_RECORDS).await?);
     }
     say("pages of a small tenant, among few:");
-    let cases = pages::cases(&serving, &mut owner, &small).await?;
+    let cases = pages::cases(&serving, &small).await?;
     let among_few = pages::measure(&serving, cases).await?;
 
     let rest: Vec<TenantId> = (FEW..sizes.tenants).map(stones::tenant).collect();
@@ -112,11 +111,11 @@ async fn on(postgres: &PrivatePostgres, pgbench: PathBuf, sizes: Sizes) -> Resul
     let large = stones::tenant(sizes.tenants);
     filler.fill(&[large], sizes.records).await?;
     say("pages of a small tenant, among many:");
-    let cases = pages::cases(&serving, &mut owner, &small).await?;
+    let cases = pages::cases(&serving, &small).await?;
     let among_many = pages::measure(&serving, cases).await?;
     say("pages of the large tenant:");
     let large = asked(&serving, large, sizes.records).await?;
-    let cases = pages::cases(&serving, &mut owner, std::slice::from_ref(&large)).await?;
+    let cases = pages::cases(&serving, std::slice::from_ref(&large)).await?;
     let of_large = pages::measure(&serving, cases).await?;
     let first_asked = first_asked(&serving, sizes).await?;
 

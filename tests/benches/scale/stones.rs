@@ -66,7 +66,7 @@ pub(super) fn bought_on(number: u64) -> Result<NaiveDate> {
 /// A stone's data, as it is stored.
 pub(super) fn stone(number: u64) -> Result<Data> {
     let carat = hundredths(20 + scattered(number, 2) % 480);
-    let cut = which(scattered(number, 3));
+    let cut = cut(number);
     let data = json!({
         "sku": sku(number),
         "name": format!("{carat} ct {cut} diamond"),
@@ -80,9 +80,19 @@ pub(super) fn stone(number: u64) -> Result<Data> {
     data.as_object().cloned().context("not an object")
 }
 
+/// How a stone is cut.
+pub(super) fn cut(number: u64) -> &'static str {
+    which(scattered(number, 3))
+}
+
+/// What a stone costs, in hundredths.
+pub(super) fn price_hundredths(number: u64) -> u64 {
+    10_000 + scattered(number, 4) % 2_000_000
+}
+
 /// What a stone costs.
 pub(super) fn price(number: u64) -> Value {
-    let amount = hundredths(10_000 + scattered(number, 4) % 2_000_000);
+    let amount = hundredths(price_hundredths(number));
     json!({ "amount": amount, "currency": "USD" })
 }
 
