@@ -599,3 +599,18 @@ async fn the_command_line_imports_and_exports() {
     assert_eq!(wrong.status.code(), Some(1));
     assert_eq!(wrong.stdout, b"");
 }
+
+#[tokio::test]
+async fn a_run_that_is_asked_for_twice_under_one_key_runs_once() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("jewellery").await;
+    let import = uploaded(&owner, "customers", "full_name\nAda\nBob\n").await;
+    let path = format!("imports/{}/run", id(&import));
+    let first = owner.post_once(&path, "run-1", json!({})).await;
+    assert_eq!(first.status, 202, "{}", first.body);
+    let again = owner.post_once(&path, "run-1", json!({})).await;
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    owner.tasks_end().await;
+    assert_eq!(total(&owner, "customers").await, 2);
+}

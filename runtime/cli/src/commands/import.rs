@@ -154,7 +154,9 @@ async fn run(
     id: ImportId,
     input: RunInput,
 ) -> Result<Import> {
-    let import = engine.import_run(tenant, operator()?, id, input).await?;
+    let import = engine
+        .import_run(tenant, operator()?, id, input, None)
+        .await?;
     let bar = direct::bar(common, import.row_count, "rows  ");
     loop {
         let import = engine.import(tenant, &operator()?, id).await?;

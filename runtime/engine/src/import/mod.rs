@@ -18,6 +18,8 @@ use crm_store::imports::Import;
 use crm_store::tasks::TaskSpec;
 
 use crate::read::{Page, PageRequest};
+use crate::receipt::{ReceiptMaker, receipt_keep};
+use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
 impl Engine {
@@ -70,17 +72,17 @@ impl Engine {
         actor: Actor,
         id: ImportId,
         input: RunInput,
+        receipt: Option<ReceiptMaker<Import>>,
     ) -> Result<Import, EngineError> {
         self.import(tenant, &actor, id).await?;
         let engine = self.clone();
-        let queued = tokio::spawn(async move {
-            engine.import_queue(tenant, &actor, id, &input).await?;
+        uncancelled(async move {
+            let queued = engine.import_queue(tenant, &actor, id, &input, receipt);
+            let import = queued.await?;
             engine.tasks_notify();
-            engine.import(tenant, &actor, id).await
-        });
-        queued
-            .await
-            .map_err(|error| EngineError::Internal(error.to_string()))?
+            Ok(import)
+        })
+        .await
     }
 
     async fn import_queue(
@@ -89,7 +91,8 @@ impl Engine {
         actor: &Actor,
         id: ImportId,
         input: &RunInput,
-    ) -> Result<(), EngineError> {
+        receipt: Option<ReceiptMaker<Import>>,
+    ) -> Result<Import, EngineError> {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let import = crm_store::imports::import_read(&mut tx, id, true).await?;
         let import = import.ok_or(EngineError::NotFound("import"))?;
@@ -120,7 +123,11 @@ impl Engine {
         let spec = TaskSpec::Import(Box::new(plan));
         crm_store::tasks::task_insert(&mut tx, task, &spec, at, &actor.user_id).await?;
         crm_store::imports::import_run(&mut tx, id, TaskId::new(task)).await?;
-        Ok(tx.commit().await?)
+        let import = crm_store::imports::import_read(&mut tx, id, false).await?;
+        let import = import.ok_or(EngineError::NotFound("import"))?;
+        receipt_keep(&mut tx, actor, receipt.as_ref(), &import).await?;
+        tx.commit().await?;
+        Ok(import)
     }
 
     /// Deletes files of the tenant that nobody will run any more.

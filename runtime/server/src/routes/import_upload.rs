@@ -3,7 +3,7 @@
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use crm_engine::import::Upload;
 use crm_model::limits::IMPORT_FILE_MAX_BYTES;
 use crm_model::{ModuleSlug, Violations};
@@ -65,7 +65,7 @@ pub(crate) async fn import_upload(
         (Err(problem), _) => Err(problem),
     };
     match (finished, upload) {
-        (Ok(import), _) => Ok(answer(StatusCode::CREATED, import)),
+        (Ok(import), _) => Ok(answer(StatusCode::CREATED, import).into_response()),
         (Err(problem), Some(upload)) => {
             upload.abandon().await;
             Err(problem)

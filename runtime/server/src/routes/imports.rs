@@ -3,8 +3,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use crm_model::ImportId;
 use crm_model::import::{Column, ImportState, RowError, RunInput};
@@ -16,7 +16,8 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, Parameters, segment};
+use crate::extract::{Parameters, segment};
+use crate::once::{Answer, Keyed, once, receipt_of};
 use crate::page::{List, PageParameters};
 use crate::problem::{Problem, ProblemBody};
 
@@ -161,13 +162,9 @@ impl From<Import> for ImportBody {
     }
 }
 
-pub(crate) fn answer(status: StatusCode, import: Import) -> Response {
+pub(crate) fn answer(status: StatusCode, import: Import) -> Answer {
     let location = format!("/api/crm/imports/{}", import.id);
-    let mut response = (status, Json(ImportBody::from(import))).into_response();
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
+    Answer::json(status, &ImportBody::from(import)).with_header(header::LOCATION, location)
 }
 
 /// Your imports, newest first; everybody's if you may manage a module.
@@ -231,7 +228,7 @@ pub(crate) struct ImportRunInput {
 
 /// Runs an import as a task; follow it with `GET /imports/{id}`.
 #[utoipa::path(post, path = "/imports/{id}/run", tag = "imports",
-    params(("id" = String, Path)),
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = ImportRunInput,
     responses(
         (status = 202, body = ImportBody),
@@ -244,11 +241,17 @@ pub(crate) async fn import_run(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    Body(input): Body<RunInput>,
+    Keyed { key, input }: Keyed<RunInput>,
 ) -> Result<Response, Problem> {
-    let import = app
-        .engine
-        .import_run(caller.tenant, caller.actor, segment(&id)?, input)
-        .await?;
-    Ok(answer(StatusCode::ACCEPTED, import))
+    let id = segment(&id)?;
+    let accepted = |import: &Import| answer(StatusCode::ACCEPTED, import.clone());
+    once(&app, &caller, key, async |key| {
+        let receipt = receipt_of(key, accepted);
+        let actor = caller.actor.clone();
+        let queued = app
+            .engine
+            .import_run(caller.tenant, actor, id, input, receipt);
+        Ok(accepted(&queued.await?))
+    })
+    .await
 }
