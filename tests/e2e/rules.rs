@@ -2,6 +2,7 @@
 
 use crm_tests::app::TestApp;
 use crm_tests::client::Client;
+use crm_tests::cluster::cluster;
 use serde_json::{Value, json};
 
 async fn add_field(owner: &Client, field: Value) {
@@ -17,7 +18,8 @@ fn only(pointer: &str, code: &str) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_formula_is_computed_on_write_and_nobody_sends_it() {
-    let app = TestApp::start().await;
+    // Without a worker: the template's workflow would write to the record in between.
+    let app = TestApp::on(cluster().database().await, None).await;
     let (_, owner) = app.owner_of("hospital").await;
     let days = json!({"key": "days", "label": "Days", "type": "integer"});
     let rate = json!({"key": "rate", "label": "Rate", "type": "decimal"});
