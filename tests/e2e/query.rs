@@ -647,8 +647,9 @@ async fn every_way_to_a_page_goes_along_an_index() {
     ] {
         let input: QueryInput = serde_json::from_value(query.clone()).unwrap();
         let parsed = Query::parse(scope, &"appointments".parse().unwrap(), &input).unwrap();
-        let mut tx = TenantTx::begin(&store, clinic.tenant).await.unwrap();
-        crm_store::query::limit_time(&mut tx, 5_000).await.unwrap();
+        let mut tx = TenantTx::begin_query(&store, clinic.tenant, 5_000)
+            .await
+            .unwrap();
         let plan = crm_store::query::explain(&mut tx, &parsed).await.unwrap();
         let mut found = Vec::new();
         nodes(&plan[0]["Plan"], &mut found);

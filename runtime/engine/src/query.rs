@@ -133,11 +133,10 @@ impl Engine {
         module: &ModuleSlug,
         limit_milliseconds: u32,
     ) -> Result<(TenantTx, Arc<Model>), EngineError> {
-        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let tx = TenantTx::begin_query(self.store(), tenant, limit_milliseconds).await?;
         let model = self.model_at(tenant, tx.model_version()).await?;
         let model = model.ok_or_else(|| EngineError::no_module(module))?;
         permit(&model, Authority::User(actor), Action::Read, module)?;
-        query::limit_time(&mut tx, limit_milliseconds).await?;
         Ok((tx, model))
     }
 }

@@ -11,7 +11,7 @@ use crm_model::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sqlx::PgExecutor;
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -257,7 +257,9 @@ fn some<T>(rows: Vec<T>) -> Option<Vec<T>> {
 /// [`StoreError::KeyUsed`], [`StoreError::Unavailable`] (then it is unknown whether it was
 /// written).
 pub async fn commit(store: &Store, commit: &Commit<'_>) -> Result<(), StoreError> {
-    execute(store.statements(), commit).await
+    let mut lent = store.for_statement().await?;
+    let written = execute(lent.connection(), commit).await;
+    lent.give_back(written)
 }
 
 /// Writes it within a transaction.
@@ -265,7 +267,7 @@ pub async fn commit(store: &Store, commit: &Commit<'_>) -> Result<(), StoreError
 /// # Errors
 /// As [`commit`]; the transaction is of no use then, beyond its last savepoint.
 pub async fn commit_within(tx: &mut TenantTx, commit: &Commit<'_>) -> Result<(), StoreError> {
-    execute(tx.connection(), commit).await
+    Ok(execute(tx.connection(), commit).await?)
 }
 
 /// Writes the end of an attempt alone, within a transaction.
@@ -286,7 +288,7 @@ pub async fn complete_within(
     Ok(())
 }
 
-async fn execute<'e>(executor: impl PgExecutor<'e>, commit: &Commit<'_>) -> Result<(), StoreError> {
+async fn execute(connection: &mut PgConnection, commit: &Commit<'_>) -> Result<(), sqlx::Error> {
     let rows = Changes::of(&commit.changes);
     let unindex = Entries::of(&commit.changes, |derived| &derived.unindex);
     let index = Entries::of(&commit.changes, |derived| &derived.index);
@@ -337,7 +339,7 @@ async fn execute<'e>(executor: impl PgExecutor<'e>, commit: &Commit<'_>) -> Resu
     .bind((!commit.activities.is_empty()).then_some(Json(commit.activities)))
     .bind(commit.completion.as_ref().map(Json))
     .bind(commit.receipt.as_ref().map(Json))
-    .execute(executor)
+    .execute(connection)
     .await?;
     Ok(())
 }

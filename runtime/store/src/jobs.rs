@@ -23,15 +23,16 @@ pub async fn jobs_lease(
     limit: i32,
     after: Option<TenantId>,
 ) -> Result<Vec<(TenantId, JobId)>, StoreError> {
-    let rows: Vec<(Uuid, Uuid)> =
-        sqlx::query_as("select tenant_id, job_id from crm_jobs_lease($1, $2, $3, $4, $5)")
-            .bind(now)
-            .bind(until)
-            .bind(token)
-            .bind(limit)
-            .bind(after.map(TenantId::uuid))
-            .fetch_all(store.statements())
-            .await?;
+    let mut lent = store.for_statement().await?;
+    let rows = sqlx::query_as("select tenant_id, job_id from crm_jobs_lease($1, $2, $3, $4, $5)")
+        .bind(now)
+        .bind(until)
+        .bind(token)
+        .bind(limit)
+        .bind(after.map(TenantId::uuid))
+        .fetch_all(lent.connection())
+        .await;
+    let rows: Vec<(Uuid, Uuid)> = lent.give_back(rows)?;
     Ok(rows
         .into_iter()
         .map(|(tenant, job)| (TenantId::new(tenant), JobId::new(job)))
@@ -129,11 +130,13 @@ pub async fn jobs_load(
     jobs: &[JobId],
 ) -> Result<(Option<i64>, Vec<LoadedJob>), StoreError> {
     let ids: Vec<Uuid> = jobs.iter().map(|job| job.uuid()).collect();
-    let rows: Vec<Row> = sqlx::query_as("select * from crm_jobs_load($1, $2)")
+    let mut lent = store.for_statement().await?;
+    let rows = sqlx::query_as("select * from crm_jobs_load($1, $2)")
         .bind(tenant.uuid())
         .bind(ids)
-        .fetch_all(store.statements())
-        .await?;
+        .fetch_all(lent.connection())
+        .await;
+    let rows: Vec<Row> = lent.give_back(rows)?;
     let model_version = rows.first().and_then(|row| row.model_version);
     let jobs = rows
         .into_iter()

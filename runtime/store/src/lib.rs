@@ -24,6 +24,7 @@ pub mod tasks;
 pub mod views;
 
 mod error;
+mod pool;
 mod store;
 mod tenant_tx;
 

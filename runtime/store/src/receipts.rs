@@ -43,13 +43,15 @@ pub async fn receipt_read(
     key: &str,
     expired: DateTime<Utc>,
 ) -> Result<Option<Receipt>, StoreError> {
-    let row: Option<Row> = sqlx::query_as("select * from crm_receipt_read($1, $2, $3, $4)")
+    let mut lent = store.for_statement().await?;
+    let row = sqlx::query_as("select * from crm_receipt_read($1, $2, $3, $4)")
         .bind(tenant.uuid())
         .bind(user.as_str())
         .bind(key)
         .bind(expired)
-        .fetch_optional(store.statements())
-        .await?;
+        .fetch_optional(lent.connection())
+        .await;
+    let row: Option<Row> = lent.give_back(row)?;
     Ok(row.map(|row| Receipt {
         key: key.to_owned(),
         fingerprint: row.fingerprint,

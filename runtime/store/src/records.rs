@@ -106,12 +106,14 @@ pub async fn record_read(
     module: &ModuleSlug,
     record: RecordId,
 ) -> Result<(Option<i64>, Option<Record>), StoreError> {
-    let row: ReadRow = sqlx::query_as("select * from crm_record_read($1, $2, $3)")
+    let mut lent = store.for_statement().await?;
+    let row = sqlx::query_as("select * from crm_record_read($1, $2, $3)")
         .bind(tenant.uuid())
         .bind(module.as_str())
         .bind(record.uuid())
-        .fetch_one(store.statements())
-        .await?;
+        .fetch_one(lent.connection())
+        .await;
+    let row: ReadRow = lent.give_back(row)?;
     let model_version = row.model_version;
     Ok((model_version, row.row().map(Record::try_from).transpose()?))
 }
@@ -224,13 +226,14 @@ pub async fn numbers_take(
     slots: &[String],
     count: i64,
 ) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut lent = store.for_statement().await?;
     let rows = sqlx::query_as("select slot, first from crm_numbers_take($1, $2, $3)")
         .bind(tenant.uuid())
         .bind(slots)
         .bind(count)
-        .fetch_all(store.statements())
-        .await?;
-    Ok(rows)
+        .fetch_all(lent.connection())
+        .await;
+    lent.give_back(rows)
 }
 
 /// Removes a deleted record for good, with its history, events, timeline and runs. False where
@@ -243,13 +246,14 @@ pub async fn record_purge(
     tenant: TenantId,
     purge: &ValidPurge,
 ) -> Result<bool, StoreError> {
+    let mut lent = store.for_statement().await?;
     let purged = sqlx::query_scalar("select crm_record_purge($1, $2, $3)")
         .bind(tenant.uuid())
         .bind(purge.module().as_str())
         .bind(purge.record_id().uuid())
-        .fetch_one(store.statements())
-        .await?;
-    Ok(purged)
+        .fetch_one(lent.connection())
+        .await;
+    lent.give_back(purged)
 }
 
 fn uuids(records: &[RecordId]) -> Vec<Uuid> {

@@ -1,16 +1,13 @@
 //! The connections of the runtime's role.
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, Executor};
+use sqlx::postgres::PgConnectOptions;
 use std::time::Duration;
 
 use crate::error::StoreError;
+use crate::pool::{Connections, Lent};
 
 /// The role that serves; see migrations/0001_roles.sql.
 pub(crate) const RUNTIME_ROLE: &str = "crm_runtime";
-
-/// A connection that lay idle for longer is asked whether it still lives.
-const IDLE_UNASKED: Duration = Duration::from_millis(500);
 
 /// How many connections, and how long to wait for one.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +31,18 @@ impl Default for StoreSettings {
 
 /// Connections to one database, all as the runtime's role.
 ///
-/// There are two pools, because a transaction whose future is dropped may leave its connection
-/// open inside it (seen with sqlx 0.9.0): connections for transactions are rolled back when they
-/// return, which costs a round trip; the hot paths are single statements, which cannot leave
-/// anything open, and do without.
-#[derive(Clone, Debug)]
+/// There are two pools, so that long transactions, such as imports, take nothing from the hot
+/// paths, which are single statements.
+#[derive(Clone)]
 pub struct Store {
-    statements: PgPool,
-    transactions: PgPool,
+    statements: Connections,
+    transactions: Connections,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Store")
+    }
 }
 
 impl Store {
@@ -54,51 +55,25 @@ impl Store {
         options: PgConnectOptions,
         settings: StoreSettings,
     ) -> Result<Self, StoreError> {
-        let pool = |connections: u32| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(settings.acquire_timeout)
-                .test_before_acquire(false)
-                .before_acquire(|connection, metadata| {
-                    Box::pin(async move {
-                        // One that lay idle may belong to a server that is gone; asking each
-                        // time would cost a round trip.
-                        if metadata.idle_for > IDLE_UNASKED {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                })
-        };
-        let statements = pool(settings.statement_connections)
-            .connect_with(options.clone())
-            .await?;
-        let transactions = pool(settings.transaction_connections)
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    // Ends whatever is open. A bare rollback would leave a warning in two logs
-                    // each time that nothing is.
-                    connection.execute("begin; rollback").await?;
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options);
+        let pool = |most| Connections::new(options.clone(), most, settings.acquire_timeout);
         let store = Self {
-            statements,
-            transactions,
+            statements: pool(settings.statement_connections)?,
+            transactions: pool(settings.transaction_connections)?,
         };
         store.check_role().await?;
         Ok(store)
     }
 
     async fn check_role(&self) -> Result<(), StoreError> {
-        let (role, is_super, bypasses, owns): (String, bool, bool, bool) = sqlx::query_as(
+        let mut lent = self.for_statement().await?;
+        let row = sqlx::query_as(
             "select r.rolname::text, r.rolsuper, r.rolbypassrls,
                 exists (select from pg_class c where c.relname like '%crm\\_%' and c.relowner = r.oid)
             from pg_roles r where r.rolname = current_user",
         )
-        .fetch_one(&self.statements)
-        .await?;
+        .fetch_one(lent.connection())
+        .await;
+        let (role, is_super, bypasses, owns): (String, bool, bool, bool) = lent.give_back(row)?;
         let problem = match (is_super, bypasses, owns) {
             (true, _, _) => "is a superuser",
             (_, true, _) => "bypasses row-level security",
@@ -113,26 +88,29 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn schema_version(&self) -> Result<Option<i64>, StoreError> {
-        let comment: Option<String> =
-            sqlx::query_scalar("select obj_description(to_regclass('crm_records'))")
-                .fetch_one(&self.statements)
-                .await?;
+        let mut lent = self.for_statement().await?;
+        let comment = sqlx::query_scalar("select obj_description(to_regclass('crm_records'))")
+            .fetch_one(lent.connection())
+            .await;
+        let comment: Option<String> = lent.give_back(comment)?;
         Ok(comment
             .as_deref()
             .and_then(crate::admin::parse_schema_comment))
     }
 
-    pub(crate) fn statements(&self) -> &PgPool {
-        &self.statements
+    /// A connection for one statement that is a transaction of its own.
+    pub(crate) async fn for_statement(&self) -> Result<Lent, StoreError> {
+        self.statements.for_statement().await
     }
 
-    pub(crate) fn transactions(&self) -> &PgPool {
-        &self.transactions
+    /// A connection for a transaction of several statements.
+    pub(crate) async fn for_transaction(&self) -> Result<Lent, StoreError> {
+        self.transactions.for_transaction().await
     }
 
-    /// Closes all connections.
+    /// Closes all connections; those in use when they come back.
     pub async fn close(&self) {
-        self.statements.close().await;
-        self.transactions.close().await;
+        self.statements.close();
+        self.transactions.close();
     }
 }

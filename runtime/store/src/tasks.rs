@@ -182,13 +182,14 @@ pub async fn task_lease(
     until: DateTime<Utc>,
     token: Uuid,
 ) -> Result<Option<(TenantId, TaskId)>, StoreError> {
-    let row: Option<(Uuid, Uuid)> =
-        sqlx::query_as("select tenant_id, task_id from crm_tasks_lease($1, $2, $3)")
-            .bind(now)
-            .bind(until)
-            .bind(token)
-            .fetch_optional(store.statements())
-            .await?;
+    let mut lent = store.for_statement().await?;
+    let row = sqlx::query_as("select tenant_id, task_id from crm_tasks_lease($1, $2, $3)")
+        .bind(now)
+        .bind(until)
+        .bind(token)
+        .fetch_optional(lent.connection())
+        .await;
+    let row: Option<(Uuid, Uuid)> = lent.give_back(row)?;
     Ok(row.map(|(tenant, task)| (TenantId::new(tenant), TaskId::new(task))))
 }
 

@@ -1,37 +1,63 @@
 //! The way in: a transaction that belongs to one tenant.
 
 use crm_model::TenantId;
-use sqlx::postgres::PgConnection;
-use sqlx::{Executor, Postgres, Transaction};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::error::StoreError;
+use crate::pool::Lent;
 use crate::store::Store;
 
 /// A transaction under one tenant: every row that it sees or writes is that tenant's, by the
 /// database's own policies. Rolled back unless committed.
 #[derive(Debug)]
 pub struct TenantTx {
-    transaction: Transaction<'static, Postgres>,
+    lent: Lent,
     tenant_id: TenantId,
     model_version: Option<i64>,
 }
 
 impl TenantTx {
-    /// Begins, sets the tenant, and learns which model the tenant has, in one round trip beyond
-    /// `begin`.
+    /// Begins, sets the tenant, and learns which model the tenant has, in one round trip.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn begin(store: &Store, tenant_id: TenantId) -> Result<Self, StoreError> {
-        let mut transaction = store.transactions().begin().await?;
-        let model_version = sqlx::query_scalar("select crm_tenant_begin($1)")
-            .bind(tenant_id.uuid())
-            .fetch_one(&mut *transaction)
-            .await?;
+        let call = format!("crm_tenant_begin('{}')", tenant_id.uuid());
+        Self::begin_with(store, tenant_id, &call).await
+    }
+
+    /// The same for queries of clients: each statement has a limit of time, and the planner
+    /// neither scans tables as a whole nor compiles.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn begin_query(
+        store: &Store,
+        tenant_id: TenantId,
+        limit_milliseconds: u32,
+    ) -> Result<Self, StoreError> {
+        let call = format!(
+            "crm_query_begin('{}', {limit_milliseconds})",
+            tenant_id.uuid()
+        );
+        Self::begin_with(store, tenant_id, &call).await
+    }
+
+    /// Only statements without parameters can go together, so the call has its arguments, an id
+    /// and a number, in its text.
+    async fn begin_with(
+        store: &Store,
+        tenant_id: TenantId,
+        call: &str,
+    ) -> Result<Self, StoreError> {
+        let mut lent = store.for_transaction().await?;
+        let begin = AssertSqlSafe(format!("begin; select {call}"));
+        let row: PgRow = sqlx::raw_sql(begin).fetch_one(lent.connection()).await?;
         Ok(Self {
-            transaction,
+            lent,
             tenant_id,
-            model_version,
+            model_version: row.try_get(0)?,
         })
     }
 
@@ -46,7 +72,7 @@ impl TenantTx {
     }
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        self.lent.connection()
     }
 
     /// Marks where [`TenantTx::back_to_savepoint`] goes back to; a later mark takes its place.
@@ -54,7 +80,7 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn savepoint(&mut self) -> Result<(), StoreError> {
-        self.transaction.execute("savepoint here").await?;
+        self.connection().execute("savepoint here").await?;
         Ok(())
     }
 
@@ -63,7 +89,7 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn back_to_savepoint(&mut self) -> Result<(), StoreError> {
-        self.transaction
+        self.connection()
             .execute("rollback to savepoint here")
             .await?;
         Ok(())
@@ -73,7 +99,9 @@ impl TenantTx {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.transaction.commit().await?)
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let committed = self.connection().execute("commit").await;
+        self.lent.give_back(committed)?;
+        Ok(())
     }
 }

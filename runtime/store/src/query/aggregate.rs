@@ -34,7 +34,7 @@ pub struct AggregatedRow {
 /// Computes an aggregate inside an open transaction; what that wrote counts.
 ///
 /// # Errors
-/// [`StoreError::TooSlow`] under [`super::limit_time`]; [`StoreError::Unavailable`].
+/// [`StoreError::TooSlow`] under [`TenantTx::begin_query`]; [`StoreError::Unavailable`].
 pub async fn aggregate(tx: &mut TenantTx, aggregate: &Aggregate) -> Result<Aggregated, StoreError> {
     let module = aggregate.module.as_str();
     let plan = plan::plan_all(tx, module, &aggregate.filter, &[]).await?;

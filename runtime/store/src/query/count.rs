@@ -22,7 +22,7 @@ pub struct Count {
 /// Counts a query's whole list, whatever its cursor and limit.
 ///
 /// # Errors
-/// [`StoreError::TooSlow`] under [`super::limit_time`]; [`StoreError::Unavailable`].
+/// [`StoreError::TooSlow`] under [`TenantTx::begin_query`]; [`StoreError::Unavailable`].
 pub async fn count(tx: &mut TenantTx, query: &Query) -> Result<Count, StoreError> {
     let terms = match &query.search {
         Some(search) => search::terms(tx, search).await?,

@@ -50,7 +50,7 @@ impl TryFrom<Row> for Found {
 /// A page, with one record more where there are more.
 ///
 /// # Errors
-/// [`StoreError::TooSlow`] under [`super::limit_time`]; [`StoreError::Unavailable`].
+/// [`StoreError::TooSlow`] under [`TenantTx::begin_query`]; [`StoreError::Unavailable`].
 pub async fn page(tx: &mut TenantTx, query: &Query) -> Result<Vec<Found>, StoreError> {
     let sql = statement(tx, query, "").await?;
     let rows: Vec<Row> = sql.rows(tx.connection()).await?;
