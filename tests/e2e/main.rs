@@ -17,6 +17,7 @@ mod command;
 mod crash;
 mod customize;
 mod export;
+mod field_removal;
 mod field_types;
 mod fuzz_found;
 mod guests;

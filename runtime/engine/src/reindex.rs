@@ -38,6 +38,10 @@ pub(crate) enum Phase {
     Sweep,
     Words,
     Fill,
+    /// Of a removal: out of history and events, the run log, kept answers.
+    History,
+    Runs,
+    Receipts,
     End,
 }
 
@@ -105,7 +109,9 @@ impl Engine {
             Phase::Count => step.count(state).await,
             Phase::Sweep => step.sweep(module, fields, state).await,
             Phase::Words => step.sweep_words(module, language, state, Phase::Fill).await,
-            Phase::Fill | Phase::End => step.fill((&model, module), by, fields, state).await,
+            Phase::Fill | Phase::History | Phase::Runs | Phase::Receipts | Phase::End => {
+                step.fill((&model, module), by, fields, state).await
+            }
         }
     }
 }

@@ -169,10 +169,11 @@ pub fn recompute(
         record_id,
         base: Some(base),
     };
-    let mut draft = writing.draft(base.data.clone());
+    let known = writing.scene.module.known(&base.data);
+    let mut draft = writing.draft(known.clone().into_owned());
     draft.take_rollups();
     draft.compute_formulas();
-    if draft.data == base.data {
+    if draft.data == *known {
         return None;
     }
     draft.sign();
@@ -251,7 +252,8 @@ impl<'a> Writing<'a> {
             module: module.definition().slug.clone(),
             record_id: self.record_id,
             base_version: self.base.map_or(0, |base| base.version),
-            before: before.cloned(),
+            // A change tells of fields that there are: what a deleted one held is on its way out.
+            before: before.map(|data| module.known(data).into_owned()),
             changed: changed_fields(module, before, after.as_ref()),
             after,
         }
