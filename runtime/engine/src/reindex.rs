@@ -87,8 +87,7 @@ impl Engine {
         &self,
         held: &Held,
         by: &UserId,
-        slug: &ModuleSlug,
-        fields: &[FieldKey],
+        (slug, fields, words): (&ModuleSlug, &[FieldKey], bool),
         state: Value,
     ) -> Result<StepEnd, EngineError> {
         let state = State::read(state);
@@ -107,7 +106,10 @@ impl Engine {
         let language = &model.settings().language;
         match state.phase {
             Phase::Count => step.count(state).await,
-            Phase::Sweep => step.sweep(module, fields, state).await,
+            Phase::Sweep => {
+                let then = if words { Phase::Words } else { Phase::Fill };
+                step.sweep(module, fields, state, then).await
+            }
             Phase::Words => step.sweep_words(module, language, state, Phase::Fill).await,
             Phase::Fill | Phase::History | Phase::Runs | Phase::Receipts | Phase::End => {
                 step.fill((&model, module), by, fields, state).await
@@ -117,19 +119,18 @@ impl Engine {
 }
 
 impl Step<'_> {
-    /// Looks at a page of one slot's rows and deletes those that do not follow from the records.
+    /// Looks at a page of one slot's rows and deletes those that do not follow from the records;
+    /// `then` comes after the last.
     async fn sweep(
         mut self,
         module: &Module,
         fields: &[FieldKey],
         mut state: State,
+        then: Phase,
     ) -> Result<StepEnd, EngineError> {
         let sweeps = sweeps(module, fields);
         let Some((table, slot)) = sweeps.get(state.slot) else {
-            state.enter(match is_turned_off(module, fields) {
-                true => Phase::Words,
-                false => Phase::Fill,
-            });
+            state.enter(then);
             return self.more(&state).await;
         };
         let after = (state.key.as_str(), RecordId::new(state.after));
@@ -297,15 +298,6 @@ fn texts(module: &Module, records: &[(RecordId, Data)]) -> Vec<Derived<String>> 
         entries: module.search_text(data),
     };
     records.iter().map(text).collect()
-}
-
-/// Whether nothing is kept any more beside records for one of the fields: then words may have
-/// to go, which takes a look at all of the module's.
-fn is_turned_off(module: &Module, fields: &[FieldKey]) -> bool {
-    let mut definitions = module.definition().fields.iter();
-    definitions.any(|field| {
-        fields.contains(&field.key) && !field.indexed && !field.unique && !field.searchable
-    })
 }
 
 fn entries(module: &Module, table: Slots, data: &Data) -> BTreeSet<Entry> {
