@@ -12,6 +12,7 @@ mod activities;
 mod aggregate;
 mod auth;
 mod away;
+mod backfill;
 mod bulk;
 mod command;
 mod crash;

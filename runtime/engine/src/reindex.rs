@@ -1,5 +1,6 @@
 //! Steps of the task that follows a change of the model: rows of the typed index, unique values
-//! and words of a module's records are brought in line with it. It never changes a record.
+//! and words of a module's records are brought in line with it. It changes nothing of a record
+//! but what the host computes.
 
 use crm_model::derived::{Entry, slot, unique_slot};
 use crm_model::limits::{TASK_MAX_DUPLICATES, TASK_STEP_MAX_RECORDS};
@@ -214,8 +215,8 @@ impl Step<'_> {
         Ok(StepEnd::Failed(describe(&duplicates)))
     }
 
-    /// Gives records the values of formulas and rollups that are new, as a change of the host's
-    /// own; hands back their data as it is then.
+    /// Gives records the values of computed fields that are new, as a change of the host's own;
+    /// hands back their data as it is then.
     async fn recompute(
         &mut self,
         model: &Model,
@@ -255,10 +256,7 @@ impl Step<'_> {
 
 /// Whether one of the fields has values that the host computes.
 fn recomputes(module: &Module, fields: &[FieldKey]) -> bool {
-    let mut definitions = module.definition().fields.iter();
-    definitions.any(|field| {
-        fields.contains(&field.key) && (field.rollup.is_some() || field.expression.is_some())
-    })
+    fields.iter().any(|field| module.is_computed(field))
 }
 
 /// What is kept beside these records, as far as these fields go; records that share a unique

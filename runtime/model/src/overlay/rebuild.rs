@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::{FieldDefinition, RollupDefinition};
 use crate::derived::{is_indexed, is_searched};
+use crate::fields::FieldType;
 use crate::model::{Model, Module};
 use crate::names::{FieldKey, ModuleSlug};
 
@@ -32,10 +33,12 @@ struct Derivation<'a> {
     expression: Option<&'a str>,
     result: Option<&'a str>,
     rollup: Option<&'a RollupDefinition>,
+    /// Whether the host gives the values, so that records from before the field have none.
+    computed: bool,
 }
 
 impl<'a> Derivation<'a> {
-    fn of(field: &'a FieldDefinition) -> Self {
+    fn of((field, kind): (&'a FieldDefinition, &dyn FieldType)) -> Self {
         Self {
             indexed: is_indexed(field),
             unique: field.unique,
@@ -44,15 +47,12 @@ impl<'a> Derivation<'a> {
             expression: field.expression.as_deref(),
             result: field.result.as_deref(),
             rollup: field.rollup.as_ref(),
+            computed: kind.is_computed(),
         }
     }
 
     fn is_something(&self) -> bool {
-        self.indexed
-            || self.unique
-            || self.searchable
-            || self.expression.is_some()
-            || self.rollup.is_some()
+        self.indexed || self.unique || self.searchable || self.computed
     }
 
     /// What was never there leaves nothing behind.
@@ -65,6 +65,7 @@ impl<'a> Derivation<'a> {
             expression: None,
             result: None,
             rollup: None,
+            computed: false,
         }
     }
 }
@@ -88,11 +89,10 @@ pub fn rebuild(before: &Model, after: &Model) -> BTreeMap<ModuleSlug, Rebuild> {
 
 fn module_rebuild(before: &Module, after: &Module, language_changes: bool) -> Rebuild {
     let mut rebuild = Rebuild::default();
-    let (before, after) = (before.definition(), after.definition());
-    for field in &after.fields {
-        let old = before.fields.iter().find(|old| old.key == field.key);
-        let old = old.map_or_else(Derivation::none, Derivation::of);
-        let new = Derivation::of(field);
+    for (field, kind) in after.fields() {
+        let old = before.field(field.key.as_str());
+        let old = old.map_or_else(Derivation::none, |(old, kind)| Derivation::of((old, kind)));
+        let new = Derivation::of((field, kind));
         let differs = old != new && (old.is_something() || new.is_something());
         let has_other_words = language_changes && new.searchable;
         if differs || has_other_words {
@@ -104,8 +104,8 @@ fn module_rebuild(before: &Module, after: &Module, language_changes: bool) -> Re
             }
         }
     }
-    let together = after.unique.iter();
-    let new_together = together.filter(|unique| !before.unique.contains(unique));
+    let together = after.definition().unique.iter();
+    let new_together = together.filter(|unique| !before.definition().unique.contains(unique));
     let keys = new_together.flat_map(|unique| unique.fields.iter().cloned());
     rebuild.fields.extend(keys);
     rebuild
