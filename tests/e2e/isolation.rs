@@ -181,7 +181,13 @@ async fn the_runtime_role_is_held_by_the_database() {
     .unwrap();
     assert_eq!(
         definers,
-        ["crm_jobs_lease", "crm_record_purge", "crm_tasks_lease"],
+        [
+            "crm_field_forget",
+            "crm_field_forget_runs",
+            "crm_jobs_lease",
+            "crm_record_purge",
+            "crm_tasks_lease"
+        ],
         "functions with their owner's rights"
     );
 }

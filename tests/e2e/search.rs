@@ -301,3 +301,66 @@ async fn words_that_are_too_common_are_said_to_be() {
     let both = owner.get("search?q=word%20newest").await.expect(200);
     assert_eq!(column(&both, "title"), ["Word Newest"]);
 }
+
+#[tokio::test]
+async fn a_retired_field_finds_nothing_until_it_comes_back() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let nickname = json!({"key": "nickname", "label": "Nickname", "type": "text",
+        "searchable": true, "indexed": true, "unique": true});
+    let fields = "modules/patients/fields";
+    owner.post(fields, nickname).await.expect(201);
+    let ada = json!({"full_name": "Ada", "nickname": "countess"});
+    let ada = owner.create("patients", ada).await;
+    owner.run("welcome", &ada, &["done"]).await;
+    let path = format!("records/patients/{ada}");
+    let version = owner.get(&path).await.expect(200)["version"].clone();
+    assert_eq!(titles(&owner, "countess").await, ["Ada"]);
+
+    let field = format!("{fields}/nickname");
+    let retire = |retired: bool| owner.patch(&field, json!({ "retired": retired }));
+    retire(true).await.expect(200);
+    owner.tasks_end().await;
+    assert_eq!(titles(&owner, "countess").await, [""; 0]);
+    assert_eq!(titles(&owner, "ada").await, ["Ada"], "by what shows");
+    let mut admin = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let kept: (i64, i64) = sqlx::query_as(
+        "select (select count(*) from crm_index where slot = 'patients.nickname'),
+            (select count(*) from crm_unique where slot = 'patients.nickname')",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert_eq!(kept, (1, 1), "its rows and its unique value are kept right");
+
+    retire(false).await.expect(200);
+    owner.tasks_end().await;
+    assert_eq!(titles(&owner, "countess").await, ["Ada"]);
+    let record = owner.get(&path).await.expect(200);
+    assert_eq!(record["data"]["nickname"], "countess");
+    assert_eq!(record["version"], version, "nobody changed the record");
+    let taken = json!({"data": {"full_name": "Eve", "nickname": "countess"}});
+    let taken = owner.post("records/patients", taken).await;
+    assert_eq!(taken.body["type"], "/problems/not-unique", "{}", taken.body);
+}
+
+#[tokio::test]
+async fn words_of_another_language_go_with_it() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let language = |language: &str| owner.patch("settings", json!({ "language": language }));
+    language("english").await.expect(200);
+    doctor(&owner, "Running Water").await;
+    language("simple").await.expect(200);
+    owner.tasks_end().await;
+    let mut admin = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let words: Vec<String> = sqlx::query_scalar("select word from crm_words order by word")
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(words, ["running", "water"]);
+}

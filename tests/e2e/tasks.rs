@@ -60,6 +60,7 @@ fn reindex() -> TaskSpec {
     TaskSpec::Reindex {
         module: "customers".parse().unwrap(),
         fields: vec!["code".parse().unwrap()],
+        words: true,
     }
 }
 

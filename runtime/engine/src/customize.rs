@@ -184,6 +184,7 @@ async fn queue_rebuild(
         let spec = TaskSpec::Reindex {
             module: module.clone(),
             fields: rebuild.fields.into_iter().collect(),
+            words: rebuild.words,
         };
         task_insert(tx, task, &spec, at, by).await?;
         if !rebuild.building.is_empty() && crm_store::building::has_records(tx, &module).await? {

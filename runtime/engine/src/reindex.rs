@@ -1,5 +1,6 @@
 //! Steps of the task that follows a change of the model: rows of the typed index, unique values
-//! and words of a module's records are brought in line with it. It never changes a record.
+//! and words of a module's records are brought in line with it. It changes nothing of a record
+//! but what the host computes.
 
 use crm_model::derived::{Entry, slot, unique_slot};
 use crm_model::limits::{TASK_MAX_DUPLICATES, TASK_STEP_MAX_RECORDS};
@@ -38,6 +39,10 @@ pub(crate) enum Phase {
     Sweep,
     Words,
     Fill,
+    /// Of a removal: out of history and events, the run log, kept answers.
+    History,
+    Runs,
+    Receipts,
     End,
 }
 
@@ -83,8 +88,7 @@ impl Engine {
         &self,
         held: &Held,
         by: &UserId,
-        slug: &ModuleSlug,
-        fields: &[FieldKey],
+        (slug, fields, words): (&ModuleSlug, &[FieldKey], bool),
         state: Value,
     ) -> Result<StepEnd, EngineError> {
         let state = State::read(state);
@@ -103,27 +107,31 @@ impl Engine {
         let language = &model.settings().language;
         match state.phase {
             Phase::Count => step.count(state).await,
-            Phase::Sweep => step.sweep(module, fields, state).await,
+            Phase::Sweep => {
+                let then = if words { Phase::Words } else { Phase::Fill };
+                step.sweep(module, fields, state, then).await
+            }
             Phase::Words => step.sweep_words(module, language, state, Phase::Fill).await,
-            Phase::Fill | Phase::End => step.fill((&model, module), by, fields, state).await,
+            Phase::Fill | Phase::History | Phase::Runs | Phase::Receipts | Phase::End => {
+                step.fill((&model, module), by, fields, state).await
+            }
         }
     }
 }
 
 impl Step<'_> {
-    /// Looks at a page of one slot's rows and deletes those that do not follow from the records.
+    /// Looks at a page of one slot's rows and deletes those that do not follow from the records;
+    /// `then` comes after the last.
     async fn sweep(
         mut self,
         module: &Module,
         fields: &[FieldKey],
         mut state: State,
+        then: Phase,
     ) -> Result<StepEnd, EngineError> {
         let sweeps = sweeps(module, fields);
         let Some((table, slot)) = sweeps.get(state.slot) else {
-            state.enter(match is_turned_off(module, fields) {
-                true => Phase::Words,
-                false => Phase::Fill,
-            });
+            state.enter(then);
             return self.more(&state).await;
         };
         let after = (state.key.as_str(), RecordId::new(state.after));
@@ -207,8 +215,8 @@ impl Step<'_> {
         Ok(StepEnd::Failed(describe(&duplicates)))
     }
 
-    /// Gives records the values of formulas and rollups that are new, as a change of the host's
-    /// own; hands back their data as it is then.
+    /// Gives records the values of computed fields that are new, as a change of the host's own;
+    /// hands back their data as it is then.
     async fn recompute(
         &mut self,
         model: &Model,
@@ -248,10 +256,7 @@ impl Step<'_> {
 
 /// Whether one of the fields has values that the host computes.
 fn recomputes(module: &Module, fields: &[FieldKey]) -> bool {
-    let mut definitions = module.definition().fields.iter();
-    definitions.any(|field| {
-        fields.contains(&field.key) && (field.rollup.is_some() || field.expression.is_some())
-    })
+    fields.iter().any(|field| module.is_computed(field))
 }
 
 /// What is kept beside these records, as far as these fields go; records that share a unique
@@ -291,15 +296,6 @@ fn texts(module: &Module, records: &[(RecordId, Data)]) -> Vec<Derived<String>> 
         entries: module.search_text(data),
     };
     records.iter().map(text).collect()
-}
-
-/// Whether nothing is kept any more beside records for one of the fields: then words may have
-/// to go, which takes a look at all of the module's.
-fn is_turned_off(module: &Module, fields: &[FieldKey]) -> bool {
-    let mut definitions = module.definition().fields.iter();
-    definitions.any(|field| {
-        fields.contains(&field.key) && !field.indexed && !field.unique && !field.searchable
-    })
 }
 
 fn entries(module: &Module, table: Slots, data: &Data) -> BTreeSet<Entry> {

@@ -225,8 +225,13 @@ impl Engine {
     ) -> Result<StepEnd, EngineError> {
         match spec {
             TaskSpec::Import(plan) => self.import_step(held, plan, state).await,
-            TaskSpec::Reindex { module, fields } => {
-                self.reindex_step(held, by, module, fields, state).await
+            TaskSpec::Reindex {
+                module,
+                fields,
+                words,
+            } => {
+                let what = (module, fields.as_slice(), *words);
+                self.reindex_step(held, by, what, state).await
             }
             TaskSpec::FieldRemove { module, field } => {
                 self.field_remove_step(held, module, field, state).await

@@ -155,7 +155,7 @@ impl Module {
     /// What search finds the record by: the texts of its searchable fields.
     pub fn search_text(&self, data: &Data) -> String {
         let mut text = String::new();
-        for (field, _) in self.fields().filter(|(field, _)| field.searchable) {
+        for (field, _) in self.fields().filter(|(field, _)| is_searched(field)) {
             if let Some(value) = data.get(field.key.as_str()) {
                 append_texts(&mut text, value);
             }
@@ -199,6 +199,11 @@ pub fn unique_slot(module: &ModuleSlug, fields: &[&FieldKey]) -> String {
 pub(crate) fn is_indexed(field: &FieldDefinition) -> bool {
     (field.indexed || field.unique || field.kind == crate::fields::RELATION)
         && field.inverse_of.is_none()
+}
+
+/// Nobody finds a record by what they cannot see: a retired field has no words.
+pub(crate) fn is_searched(field: &FieldDefinition) -> bool {
+    field.searchable && !field.retired
 }
 
 pub(crate) fn main_part(parts: &'static [Part]) -> Part {

@@ -124,6 +124,12 @@ impl Module {
         self.building.contains(key)
     }
 
+    /// Whether the host computes the field's values.
+    pub fn is_computed(&self, key: &FieldKey) -> bool {
+        self.field(key.as_str())
+            .is_some_and(|(_, kind)| kind.is_computed())
+    }
+
     /// Whether the tenant added the field, not the template.
     pub fn is_own_field(&self, key: &FieldKey) -> bool {
         self.own_fields.contains(key)

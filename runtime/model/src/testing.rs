@@ -166,6 +166,7 @@ pub(crate) fn alone() -> crate::validate::Surroundings<'static> {
         at: chrono::DateTime::UNIX_EPOCH,
         related: &RELATED,
         numbers: &NUMBERS,
+        made: None,
         rollups: &ROLLUPS,
     }
 }

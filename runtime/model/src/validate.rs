@@ -45,10 +45,19 @@ pub struct Surroundings<'a> {
     pub at: DateTime<Utc>,
     /// The data of records that to-one relations point to, as far as formulas look there.
     pub related: &'a BTreeMap<RecordId, Data>,
-    /// The next auto numbers, where the record is new.
+    /// The next auto numbers, where the record is new or older than the field.
     pub numbers: &'a BTreeMap<FieldKey, i64>,
+    /// Where the record may be older than some of its fields.
+    pub made: Option<Made<'a>>,
     /// Values of rollups, where they were computed anew.
     pub rollups: &'a BTreeMap<FieldKey, Value>,
+}
+
+/// When and by whom a record was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    pub at: DateTime<Utc>,
+    pub by: &'a str,
 }
 
 /// Why a mutation is not a valid change.
@@ -149,8 +158,9 @@ pub fn validate(
     }
 }
 
-/// The host's own change, after rollups of a record changed (`surroundings.rollups`) or formulas
-/// are new: nobody's input is judged, and nobody needs a permit. None where nothing changes.
+/// The host's own change, after rollups of a record changed (`surroundings.rollups`) or computed
+/// fields are new: nobody's input is judged, and nobody needs a permit. None where nothing
+/// changes.
 pub fn recompute(
     model: &Model,
     module: &ModuleSlug,
@@ -169,10 +179,12 @@ pub fn recompute(
         record_id,
         base: Some(base),
     };
-    let mut draft = writing.draft(base.data.clone());
+    let known = writing.scene.module.known(&base.data);
+    let mut draft = writing.draft(known.clone().into_owned());
+    draft.catch_up();
     draft.take_rollups();
     draft.compute_formulas();
-    if draft.data == base.data {
+    if draft.data == *known {
         return None;
     }
     draft.sign();
@@ -234,6 +246,7 @@ impl<'a> Writing<'a> {
         let before = self.before();
         let data = before.map(|data| self.scene.module.known(data).into_owned());
         let mut draft = Draft::new(self.scene, None, data.unwrap_or_default());
+        draft.catch_up();
         draft.take_rollups();
         draft.sign();
         draft.compute_formulas();
@@ -251,7 +264,8 @@ impl<'a> Writing<'a> {
             module: module.definition().slug.clone(),
             record_id: self.record_id,
             base_version: self.base.map_or(0, |base| base.version),
-            before: before.cloned(),
+            // A change tells of fields that there are: what a deleted one held is on its way out.
+            before: before.map(|data| module.known(data).into_owned()),
             changed: changed_fields(module, before, after.as_ref()),
             after,
         }

@@ -8,6 +8,7 @@ pub mod activities;
 pub mod admin;
 pub mod building;
 pub mod commit;
+pub mod forget;
 pub mod history;
 pub mod imports;
 pub mod jobs;

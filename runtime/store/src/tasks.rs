@@ -24,6 +24,10 @@ pub enum TaskSpec {
     Reindex {
         module: ModuleSlug,
         fields: Vec<FieldKey>,
+        /// Whether words may be left that no longer follow, so that all of the module's are
+        /// looked at.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        words: bool,
     },
     /// Takes the values of a deleted field out of a module's records.
     FieldRemove { module: ModuleSlug, field: FieldKey },

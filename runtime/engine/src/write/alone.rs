@@ -128,10 +128,13 @@ impl Engine {
             let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
             related_read(&mut tx, &related).await?
         };
+        let numbers = self
+            .numbers_for(proposal.tenant, model, mutations, &known)
+            .await?;
         Ok(Gathered {
             known,
             related,
-            numbers: self.numbers_for(proposal.tenant, model, mutations).await?,
+            numbers,
         })
     }
 

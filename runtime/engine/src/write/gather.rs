@@ -206,18 +206,35 @@ fn record_id_of(value: &Value) -> Option<RecordId> {
     value.as_str()?.parse().ok()
 }
 
+/// Whether a mutation gives its record auto numbers: a new one, and one that comes back from
+/// before a field was added.
+pub(super) fn takes_numbers(model: &Model, mutation: &Mutation, known: Option<&Known>) -> bool {
+    match (mutation, known) {
+        (Mutation::Create { .. }, _) => true,
+        (Mutation::Restore { module, .. }, Some(known)) => {
+            model.module(module).is_some_and(|module| {
+                let mut numbers = module.auto_numbers();
+                numbers.any(|field| !known.base.data.contains_key(field.as_str()))
+            })
+        }
+        _ => false,
+    }
+}
+
 impl Engine {
-    /// Takes auto numbers for the new records among these mutations.
+    /// Takes auto numbers for the records among these mutations that get some.
     pub(super) async fn numbers_for(
         &self,
         tenant: TenantId,
         model: &Model,
         mutations: &[&Mutation],
+        known: &HashMap<RecordId, Known>,
     ) -> Result<BTreeMap<ModuleSlug, BTreeMap<FieldKey, i64>>, EngineError> {
         let mut counts: BTreeMap<&ModuleSlug, i64> = BTreeMap::new();
         for mutation in mutations {
-            if let Mutation::Create { module, .. } = mutation {
-                *counts.entry(module).or_default() += 1;
+            let known = mutation.record_id().and_then(|id| known.get(&id));
+            if takes_numbers(model, mutation, known) {
+                *counts.entry(mutation.module()).or_default() += 1;
             }
         }
         let mut numbers = BTreeMap::new();
@@ -265,7 +282,10 @@ impl Engine {
         let related = related_read(tx, &related_of(model, mutations, &known)).await?;
         let numbers = match dry_run {
             true => BTreeMap::new(),
-            false => self.numbers_for(tx.tenant_id(), model, mutations).await?,
+            false => {
+                let tenant = tx.tenant_id();
+                self.numbers_for(tenant, model, mutations, &known).await?
+            }
         };
         Ok(Gathered {
             known,

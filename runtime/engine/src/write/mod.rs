@@ -8,6 +8,7 @@
 //! the records it changes. No guest runs in either.
 
 mod alone;
+mod backfill;
 mod conflict;
 mod follow;
 mod gather;
@@ -19,7 +20,7 @@ mod transaction;
 
 use crm_model::limits::WRITE_MAX_RETRIES;
 use crm_model::permission::Authority;
-use crm_model::validate::Base;
+use crm_model::validate::{Base, Made};
 use crm_model::{
     Actor, Cause, Data, Denied, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal, TenantId,
 };
@@ -134,10 +135,22 @@ impl Known {
         }
     }
 
+    /// When and by whom it was made, where that was read.
+    pub(crate) fn made(&self) -> Option<Made<'_>> {
+        self.record.as_ref().map(made)
+    }
+
     pub(crate) fn is_deleted(&self) -> bool {
         self.record
             .as_ref()
             .is_some_and(|record| record.deleted_at.is_some())
+    }
+}
+
+fn made(record: &Record) -> Made<'_> {
+    Made {
+        at: record.created_at,
+        by: &record.created_by,
     }
 }
 

@@ -14,6 +14,7 @@ use crm_store::records::Record;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use super::gather::takes_numbers;
 use super::jobs::jobs_of;
 use super::{Engine, Known, Outcome, Proposal, Written};
 use crate::{EngineError, fresh};
@@ -163,6 +164,7 @@ impl Prepared {
             return Ok(Written::Activity(Box::new(written)));
         }
         let permit = permit(model, authority, action_of(mutation), module)?;
+        let is_numbered = takes_numbers(model, mutation, known);
         let record_id = mutation
             .record_id()
             .unwrap_or_else(|| RecordId::new(fresh::id()));
@@ -172,6 +174,7 @@ impl Prepared {
             at: self.at,
             related: &gathered.related,
             numbers,
+            made: known.and_then(Known::made),
             rollups: &BTreeMap::new(),
         };
         let base = known.map(|known| &known.base);
@@ -192,7 +195,7 @@ impl Prepared {
                 Ok(written)
             }
         };
-        if matches!(mutation, Mutation::Create { .. }) && outcome.is_ok() {
+        if is_numbered && outcome.is_ok() {
             for next in gathered
                 .numbers
                 .get_mut(module)

@@ -61,6 +61,7 @@ impl Engine {
             at: fresh::now(),
             related: &BTreeMap::new(),
             numbers: &BTreeMap::new(),
+            made: None,
             rollups: &BTreeMap::new(),
         };
         let validated = validate(&model, &permit, &mutation, record_id, base, &nothing)?;

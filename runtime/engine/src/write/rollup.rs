@@ -4,19 +4,19 @@
 
 use crm_model::definition::RollupOperation;
 use crm_model::limits::ROLLUP_MAX_DEPTH;
-use crm_model::permission::Authority;
 use crm_model::query::{Aggregate, Filter, MetricOperation, Scope};
 use crm_model::validate::{Base, Surroundings, recompute};
-use crm_model::{Actor, Cause, FieldKey, Model, ModuleSlug, RecordId, RollupUse};
+use crm_model::{Cause, FieldKey, Model, ModuleSlug, RecordId, RollupUse};
 use crm_store::TenantTx;
 use crm_store::commit::Commit;
 use crm_store::records::Record;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Proposal;
+use super::backfill::Numbers;
 use super::gather::{pointed_from, related_read};
 use super::prepare::Prepared;
+use super::{Proposal, made};
 use crate::{Engine, EngineError, fresh};
 
 /// Records whose rollups look at something that changed, and the modules that changed.
@@ -81,10 +81,8 @@ impl Engine {
                 .into_iter()
                 .filter(|record| record.deleted_at.is_none());
             let records: Vec<Record> = records.collect();
-            let prepared = recomputed(tx, model, proposal, &records, |rollup| {
-                parents.children.contains(&rollup.definition.module)
-            })
-            .await?;
+            let wanted = |rollup: &RollupUse| parents.children.contains(&rollup.definition.module);
+            let prepared = recomputed(tx, model, proposal, &records, wanted, None).await?;
             if prepared.is_empty() {
                 return Ok(done);
             }
@@ -100,15 +98,17 @@ impl Engine {
     }
 }
 
-/// What the host changes of these records: rollups that are wanted anew, and formulas.
+/// What the host changes of these records: rollups that are wanted anew, and formulas; where
+/// records may be older than their fields (`numbers`), also what they would have begun with.
 pub(super) async fn recomputed(
     tx: &mut TenantTx,
     model: &Model,
     proposal: &Proposal<'_>,
     records: &[Record],
     wanted: impl Fn(&RollupUse) -> bool,
+    numbers: Option<&Numbers>,
 ) -> Result<Prepared, EngineError> {
-    let mut prepared = Prepared::new();
+    let (mut prepared, none) = (Prepared::new(), BTreeMap::new());
     let related: BTreeSet<RecordId> = records
         .iter()
         .filter_map(|record| Some((record, model.module(&record.module)?)))
@@ -135,10 +135,12 @@ pub(super) async fn recomputed(
                 rollups.insert(rollup.field, value);
             }
         }
+        let own = numbers.and_then(|numbers| numbers.get(&record.id));
         let surroundings = Surroundings {
             at: prepared.at,
             related: &related,
-            numbers: &BTreeMap::new(),
+            numbers: own.unwrap_or(&none),
+            made: numbers.map(|_| made(record)),
             rollups: &rollups,
         };
         let base = Base {
@@ -202,47 +204,4 @@ async fn rollup_value(
     Ok(value
         .and_then(|row| row.values.into_iter().next())
         .unwrap_or(Value::Null))
-}
-
-impl Engine {
-    /// Computes these fields of records anew, within a transaction: what follows from a change
-    /// of the model, for records that were there before. Starts no workflows.
-    pub(crate) async fn records_recompute(
-        &self,
-        tx: &mut TenantTx,
-        model: &Model,
-        by: &Actor,
-        fields: &[FieldKey],
-        ids: &[RecordId],
-    ) -> Result<(), EngineError> {
-        let proposal = Proposal {
-            tenant: tx.tenant_id(),
-            authority: Authority::Host(by),
-            cause: &Cause::System,
-            depth: 0,
-            operations: &[],
-            atomic: true,
-            workflows: false,
-            dry_run: false,
-            known: HashMap::new(),
-            completion: None,
-            receipt: None,
-            place: None,
-        };
-        let records = crm_store::records::records_lock(tx, ids).await?;
-        let records: Vec<Record> = records
-            .into_iter()
-            .filter(|record| record.deleted_at.is_none())
-            .collect();
-        let wanted = |rollup: &RollupUse| fields.contains(&rollup.field);
-        let prepared = recomputed(tx, model, &proposal, &records, wanted).await?;
-        if prepared.is_empty() {
-            return Ok(());
-        }
-        let parents = self.rollup_parents_lock(tx, model, &prepared).await?;
-        let commit = prepared.commit(model, &proposal);
-        crm_store::commit::commit_within(tx, &commit).await?;
-        self.rollups(tx, model, &proposal, parents).await?;
-        Ok(())
-    }
 }

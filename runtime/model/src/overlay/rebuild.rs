@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::{FieldDefinition, RollupDefinition};
-use crate::derived::is_indexed;
+use crate::derived::{is_indexed, is_searched};
+use crate::fields::FieldType;
 use crate::model::{Model, Module};
 use crate::names::{FieldKey, ModuleSlug};
 
@@ -16,9 +17,13 @@ pub struct Rebuild {
     pub fields: BTreeSet<FieldKey>,
     /// Those of them that cannot be relied on until it is done.
     pub building: BTreeSet<FieldKey>,
+    /// Whether words may be left that no longer follow from any field.
+    pub words: bool,
 }
 
-/// What of a field follows from its values.
+/// What of a field follows from its values. Retiring it changes what it is found by, and nothing
+/// else: its index rows, unique values and computed values are kept right meanwhile, so that it
+/// can come back, and so that relations let go of records that are deleted.
 #[derive(PartialEq)]
 struct Derivation<'a> {
     indexed: bool,
@@ -28,30 +33,26 @@ struct Derivation<'a> {
     expression: Option<&'a str>,
     result: Option<&'a str>,
     rollup: Option<&'a RollupDefinition>,
-    /// Whether the values were kept up to date at all.
-    retired: bool,
+    /// Whether the host gives the values, so that records from before the field have none.
+    computed: bool,
 }
 
 impl<'a> Derivation<'a> {
-    fn of(field: &'a FieldDefinition) -> Self {
+    fn of((field, kind): (&'a FieldDefinition, &dyn FieldType)) -> Self {
         Self {
             indexed: is_indexed(field),
             unique: field.unique,
             case_insensitive: field.unique && field.case_insensitive,
-            searchable: field.searchable,
+            searchable: is_searched(field),
             expression: field.expression.as_deref(),
             result: field.result.as_deref(),
             rollup: field.rollup.as_ref(),
-            retired: field.retired,
+            computed: kind.is_computed(),
         }
     }
 
     fn is_something(&self) -> bool {
-        self.indexed
-            || self.unique
-            || self.searchable
-            || self.expression.is_some()
-            || self.rollup.is_some()
+        self.indexed || self.unique || self.searchable || self.computed
     }
 
     /// What was never there leaves nothing behind.
@@ -64,7 +65,7 @@ impl<'a> Derivation<'a> {
             expression: None,
             result: None,
             rollup: None,
-            retired: false,
+            computed: false,
         }
     }
 }
@@ -88,22 +89,23 @@ pub fn rebuild(before: &Model, after: &Model) -> BTreeMap<ModuleSlug, Rebuild> {
 
 fn module_rebuild(before: &Module, after: &Module, language_changes: bool) -> Rebuild {
     let mut rebuild = Rebuild::default();
-    let (before, after) = (before.definition(), after.definition());
-    for field in &after.fields {
-        let old = before.fields.iter().find(|old| old.key == field.key);
-        let old = old.map_or_else(Derivation::none, Derivation::of);
-        let new = Derivation::of(field);
-        let retires = new.retired && !old.retired;
-        let differs = old != new && (old.is_something() || new.is_something()) && !retires;
-        if differs || (language_changes && field.searchable) {
+    for (field, kind) in after.fields() {
+        let old = before.field(field.key.as_str());
+        let old = old.map_or_else(Derivation::none, |(old, kind)| Derivation::of((old, kind)));
+        let new = Derivation::of((field, kind));
+        let differs = old != new && (old.is_something() || new.is_something());
+        let has_other_words = language_changes && new.searchable;
+        if differs || has_other_words {
             rebuild.fields.insert(field.key.clone());
-            if new.is_something() {
+            rebuild.words |= has_other_words || (old.searchable && !new.searchable);
+            let retires = field.retired && old.searchable;
+            if new.is_something() && !retires {
                 rebuild.building.insert(field.key.clone());
             }
         }
     }
-    let together = after.unique.iter();
-    let new_together = together.filter(|unique| !before.unique.contains(unique));
+    let together = after.definition().unique.iter();
+    let new_together = together.filter(|unique| !before.definition().unique.contains(unique));
     let keys = new_together.flat_map(|unique| unique.fields.iter().cloned());
     rebuild.fields.extend(keys);
     rebuild

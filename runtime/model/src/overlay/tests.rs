@@ -291,7 +291,7 @@ fn a_module_of_the_tenants_own_comes_and_goes() {
 }
 
 #[test]
-fn what_is_derived_is_rebuilt_when_it_is_turned_on_changed_or_comes_back() {
+fn what_is_derived_is_rebuilt_when_it_is_turned_on_changed_or_retired() {
     let plain = after([own_field()]);
     let compile = |source: &ModelSource| Model::compile(source.clone()).unwrap();
     let rebuilt = |before: &ModelSource, patch: Value| {
@@ -314,19 +314,24 @@ fn what_is_derived_is_rebuilt_when_it_is_turned_on_changed_or_comes_back() {
     let (off, _) = rebuilt(&indexed, json!({"indexed": false}));
     assert_eq!(off, (1, 0), "what it leaves is cleared away");
     let (retired, gone) = rebuilt(&indexed, json!({"retired": true}));
-    assert_eq!(retired, (0, 0));
+    assert_eq!(retired, (0, 0), "its rows are kept right");
     let (restored, _) = rebuilt(&gone, json!({"retired": false}));
-    assert_eq!(restored, (1, 1));
+    assert_eq!(restored, (0, 0));
     let mut german = indexed.clone();
     let language = object(json!({"language": "german"}));
     revise(&mut german, ModelChange::Settings(language)).unwrap();
     assert!(rebuild(&compile(&indexed), &compile(&german)).is_empty());
     let (_, searched) = rebuilt(&german, json!({"searchable": true}));
+    let (retired, gone) = rebuilt(&searched, json!({"retired": true}));
+    assert_eq!(retired, (1, 0), "its words go");
+    let (restored, _) = rebuilt(&gone, json!({"retired": false}));
+    assert_eq!(restored, (1, 1), "and come back");
     let mut french = searched.clone();
     let language = object(json!({"language": "french"}));
     revise(&mut french, ModelChange::Settings(language)).unwrap();
     let found = rebuild(&compile(&searched), &compile(&french));
     assert_eq!(found[&items()].building.len(), 1);
+    assert!(found[&items()].words, "those of the other language go");
 }
 
 #[test]

@@ -83,13 +83,41 @@ impl<'a> Draft<'a> {
                 let number = surroundings.numbers.get(field.key.as_str())?;
                 Some(Value::String(format_number(field, *number)))
             }
-            fields::CREATED_AT => Some(Value::String(moment(surroundings.at))),
-            fields::CREATED_BY => Some(json!(actor.user_id)),
+            fields::CREATED_AT => {
+                let at = surroundings.made.map_or(surroundings.at, |made| made.at);
+                Some(Value::String(moment(at)))
+            }
+            fields::CREATED_BY => {
+                let by = surroundings.made.map(|made| made.by);
+                Some(json!(by.unwrap_or(actor.user_id.as_str())))
+            }
             fields::ROLLUP => {
                 let rollup = field.rollup.as_ref()?;
                 (rollup.operation == RollupOperation::Count).then(|| json!(0))
             }
             _ => None,
+        }
+    }
+
+    /// Gives a record that is older than some of its fields what it would have begun with.
+    pub(super) fn catch_up(&mut self) {
+        if self.scene.surroundings.made.is_none() {
+            return;
+        }
+        let module = self.scene.module;
+        let mut is_signed = true;
+        for (field, _) in module.fields() {
+            // A rollup is computed from the records that it counts.
+            if self.has(&field.key) || field.rollup.is_some() {
+                continue;
+            }
+            if let Some(value) = self.first_value(field) {
+                self.put(&field.key, Some(value));
+            }
+            is_signed &= ![fields::UPDATED_AT, fields::UPDATED_BY].contains(&field.kind.as_str());
+        }
+        if !is_signed {
+            self.sign();
         }
     }
 

@@ -41,6 +41,7 @@ impl Around {
             at: DateTime::from_timestamp(self.at, 0).unwrap(),
             related: &self.related,
             numbers: &self.numbers,
+            made: None,
             rollups: &self.rollups,
         }
     }
