@@ -2,6 +2,7 @@
 
 use crm_tests::app::{TestApp, eager_worker};
 use crm_tests::client::Client;
+use crm_tests::cluster::cluster;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -234,4 +235,32 @@ async fn of_many_uploads_under_one_key_one_is_kept() {
         assert!([201, 409].contains(&status), "{}", answer.body);
     }
     assert_eq!(stored(&app).await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_once_under_its_key() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, owner) = app.owner_of("jewellery").await;
+    let mut cancels = Vec::new();
+    for _ in 0..2 {
+        let import = owner.upload("customers", people(1)).await.expect(201);
+        let run = format!("imports/{}/run", import["id"].as_str().unwrap());
+        let run = owner.post(&run, json!({}));
+        let task = run.await.expect(202)["task_id"].clone();
+        cancels.push(format!("tasks/{}/cancel", task.as_str().unwrap()));
+    }
+    let first = owner.post_once(&cancels[0], "stop-1", json!({})).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    assert_eq!(first.body["status"], "cancelled");
+    let again = owner.post_once(&cancels[0], "stop-1", json!({})).await;
+    assert_eq!(again.status, 200);
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+
+    let other = owner.post_once(&cancels[1], "stop-1", json!({})).await;
+    assert_eq!(other.status, 422);
+    assert_eq!(other.body["type"], "/problems/key-reused");
+    let task = cancels[1].trim_end_matches("/cancel");
+    let task = owner.get(task).await.expect(200);
+    assert_eq!(task["status"], "queued");
 }

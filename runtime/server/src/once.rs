@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crm_engine::receipt::{InFlight, ReceiptMaker, RequestKey};
 use crm_model::limits::IDEMPOTENCY_KEY_MAX_CHARACTERS;
 use crm_store::receipts::Receipt;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -65,6 +65,11 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for KeyedOrEm
         Ok(Self(Keyed { key, input }))
     }
 }
+
+/// A body without members.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// The key of a request, with what tells it from others under the same key.
 pub(crate) fn request_key(parts: &Parts, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
