@@ -115,7 +115,7 @@ pub(crate) async fn fields_list(
 /// Adds a field: `key`, `label`, `type`, what the type takes, and `position`. Live for the next
 /// request.
 #[utoipa::path(post, path = "/modules/{module}/fields", tag = "modules",
-    params(("module" = String, Path)),
+    params(("module" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
     responses(
         (status = 201, body = FieldBody),

@@ -209,6 +209,7 @@ pub(crate) async fn modules_list(
 
 /// Adds a module of your own, with its fields. Live for the next request.
 #[utoipa::path(post, path = "/modules", tag = "modules",
+    params(("Idempotency-Key" = Option<String>, Header)),
     request_body = ModuleInput,
     responses(
         (status = 201, body = ModuleBody),

@@ -80,6 +80,7 @@ pub(crate) async fn workflow_get(
 /// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`. Live for the next
 /// request.
 #[utoipa::path(post, path = "/workflows", tag = "workflows",
+    params(("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
     responses(
         (status = 201, body = WorkflowBody),
