@@ -4,6 +4,7 @@ pub(crate) mod activities;
 pub(crate) mod aggregate;
 pub(crate) mod bootstrap;
 pub(crate) mod bulk;
+pub(crate) mod change;
 pub(crate) mod export;
 pub(crate) mod field_types;
 pub(crate) mod fields;
