@@ -7,6 +7,7 @@ use crm_tests::client::{Client, wait_until};
 use crm_tests::cluster::cluster;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -613,4 +614,44 @@ async fn a_run_that_is_asked_for_twice_under_one_key_runs_once() {
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     owner.tasks_end().await;
     assert_eq!(total(&owner, "customers").await, 2);
+}
+
+#[tokio::test]
+async fn rows_that_one_may_no_longer_write_are_named() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, owner) = app.owner_of("jewellery").await;
+    let import = uploaded(&owner, "customers", "full_name\nAda\nBob\n").await;
+    let path = format!("imports/{}", id(&import));
+    owner
+        .post(&format!("{path}/run"), json!({}))
+        .await
+        .expect(202);
+    // Nobody asks a login again while a run is under way; the roles are those of its beginning.
+    let mut database = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let demoted = "update crm_tasks set spec = jsonb_set(spec, '{actor,roles}', '[\"viewer\"]')";
+    let demoted = sqlx::query(demoted).execute(&mut database).await.unwrap();
+    assert_eq!(demoted.rows_affected(), 1);
+
+    let stop = CancellationToken::new();
+    let working = tokio::spawn({
+        let (engine, stop) = (app.engine.clone(), stop.clone());
+        async move { engine.work_tasks(eager_tasks(), stop).await }
+    });
+    owner.tasks_end().await;
+    let ended = owner.get(&path).await.expect(200);
+    assert_eq!(ended["status"], "failed", "{ended}");
+    assert_eq!(ended["progress"]["failed"], 2);
+    let forbidden = |row| (row, json!(null), "forbidden".to_owned());
+    assert_eq!(errors(&ended), [forbidden(1), forbidden(2)]);
+    let message = ended["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains("may not create"), "{message}");
+    assert_eq!(ended["error"], message);
+    assert_eq!(total(&owner, "customers").await, 0);
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), working)
+        .await
+        .unwrap()
+        .unwrap();
 }

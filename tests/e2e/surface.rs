@@ -45,6 +45,42 @@ async fn every_documented_path_asks_who_you_are() {
     }
 }
 
+/// POSTs that change nothing.
+const READS: [&str; 2] = [
+    "/api/crm/records/{module}/query",
+    "/api/crm/records/{module}/aggregate",
+];
+
+#[tokio::test]
+async fn every_post_that_changes_something_takes_a_key() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let document = owner.get("/openapi.json").await.expect(200);
+    let too_long = "k".repeat(256);
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let Some(post) = methods.get("post") else {
+            continue;
+        };
+        if READS.contains(&path.as_str()) {
+            continue;
+        }
+        let parameters = post["parameters"].as_array().cloned().unwrap_or_default();
+        let documented = parameters
+            .iter()
+            .any(|parameter| parameter["name"] == "Idempotency-Key" && parameter["in"] == "header");
+        assert!(documented, "POST {path} does not document Idempotency-Key");
+        // Who refuses a key has looked for one.
+        let path = path.replace(['{', '}'], "");
+        let answer = owner.post_once(&path, &too_long, json!({})).await;
+        assert_eq!(answer.status, 400, "POST {path}: {}", answer.body);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(
+            detail.starts_with("Idempotency-Key"),
+            "POST {path}: {detail}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn every_reference_of_the_document_points_somewhere() {
     let app = TestApp::start().await;

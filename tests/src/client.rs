@@ -168,7 +168,29 @@ impl Client {
             .text("module", module.to_owned())
             .text("options", options.to_string())
             .part("file", file);
-        let request = self.http.post(format!("{}/api/crm/imports", self.base));
+        self.upload_form(None, form).await
+    }
+
+    /// An upload under an Idempotency-Key.
+    pub async fn upload_once(
+        &self,
+        key: &str,
+        module: &str,
+        name: &str,
+        file: impl Into<Vec<u8>>,
+    ) -> Answer {
+        let file = reqwest::multipart::Part::bytes(file.into()).file_name(name.to_owned());
+        let form = reqwest::multipart::Form::new()
+            .text("module", module.to_owned())
+            .part("file", file);
+        self.upload_form(Some(key), form).await
+    }
+
+    async fn upload_form(&self, key: Option<&str>, form: reqwest::multipart::Form) -> Answer {
+        let mut request = self.http.post(format!("{}/api/crm/imports", self.base));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
         let token = self.token.as_deref().unwrap_or_default();
         let request = request.bearer_auth(token).multipart(form);
         let response = request.send().await.expect("an answer");

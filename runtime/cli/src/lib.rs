@@ -14,3 +14,7 @@ mod say;
 
 pub use arguments::run;
 pub use database::Database;
+
+/// Requests are made of many small pieces, which come and go on all threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -3,7 +3,6 @@
 //! has to be done to records that are there already is queued as tasks, in the same transaction.
 
 use chrono::{DateTime, Utc};
-use crm_model::definition::WorkflowDefinition;
 use crm_model::overlay::{ModelChange, rebuild, revise};
 use crm_model::permission::{Action, Authority, manages_all, permit};
 use crm_model::{Actor, Model, ModelError, TenantId, UserId, Violations};
@@ -32,22 +31,6 @@ impl Engine {
     ) -> Result<Arc<Model>, EngineError> {
         let engine = self.clone();
         uncancelled(async move { engine.change_now(tenant, &actor, change, receipt).await }).await
-    }
-
-    /// Adds a workflow.
-    ///
-    /// # Errors
-    /// As [`Engine::model_change`].
-    pub async fn workflow_add(
-        &self,
-        tenant: TenantId,
-        actor: Actor,
-        workflow: WorkflowDefinition,
-        receipt: Option<ReceiptMaker<Model>>,
-    ) -> Result<(), EngineError> {
-        let change = ModelChange::WorkflowAdd(workflow);
-        let changed = self.model_change(tenant, actor, change, receipt).await;
-        changed.map(drop)
     }
 
     async fn change_now(

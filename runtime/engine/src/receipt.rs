@@ -30,7 +30,7 @@ pub(crate) async fn receipt_keep<T: ?Sized>(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
     pub key: String,
-    /// SHA-256 of method, path and body, in hexadecimal.
+    /// SHA-256 of method, path and body, in hexadecimal; of an upload's parts where it has such.
     pub fingerprint: String,
 }
 
@@ -68,13 +68,8 @@ impl Engine {
     /// Marks a request as being worked on; none where it is already. Other processes are not
     /// asked: of two that work at the same time, the second to commit is refused
     /// ([`EngineError::KeyUsed`]).
-    pub fn request_begin(
-        &self,
-        tenant: TenantId,
-        user: &UserId,
-        key: &RequestKey,
-    ) -> Option<InFlight> {
-        let name = (tenant, user.clone(), key.key.clone());
+    pub fn request_begin(&self, tenant: TenantId, user: &UserId, key: &str) -> Option<InFlight> {
+        let name = (tenant, user.clone(), key.to_owned());
         self.inner.in_flight.insert(name.clone()).then(|| InFlight {
             engine: self.clone(),
             name,
@@ -89,10 +84,9 @@ impl Engine {
         &self,
         tenant: TenantId,
         user: &UserId,
-        key: &RequestKey,
+        key: &str,
     ) -> Result<Option<Receipt>, EngineError> {
-        let receipt =
-            crm_store::receipts::receipt_read(self.store(), tenant, user, &key.key, expired());
+        let receipt = crm_store::receipts::receipt_read(self.store(), tenant, user, key, expired());
         Ok(receipt.await?)
     }
 }

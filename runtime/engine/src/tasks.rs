@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, TASK_MAX_ATTEMPTS, TASK_MAX_CONCURRENT};
 use crm_model::permission::Action;
 use crm_model::{Actor, ModuleSlug, TaskId, TenantId, UserId};
-use crm_store::tasks::{Task, TaskSpec};
+use crm_store::tasks::{Task, TaskSpec, TaskStatus};
 use crm_store::{StoreError, TenantTx};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::read::{Page, PageRequest};
+use crate::receipt::{ReceiptMaker, receipt_keep};
+use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
 /// How a runner works.
@@ -327,26 +329,32 @@ impl Engine {
     pub async fn task_cancel(
         &self,
         tenant: TenantId,
-        actor: &Actor,
+        actor: Actor,
         id: TaskId,
+        receipt: Option<ReceiptMaker<Task>>,
     ) -> Result<Task, EngineError> {
-        let task = self.task(tenant, actor, id).await?;
+        let task = self.task(tenant, &actor, id).await?;
         if !matches!(task.spec, TaskSpec::Import(_)) {
             return Err(EngineError::Forbidden(
                 "this work follows from a change of the model; change the model instead",
             ));
         }
-        let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        crm_store::tasks::task_cancel(&mut tx, id, fresh::now()).await?;
-        tx.commit().await?;
-        let task = self.task(tenant, actor, id).await?;
-        match task.status {
-            crm_store::tasks::TaskStatus::Cancelled => Ok(task),
-            other => Err(EngineError::Conflict(format!(
-                "the task has come to its end: it is {}",
-                other.name()
-            ))),
-        }
+        let engine = self.clone();
+        uncancelled(async move {
+            let mut tx = TenantTx::begin(engine.store(), tenant).await?;
+            crm_store::tasks::task_cancel(&mut tx, id, fresh::now()).await?;
+            let task = crm_store::tasks::task_read(&mut tx, id).await?;
+            let task = task.ok_or(EngineError::NotFound("task"))?;
+            if task.status != TaskStatus::Cancelled {
+                let end = task.status.name();
+                let message = format!("the task has come to its end: it is {end}");
+                return Err(EngineError::Conflict(message));
+            }
+            receipt_keep(&mut tx, &actor, receipt.as_ref(), &task).await?;
+            tx.commit().await?;
+            Ok(task)
+        })
+        .await
     }
 
     pub(crate) async fn begin_sight(

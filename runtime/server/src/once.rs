@@ -3,14 +3,14 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use crm_engine::receipt::{InFlight, ReceiptMaker, RequestKey};
 use crm_model::limits::IDEMPOTENCY_KEY_MAX_CHARACTERS;
 use crm_store::receipts::Receipt;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -66,9 +66,20 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for KeyedOrEm
     }
 }
 
+/// A body without members.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
 /// The key of a request, with what tells it from others under the same key.
 pub(crate) fn request_key(parts: &Parts, body: &[u8]) -> Result<Option<RequestKey>, Problem> {
-    let Some(value) = parts.headers.get(&IDEMPOTENCY_KEY) else {
+    let name = key_name(&parts.headers)?;
+    Ok(name.map(|name| key_of(name, parts, body)))
+}
+
+/// The key that a request carries.
+pub(crate) fn key_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
     let key = value.to_str().unwrap_or_default();
@@ -78,20 +89,24 @@ pub(crate) fn request_key(parts: &Parts, body: &[u8]) -> Result<Option<RequestKe
         );
         return Err(Problem::detailed(Kind::MalformedRequest, detail));
     }
+    Ok(Some(key.to_owned()))
+}
+
+/// A key with the fingerprint of its request. `body` is what was sent, or what it comes to where
+/// the same thing can be sent in different bytes.
+pub(crate) fn key_of(key: String, head: &Parts, body: &[u8]) -> RequestKey {
     let mut digest = Sha256::new();
-    digest.update(parts.method.as_str());
+    digest.update(head.method.as_str());
     digest.update([0]);
-    digest.update(parts.uri.to_string());
+    digest.update(head.uri.to_string());
     digest.update([0]);
     digest.update(body);
-    let fingerprint = digest.finalize();
-    Ok(Some(RequestKey {
-        key: key.to_owned(),
-        fingerprint: fingerprint
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    }))
+    let fingerprint = hexadecimal(&digest.finalize());
+    RequestKey { key, fingerprint }
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An answer before it is sent, so that it can be kept too.
@@ -183,34 +198,55 @@ pub(crate) async fn once<W: Future<Output = Result<Answer, Problem>>>(
     let Some(key) = key else {
         return Ok(work(None).await?.into_response());
     };
-    let _in_flight: InFlight = app
-        .engine
-        .request_begin(caller.tenant, &caller.actor.user_id, &key)
-        .ok_or_else(|| Problem::new(Kind::InFlight))?;
-    if let Some(replayed) = replay(app, caller, &key).await? {
-        return Ok(replayed);
+    let _in_flight = begin(app, caller, &key.key)?;
+    if let Some(receipt) = kept(app, caller, &key.key).await? {
+        return replay(receipt, &key);
     }
-    match work(Some(key.clone())).await {
-        Ok(answer) => Ok(answer.into_response()),
-        // Another instance was faster.
-        Err(problem) if problem.is(Kind::InFlight) => {
-            let replayed = replay(app, caller, &key).await?;
-            replayed.ok_or(problem)
-        }
-        Err(problem) => Err(problem),
-    }
+    let done = work(Some(key.clone())).await;
+    settle(app, caller, &key, done).await
 }
 
-async fn replay(app: &App, caller: &Caller, key: &RequestKey) -> Result<Option<Response>, Problem> {
+/// Marks the key as being worked under.
+pub(crate) fn begin(app: &App, caller: &Caller, key: &str) -> Result<InFlight, Problem> {
+    app.engine
+        .request_begin(caller.tenant, &caller.actor.user_id, key)
+        .ok_or_else(|| Problem::new(Kind::InFlight))
+}
+
+/// What was kept under this key, of whatever request.
+pub(crate) async fn kept(
+    app: &App,
+    caller: &Caller,
+    key: &str,
+) -> Result<Option<Receipt>, Problem> {
     let user = &caller.actor.user_id;
-    let Some(receipt) = app.engine.receipt(caller.tenant, user, key).await? else {
-        return Ok(None);
-    };
+    Ok(app.engine.receipt(caller.tenant, user, key).await?)
+}
+
+/// The kept answer once more, where it is one to this request.
+pub(crate) fn replay(receipt: Receipt, key: &RequestKey) -> Result<Response, Problem> {
     if receipt.fingerprint != key.fingerprint {
         return Err(Problem::new(Kind::KeyReused));
     }
     let mut response = Answer::from_receipt(receipt).into_response();
     let replayed = HeaderValue::from_static("true");
     response.headers_mut().insert(REPLAYED, replayed);
-    Ok(Some(response))
+    Ok(response)
+}
+
+/// The answer to what was done under a key, or what another instance kept that was faster.
+pub(crate) async fn settle(
+    app: &App,
+    caller: &Caller,
+    key: &RequestKey,
+    done: Result<Answer, Problem>,
+) -> Result<Response, Problem> {
+    match done {
+        Ok(answer) => Ok(answer.into_response()),
+        Err(problem) if problem.is(Kind::InFlight) => match kept(app, caller, &key.key).await? {
+            Some(receipt) => replay(receipt, key),
+            None => Err(problem),
+        },
+        Err(problem) => Err(problem),
+    }
 }

@@ -230,6 +230,7 @@ impl<'a> Entries<'a> {
             })
             .collect();
         rows.sort();
+        rows.dedup();
         let mut entries = Self {
             slots: Vec::with_capacity(rows.len()),
             keys: Vec::with_capacity(rows.len()),

@@ -177,17 +177,25 @@ pub async fn import_complete(
     Ok(())
 }
 
-/// An upload broke off: nothing of it stays.
+/// An upload broke off: nothing of it stays. One that is complete stays as it is, because whoever
+/// lost the answer to its commit cannot know.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn import_delete(tx: &mut TenantTx, id: ImportId) -> Result<(), StoreError> {
-    file_delete(tx, id).await?;
-    sqlx::query("delete from crm_imports where tenant_id = $1 and id = $2")
-        .bind(tx.tenant_id().uuid())
-        .bind(id.uuid())
-        .execute(tx.connection())
-        .await?;
+    sqlx::query(
+        "with gone as (
+            delete from crm_imports
+            where tenant_id = $1 and id = $2 and module_slug is null
+            returning id)
+        delete from crm_import_chunks c
+        using gone
+        where c.tenant_id = $1 and c.import_id = gone.id",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(id.uuid())
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::tenant_tx::TenantTx;
 #[derive(Clone, Debug, Serialize)]
 pub struct Receipt {
     pub key: String,
-    /// SHA-256 of method, path and body, in hexadecimal.
+    /// SHA-256 of method, path and body, in hexadecimal; of an upload's parts where it has such.
     pub fingerprint: String,
     pub status: u16,
     /// Names and values.

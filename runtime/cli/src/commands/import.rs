@@ -136,7 +136,7 @@ async fn upload(
             upload.push(piece).await?;
             bar.inc(piece.len() as u64);
         }
-        anyhow::Ok(upload.finish(module).await?)
+        anyhow::Ok(upload.finish(module, None).await?)
     };
     let taken = taken.await;
     bar.finish();

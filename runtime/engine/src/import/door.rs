@@ -158,11 +158,33 @@ fn violations(error: &EngineError) -> Option<&Violations> {
     }
 }
 
+/// Why a row was not written. What ends the import is told of its rows too, so that none is
+/// counted without a word.
+fn refusal(error: &EngineError) -> Violations {
+    if let Some(violations) = violations(error) {
+        return violations.clone();
+    }
+    let (code, message) = match error {
+        EngineError::Refused(Refusal::Denied(_)) => ("forbidden", error.to_string()),
+        EngineError::Refused(_)
+        | EngineError::Stale { .. }
+        | EngineError::NotFound(_)
+        | EngineError::Conflict(_)
+        | EngineError::Contended => ("refused", error.to_string()),
+        // Nothing of the inside is told.
+        _ => (
+            "internal",
+            "could not be written; the host's log has the rest".to_owned(),
+        ),
+    };
+    Violations::one("", code, message)
+}
+
 fn row_outcomes(numbers: &[u64], outcomes: &[Written]) -> Vec<RowOutcome> {
     let outcome = |written: &Written| match written {
         Ok(crate::write::Written::Created(_)) => Outcome::Created,
         Ok(_) => Outcome::Updated,
-        Err(error) => Outcome::Refused(violations(error).cloned().unwrap_or_default()),
+        Err(error) => Outcome::Refused(refusal(error)),
     };
     let rows = numbers.iter().zip(outcomes);
     rows.map(|(row, written)| RowOutcome {

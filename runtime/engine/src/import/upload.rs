@@ -14,6 +14,7 @@ use crm_store::TenantTx;
 use crm_store::imports::{Import, Uploaded};
 
 use crate::import::file::rows_parse;
+use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::{Engine, EngineError, fresh};
 
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
@@ -149,7 +150,11 @@ impl Upload {
     /// # Errors
     /// [`EngineError::Refused`] where the file has no header and rows, or the caller may not
     /// create records of the module.
-    pub async fn finish(&mut self, module: &ModuleSlug) -> Result<Import, EngineError> {
+    pub async fn finish(
+        &mut self,
+        module: &ModuleSlug,
+        receipt: Option<ReceiptMaker<Import>>,
+    ) -> Result<Import, EngineError> {
         let checked = self.encoding.finish();
         checked.map_err(|error| refused("encoding", error.to_string()))?;
         self.take_off_mark();
@@ -182,8 +187,11 @@ impl Upload {
             byte_count: self.bytes,
         };
         crm_store::imports::import_complete(&mut tx, self.id, &uploaded).await?;
+        let import = crm_store::imports::import_read(&mut tx, self.id, false).await?;
+        let import = import.ok_or(EngineError::NotFound("import"))?;
+        receipt_keep(&mut tx, &self.actor, receipt.as_ref(), &import).await?;
         tx.commit().await?;
-        self.engine.import(self.tenant, &self.actor, self.id).await
+        Ok(import)
     }
 
     fn columns(&self, delimiter: u8) -> Result<Vec<Column>, EngineError> {
@@ -200,7 +208,7 @@ impl Upload {
         Ok(describe_columns(&names, &sample))
     }
 
-    /// Leaves nothing of the upload.
+    /// Leaves nothing of an upload that did not become an import.
     pub async fn abandon(self) {
         let deleted = async {
             let mut tx = TenantTx::begin(self.engine.store(), self.tenant).await?;

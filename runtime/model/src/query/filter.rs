@@ -160,8 +160,11 @@ impl Condition {
             }
             Test::Range { from, to } => {
                 let key = |bound: &Bound| form.key(&bound.value);
-                let from = from.as_ref().map_or(FIRST_KEY.to_owned(), key);
-                Keys::Range(Some(from), to.as_ref().map(key))
+                // The key of an empty text is that of no value, and it comes before all others.
+                let may_be_empty =
+                    matches!(form, Form::Text | Form::Exact) && self.target.kind != Kind::Day;
+                let first = (!may_be_empty).then(|| FIRST_KEY.to_owned());
+                Keys::Range(from.as_ref().map(key).or(first), to.as_ref().map(key))
             }
             Test::StartsWith(prefix) if form == Form::Text => {
                 let from = key::text(prefix);

@@ -91,7 +91,13 @@ fn conditions_on_indexed_fields_narrow_and_others_do_not() {
     );
     assert_eq!(
         narrowing(json!({"field": "code", "op": "lt", "value": "B"})),
-        code(Keys::Range(Some("\u{1}".to_owned()), Some("b".to_owned())))
+        code(Keys::Range(None, Some("b".to_owned()))),
+        "an empty text is before “b” too, and has the key of none"
+    );
+    let price = Keys::Range(Some("\u{1}".to_owned()), Some(key::number(2.into())));
+    assert_eq!(
+        narrowing(json!({"field": "price", "op": "lt", "value": "2"})),
+        [("orders.price".to_owned(), price)]
     );
     for filter in [
         json!({"field": "notes", "op": "eq", "value": "x"}),

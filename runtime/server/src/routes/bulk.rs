@@ -128,9 +128,9 @@ impl<S: Send + Sync> FromRequest<S> for BulkBody {
         }
         check_media_type(&parts.headers)?;
         let bytes = read_all(body).await?;
+        let key = request_key(&parts, &bytes)?;
         let input: BulkInput = parse(&bytes)?;
         check_count(input.operations.len())?;
-        let key = request_key(&parts, &bytes)?;
         Ok(Self { key, input })
     }
 }

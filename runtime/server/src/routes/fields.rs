@@ -14,9 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, segment};
-use crate::once::{Answer, Keyed, once, receipt_of};
+use crate::once::{Answer, Keyed};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
+use crate::routes::change::change_once;
 use crate::routes::modules::{origin, readable};
 
 /// A field.
@@ -115,7 +116,7 @@ pub(crate) async fn fields_list(
 /// Adds a field: `key`, `label`, `type`, what the type takes, and `position`. Live for the next
 /// request.
 #[utoipa::path(post, path = "/modules/{module}/fields", tag = "modules",
-    params(("module" = String, Path)),
+    params(("module" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
     responses(
         (status = 201, body = FieldBody),
@@ -138,15 +139,7 @@ pub(crate) async fn field_add(
         Ok(Json(field)) => Answer::json(StatusCode::CREATED, &field),
         Err(_) => Answer::empty(StatusCode::CREATED),
     };
-    once(&app, &caller, key, async |key| {
-        let receipt = receipt_of(key, answer.clone());
-        let actor = caller.actor.clone();
-        let model = app
-            .engine
-            .model_change(caller.tenant, actor, change, receipt);
-        Ok(answer(&*model.await?))
-    })
-    .await
+    change_once(&app, &caller, key, change, answer).await
 }
 
 /// One field, in use or not.

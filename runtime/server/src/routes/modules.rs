@@ -17,9 +17,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, segment};
-use crate::once::{Answer, Keyed, once, receipt_of};
+use crate::once::{Answer, Keyed};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
+use crate::routes::change::change_once;
 use crate::routes::fields::FieldBody;
 
 /// A kind of record.
@@ -209,6 +210,7 @@ pub(crate) async fn modules_list(
 
 /// Adds a module of your own, with its fields. Live for the next request.
 #[utoipa::path(post, path = "/modules", tag = "modules",
+    params(("Idempotency-Key" = Option<String>, Header)),
     request_body = ModuleInput,
     responses(
         (status = 201, body = ModuleBody),
@@ -227,15 +229,7 @@ pub(crate) async fn module_add(
         Ok(Json(module)) => Answer::json(StatusCode::CREATED, &module),
         Err(_) => Answer::empty(StatusCode::CREATED),
     };
-    once(&app, &caller, key, async |key| {
-        let receipt = receipt_of(key, answer.clone());
-        let actor = caller.actor.clone();
-        let model = app
-            .engine
-            .model_change(caller.tenant, actor, change, receipt);
-        Ok(answer(&*model.await?))
-    })
-    .await
+    change_once(&app, &caller, key, change, answer).await
 }
 
 /// One module.

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, Parameters, if_match, segment};
-use crate::once::{Answer, Keyed, KeyedOrEmpty, once, receipt_of};
+use crate::once::{Answer, Keyed, KeyedOrEmpty, Nothing, once, receipt_of};
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::activities::activity_answer;
 
@@ -284,11 +284,6 @@ pub(crate) struct DeleteParameters {
     #[serde(default)]
     purge: bool,
 }
-
-/// No members.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
 
 /// Deletes a record. It can be restored, unless it is purged.
 #[utoipa::path(delete, path = "/records/{module}/{id}", tag = "records",

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use crm_model::TaskId;
 use crm_model::import::ImportState;
@@ -12,6 +14,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Parameters, segment};
+use crate::once::{Answer, Keyed, KeyedOrEmpty, Nothing, once, receipt_of};
 use crate::page::{List, PageParameters};
 use crate::problem::{Problem, ProblemBody};
 
@@ -114,7 +117,7 @@ pub(crate) async fn task_get(
 
 /// Stops an import; what it has written stays.
 #[utoipa::path(post, path = "/tasks/{id}/cancel", tag = "tasks",
-    params(("id" = String, Path)),
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses(
         (status = 200, body = TaskBody),
         (status = 403, body = ProblemBody, description = "The work follows from the model"),
@@ -125,10 +128,18 @@ pub(crate) async fn task_cancel(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<TaskBody>, Problem> {
-    let task = app
-        .engine
-        .task_cancel(caller.tenant, &caller.actor, segment(&id)?)
-        .await?;
-    Ok(Json(task.into()))
+    KeyedOrEmpty(Keyed {
+        key,
+        input: Nothing {},
+    }): KeyedOrEmpty<Nothing>,
+) -> Result<Response, Problem> {
+    let id = segment(&id)?;
+    let cancelled = |task: &Task| Answer::json(StatusCode::OK, &TaskBody::from(task.clone()));
+    once(&app, &caller, key, async |key| {
+        let receipt = receipt_of(key, cancelled);
+        let actor = caller.actor.clone();
+        let task = app.engine.task_cancel(caller.tenant, actor, id, receipt);
+        Ok(cancelled(&task.await?))
+    })
+    .await
 }

@@ -99,6 +99,7 @@ pub(crate) async fn template_get(
 
 /// Chooses the tenant's template; the CRM is there for the next request.
 #[utoipa::path(post, path = "/templates/select", tag = "templates",
+    params(("Idempotency-Key" = Option<String>, Header)),
     request_body = TemplateChoice,
     responses(
         (status = 201, body = TemplateReferenceBody),

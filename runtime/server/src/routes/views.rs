@@ -98,6 +98,7 @@ pub(crate) async fn views_list(
 /// Keeps a view: `module`, `name`, and how its records are chosen and shown. Shared ones take the
 /// right to update the module's records.
 #[utoipa::path(post, path = "/views", tag = "views",
+    params(("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
     responses(
         (status = 201, body = ViewBody),

@@ -5,14 +5,16 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use crm_model::definition::WorkflowDefinition;
+use crm_model::overlay::ModelChange;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::once::{Answer, Keyed, once, receipt_of};
+use crate::once::{Answer, Keyed};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
+use crate::routes::change::change_once;
 
 /// A workflow.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,6 +82,7 @@ pub(crate) async fn workflow_get(
 /// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`. Live for the next
 /// request.
 #[utoipa::path(post, path = "/workflows", tag = "workflows",
+    params(("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
     responses(
         (status = 201, body = WorkflowBody),
@@ -92,16 +95,7 @@ pub(crate) async fn workflow_add(
     caller: Caller,
     Keyed { key, input }: Keyed<WorkflowDefinition>,
 ) -> Result<Response, Problem> {
-    let answer = Answer::json(StatusCode::CREATED, &WorkflowBody::from(&input));
-    once(&app, &caller, key, async |key| {
-        let kept = answer.clone();
-        let receipt = receipt_of(key, move |_: &crm_model::Model| kept.clone());
-        let actor = caller.actor.clone();
-        let added = app
-            .engine
-            .workflow_add(caller.tenant, actor, input, receipt);
-        added.await?;
-        Ok(answer)
-    })
-    .await
+    let added = Answer::json(StatusCode::CREATED, &WorkflowBody::from(&input));
+    let change = ModelChange::WorkflowAdd(input);
+    change_once(&app, &caller, key, change, move |_| added.clone()).await
 }
