@@ -66,14 +66,15 @@ def odd_body(body, choice):
     body = copy.deepcopy(body)
     if isinstance(body.get("data"), dict):
         count = choice.of(range(4))
-        body["data"] = {choice.of(FIELDS): choice.of(ODD) for _ in range(count)}
+        body["data"] = {choice.of(FIELDS): copy.deepcopy(choice.of(ODD)) for _ in range(count)}
     for _ in range(choice.of([0, 1, 1, 2])):
         path = choice.of(list(places(body)))
         inside = body
         for key in path[:-1]:
             inside = inside[key]
         pool = {"field": NAMES, "key": NAMES, "op": OPERATORS}.get(path[-1], ODD)
-        inside[path[-1]] = choice.of([choice.of(pool), choice.of(ODD)])
+        # A copy: the next turn may put something odd into it, even itself.
+        inside[path[-1]] = copy.deepcopy(choice.of([choice.of(pool), choice.of(ODD)]))
         if not list(places(body)):
             break
     return body
