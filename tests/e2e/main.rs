@@ -25,6 +25,7 @@ mod guests;
 mod history;
 mod imports;
 mod isolation;
+mod leak;
 mod model;
 mod once;
 mod query;
