@@ -10,6 +10,7 @@
 
 mod activities;
 mod aggregate;
+mod audit;
 mod auth;
 mod away;
 mod backfill;
@@ -37,6 +38,7 @@ mod search;
 mod surface;
 mod tasks;
 mod templates;
+mod tenants;
 mod trash;
 mod upgrade;
 mod views;

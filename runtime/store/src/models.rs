@@ -26,10 +26,11 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         i64,
         String,
         String,
+        bool,
         Json<TemplateDefinition>,
     )> = sqlx::query_as(
         "select c.template_slug, c.template_version, c.model_version, c.time_zone, c.language,
-            t.definition
+            exists (select from crm_suspensions s where s.tenant_id = c.tenant_id), t.definition
         from tenant_crm_configs c
         join crm_templates t on t.slug = c.template_slug and t.version = c.template_version
         where c.tenant_id = $1",
@@ -37,7 +38,8 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     .bind(tx.tenant_id().uuid())
     .fetch_optional(tx.connection())
     .await?;
-    let Some((slug, template_version, version, time_zone, language, definition)) = row else {
+    let Some((slug, template_version, version, time_zone, language, suspended, definition)) = row
+    else {
         return Ok(None);
     };
     let overlay = overlay_read(tx).await?;
@@ -84,6 +86,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .map(installed)
             .collect::<BTreeMap<_, _>>(),
         building,
+        suspended,
     }))
 }
 
@@ -111,7 +114,7 @@ fn installed(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn tenant_name(tx: &mut TenantTx) -> Result<Option<String>, StoreError> {
-    let name = sqlx::query_scalar("select name from os.tenants where id = $1")
+    let name = sqlx::query_scalar("select name from crm_tenants where id = $1")
         .bind(tx.tenant_id().uuid())
         .fetch_optional(tx.connection())
         .await?;
