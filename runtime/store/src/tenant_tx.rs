@@ -109,8 +109,11 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let committed = self.connection().execute("commit").await;
-        self.lent.give_back(committed)?;
+        // What failed may have failed before it reached the server: an error that the statement
+        // before sent behind its row comes out here. The transaction is open then, so the
+        // connection is dropped as one in the middle, not given back.
+        let committed = self.connection().execute("commit").await?;
+        self.lent.give_back(Ok(committed))?;
         Ok(())
     }
 }
