@@ -12,6 +12,7 @@ mod activities;
 mod aggregate;
 mod audit;
 mod auth;
+mod authorisation;
 mod away;
 mod backfill;
 mod bulk;
