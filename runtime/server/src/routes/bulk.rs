@@ -38,6 +38,8 @@ fn yes() -> bool {
 
 /// One operation.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(try_from = "OperationParts")]
+#[schema(as = OperationInput)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum OperationInput {
     Create {
@@ -61,6 +63,78 @@ pub(crate) enum OperationInput {
         id: String,
         version: Option<i64>,
     },
+}
+
+/// An operation as it is read: serde would keep each in an intermediate form until it has seen
+/// `op`, which costs as much as reading it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperationParts {
+    op: OperationName,
+    id: Option<String>,
+    version: Option<i64>,
+    r#match: Option<MatchInput>,
+    data: Option<Data>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OperationName {
+    Create,
+    Update,
+    Upsert,
+    Delete,
+}
+
+impl TryFrom<OperationParts> for OperationInput {
+    type Error = String;
+
+    fn try_from(parts: OperationParts) -> Result<Self, String> {
+        let OperationParts {
+            op,
+            id,
+            version,
+            r#match,
+            data,
+        } = parts;
+        let given = [
+            ("id", id.is_some()),
+            ("version", version.is_some()),
+            ("match", r#match.is_some()),
+            ("data", data.is_some()),
+        ];
+        let (name, members): (_, &[&str]) = match op {
+            OperationName::Create => ("create", &["data"]),
+            OperationName::Update => ("update", &["id", "version", "data"]),
+            OperationName::Upsert => ("upsert", &["match", "data"]),
+            OperationName::Delete => ("delete", &["id", "version"]),
+        };
+        let foreign = given
+            .iter()
+            .find(|(member, there)| *there && !members.contains(member));
+        if let Some((member, _)) = foreign {
+            return Err(format!("“{name}” has no `{member}`"));
+        }
+        let missing = |member| format!("“{name}” needs `{member}`");
+        match op {
+            OperationName::Create => Ok(Self::Create {
+                data: data.ok_or_else(|| missing("data"))?,
+            }),
+            OperationName::Update => Ok(Self::Update {
+                id: id.ok_or_else(|| missing("id"))?,
+                version,
+                data: data.ok_or_else(|| missing("data"))?,
+            }),
+            OperationName::Upsert => Ok(Self::Upsert {
+                r#match: r#match.ok_or_else(|| missing("match"))?,
+                data: data.ok_or_else(|| missing("data"))?,
+            }),
+            OperationName::Delete => Ok(Self::Delete {
+                id: id.ok_or_else(|| missing("id"))?,
+                version,
+            }),
+        }
+    }
 }
 
 /// How an upsert finds its record.
