@@ -3,11 +3,12 @@
 # DEMO_FLAGS   passed on to `crm demo`, for example DEMO_FLAGS=--exit
 # CARGO_FLAGS  passed on to the build of `crm`, for example
 #              CARGO_FLAGS='--features download-postgres'
+# LEAK_OPERATIONS, LEAK_SEED   how much `make test-long` does, and from where it starts
 # FUZZ_SECONDS, FUZZ_SEED   how long `make test-fuzz` looks, and from where it starts
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fuzz lint bench bench-full
+.PHONY: help setup demo test test-long test-fuzz lint bench bench-full
 
 # A shell that was opened before Rust was installed does not have it on its PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -32,6 +33,12 @@ test: ## Run all tests
 	@.ci/setup test
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
+
+test-long: export LEAK_OPERATIONS ?= 1000000
+test-long: ## Look for leaks between tenants with LEAK_OPERATIONS, 1000000 unless given (LEAK_SEED repeats a run)
+	@.ci/setup test
+	$(CARGO) build --workspace --bins
+	$(CARGO) test -p crm-tests --test e2e leak:: -- --nocapture
 
 # Needs Python and PyPI, so it stands apart from the tests.
 test-fuzz: ## Fuzz the HTTP surface for FUZZ_SECONDS, 240 unless given (FUZZ_SEED for another seed)

@@ -88,6 +88,8 @@ async fn the_runtime_role_is_held_by_the_database() {
         "select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb,
             exists (select from pg_class where relowner = pg_roles.oid)
             or exists (select from pg_proc where proowner = pg_roles.oid)
+            or exists (select from pg_namespace where nspowner = pg_roles.oid)
+            or exists (select from pg_type where typowner = pg_roles.oid)
         from pg_roles where rolname = current_user and rolname = session_user",
     )
     .fetch_one(&mut runtime)
@@ -107,7 +109,7 @@ async fn the_runtime_role_is_held_by_the_database() {
         "select format('%I.%I', n.nspname, c.relname), c.relrowsecurity, c.relforcerowsecurity,
             exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id')
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p') and n.nspname in ('public', 'os')
+        where c.relkind in ('r', 'p', 'v', 'm') and n.nspname in ('public', 'os')
         order by 1",
     )
     .fetch_all(&mut admin)
@@ -154,6 +156,13 @@ async fn the_runtime_role_is_held_by_the_database() {
         }
     }
 
+    check_keys(&mut admin).await;
+    check_policies(&mut admin).await;
+}
+
+/// Keys, foreign keys (on both ends) and unique indexes of tenants' tables start with the tenant,
+/// so that no tenant learns by a conflict what another has.
+async fn check_keys(admin: &mut PgConnection) {
     let keys: Vec<(String, String)> = sqlx::query_as(
         "select c.conrelid::regclass::text, c.conname
         from pg_constraint c
@@ -162,7 +171,7 @@ async fn the_runtime_role_is_held_by_the_database() {
             and exists (select from pg_attribute a
                 where a.attrelid = c.conrelid and a.attname = 'tenant_id')",
     )
-    .fetch_all(&mut admin)
+    .fetch_all(&mut *admin)
     .await
     .unwrap();
     assert_eq!(
@@ -170,13 +179,91 @@ async fn the_runtime_role_is_held_by_the_database() {
         [],
         "every key of a tenant's table starts with tenant_id"
     );
+    let ends: Vec<(String, String)> = sqlx::query_as(
+        "select c.conrelid::regclass::text, c.conname
+        from pg_constraint c
+        join pg_attribute first on first.attrelid = c.confrelid and first.attnum = c.confkey[1]
+        where c.contype = 'f' and first.attname <> 'tenant_id'
+            and exists (select from pg_attribute a
+                where a.attrelid = c.conrelid and a.attname = 'tenant_id')",
+    )
+    .fetch_all(&mut *admin)
+    .await
+    .unwrap();
+    assert_eq!(ends, [], "every foreign key points to the same tenant");
+    let indexes: Vec<String> = sqlx::query_scalar(
+        "select i.indexrelid::regclass::text
+        from pg_index i
+        left join pg_attribute first on first.attrelid = i.indrelid and first.attnum = i.indkey[0]
+        where i.indisunique and first.attname is distinct from 'tenant_id'
+            and exists (select from pg_attribute a join pg_class c on c.oid = a.attrelid
+                join pg_namespace n on n.oid = c.relnamespace
+                where a.attrelid = i.indrelid and a.attname = 'tenant_id'
+                    and n.nspname in ('public', 'os'))",
+    )
+    .fetch_all(&mut *admin)
+    .await
+    .unwrap();
+    assert_eq!(
+        indexes, [""; 0],
+        "every unique index of a tenant's table starts with tenant_id"
+    );
+}
+
+async fn check_policies(admin: &mut PgConnection) {
+    let policies: Vec<(String, String)> = sqlx::query_as(
+        "select p.polrelid::regclass::text, p.polname::text from pg_policy p
+        where (p.polqual is null or p.polwithcheck is null)
+            and exists (select from pg_attribute a
+                where a.attrelid = p.polrelid and a.attname = 'tenant_id')
+        order by 1, 2",
+    )
+    .fetch_all(&mut *admin)
+    .await
+    .unwrap();
+    assert_eq!(
+        policies,
+        [],
+        "every policy holds for what is read and written"
+    );
+    let open: Vec<(String, String, String)> = sqlx::query_as(
+        "select p.polrelid::regclass::text, p.polname::text,
+            (select string_agg(r::regrole::text, ',') from unnest(p.polroles) as r)
+        from pg_policy p
+        where pg_get_expr(p.polqual, p.polrelid) not like '%crm.tenant_id%'
+            and p.polroles <> array[current_user::text::regrole::oid]
+        order by 1",
+    )
+    .fetch_all(&mut *admin)
+    .await
+    .unwrap();
+    let names: Vec<&str> = open.iter().map(|(table, ..)| table.as_str()).collect();
+    assert_eq!(
+        names,
+        ["crm_jobs", "crm_suspensions", "crm_tasks"],
+        "{open:?}"
+    );
+    assert!(
+        open.iter().all(|(_, _, roles)| roles == "crm_scheduler"),
+        "who looks across tenants: {open:?}"
+    );
+    let views: Vec<String> = sqlx::query_scalar(
+        "select c.oid::regclass::text
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname in ('public', 'os') and (c.relkind = 'm'
+            or c.relkind = 'v' and not coalesce(c.reloptions, '{}') @> '{security_invoker=true}')",
+    )
+    .fetch_all(&mut *admin)
+    .await
+    .unwrap();
+    assert_eq!(views, [""; 0], "views with their owner's rights");
 
     let definers: Vec<String> = sqlx::query_scalar(
         "select p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
         where p.prosecdef and n.nspname in ('public', 'os')
         order by 1",
     )
-    .fetch_all(&mut admin)
+    .fetch_all(&mut *admin)
     .await
     .unwrap();
     assert_eq!(
@@ -251,6 +338,9 @@ async fn the_hosts_own_tables_are_left_as_they_are() {
     sqlx::raw_sql(
         "create schema os;
         create table os.tenants (id uuid primary key, name text, plan text);
+        insert into os.tenants values
+            ('00000000-0000-0000-0000-00000000000a', 'Alice', 'gold'),
+            ('00000000-0000-0000-0000-00000000000b', 'Bob', 'tin');
         grant usage on schema os to crm_runtime;
         grant select (id, name) on os.tenants to crm_runtime",
     )
@@ -284,4 +374,67 @@ async fn the_hosts_own_tables_are_left_as_they_are() {
         !writes,
         "the runtime's role reads the host's tables and never writes them"
     );
+    let mut runtime = PgConnection::connect_with(&database.runtime())
+        .await
+        .unwrap();
+    let names = "select array_agg(name) from crm_tenants";
+    let none: Option<Vec<String>> = sqlx::query_scalar(names)
+        .fetch_one(&mut runtime)
+        .await
+        .unwrap();
+    assert_eq!(none, None, "without a tenant");
+    let mut transaction = runtime.begin().await.unwrap();
+    sqlx::query("select crm_tenant_begin('00000000-0000-0000-0000-00000000000a')")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let own: Option<Vec<String>> = sqlx::query_scalar(names)
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    assert_eq!(own, Some(vec!["Alice".to_owned()]));
+    transaction.rollback().await.unwrap();
+    check_host_is_out_of_reach(&mut runtime).await;
+}
+
+/// As the runtime's own role: the host's tables cannot be written, nor owned.
+async fn check_host_is_out_of_reach(runtime: &mut PgConnection) {
+    for statement in [
+        "insert into os.tenants (id, name) values (gen_random_uuid(), 'x')",
+        "update os.tenants set name = 'x'",
+        "delete from os.tenants",
+        "update crm_tenants set name = 'x'",
+        "insert into crm_tenants (id, name) values (gen_random_uuid(), 'x')",
+        "select from os.platform_users",
+        "insert into os.platform_users values (gen_random_uuid(), 'x', 'x')",
+        "select from os.apps",
+        "insert into os.apps values ('x', 'x')",
+        "select from os.tenant_apps",
+        "insert into os.tenant_apps values (gen_random_uuid(), 'x')",
+        "create table os.mine (id uuid)",
+        "create table public.mine (id uuid)",
+    ] {
+        let refused = sqlx::query(statement).execute(&mut *runtime).await;
+        let refused = refused.expect_err(statement);
+        let code = refused.as_database_error().unwrap().code().unwrap();
+        assert_eq!(code, "42501", "{statement}");
+    }
+    let owned: i64 = sqlx::query_scalar(
+        "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = 'os' and (pg_has_role(current_user, c.relowner, 'usage')
+            or pg_has_role(current_user, n.nspowner, 'usage'))",
+    )
+    .fetch_one(&mut *runtime)
+    .await
+    .unwrap();
+    assert_eq!(owned, 0, "nothing of the host's is the runtime's");
+}
+
+#[tokio::test]
+async fn without_a_host_its_tables_stand_there_and_are_out_of_reach() {
+    let app = TestApp::start().await;
+    let mut runtime = PgConnection::connect_with(&app.database.runtime())
+        .await
+        .unwrap();
+    check_host_is_out_of_reach(&mut runtime).await;
 }

@@ -10,7 +10,9 @@
 
 mod activities;
 mod aggregate;
+mod audit;
 mod auth;
+mod authorisation;
 mod away;
 mod backfill;
 mod bulk;
@@ -25,6 +27,7 @@ mod guests;
 mod history;
 mod imports;
 mod isolation;
+mod leak;
 mod model;
 mod once;
 mod query;
@@ -36,6 +39,7 @@ mod search;
 mod surface;
 mod tasks;
 mod templates;
+mod tenants;
 mod trash;
 mod upgrade;
 mod views;

@@ -20,6 +20,9 @@ use crate::cluster::{TestDatabase, cluster};
 /// The key of tests' development issuer.
 pub const DEV_KEY: &[u8] = b"a key for tests only, 32 bytes...";
 
+/// Who may act for other tenants.
+pub const SUPER_ADMIN: &str = "super_admin";
+
 /// A server in this process; stops when it is dropped.
 pub struct TestApp {
     pub database: TestDatabase,
@@ -56,7 +59,12 @@ pub fn eager_tasks() -> TaskSettings {
 impl TestApp {
     /// A server with a worker, on a fresh database.
     pub async fn start() -> Self {
-        Self::on(cluster().database().await, Some(eager_worker())).await
+        Self::start_on(cluster().database().await).await
+    }
+
+    /// A server with a worker, on this database.
+    pub async fn start_on(database: TestDatabase) -> Self {
+        Self::on(database, Some(eager_worker())).await
     }
 
     /// A server on this database, with a worker or without.
@@ -79,7 +87,8 @@ impl TestApp {
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let app = App::new(engine.clone(), Issuers::new(Some(issuer.clone())));
+        let app = App::new(engine.clone(), Issuers::new(Some(issuer.clone())))
+            .with_super_admins(SUPER_ADMIN.parse().ok());
         tokio::spawn(crm_server::serve(listener, app, stop.clone()));
         if let Some(settings) = worker {
             let (working, stopped) = (engine.clone(), stop.clone());

@@ -6,6 +6,7 @@ use crm_engine::Engine;
 use crm_engine::publish::publish;
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
+use crm_model::RoleSlug;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;
 use crm_server::auth::{DevIssuer, Issuers};
@@ -38,6 +39,8 @@ pub struct Host {
     pub engine: Engine,
     /// Where it is enabled.
     pub dev_issuer: Option<DevIssuer>,
+    /// Whose role lets them act for other tenants; nobody's unless set.
+    pub super_admin_role: Option<RoleSlug>,
 }
 
 impl Host {
@@ -69,6 +72,7 @@ impl Host {
         Ok(Self {
             engine: Engine::new(store, Arc::new(sandbox)),
             dev_issuer,
+            super_admin_role: None,
         })
     }
 
@@ -96,7 +100,8 @@ impl Host {
             })
         });
         let serving = listener.map(|listener| {
-            let app = App::new(self.engine.clone(), Issuers::new(self.dev_issuer.clone()));
+            let app = App::new(self.engine.clone(), Issuers::new(self.dev_issuer.clone()))
+                .with_super_admins(self.super_admin_role.clone());
             tokio::spawn(crm_server::serve(listener, app, stop.clone()))
         });
         let all = async {

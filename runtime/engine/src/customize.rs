@@ -10,6 +10,8 @@ use crm_store::TenantTx;
 use crm_store::tasks::{TaskSpec, task_insert};
 use std::sync::Arc;
 
+use crate::acts::ModelAct;
+use crate::audit::audit_write;
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
@@ -55,6 +57,7 @@ impl Engine {
         }
         check_removals(&mut tx, &change).await?;
         let (removal, is_removal) = (removal_task(&change), change.is_removal());
+        let act = ModelAct::of(&change);
         let writes = revise(&mut source, change)?;
         if writes.is_empty() {
             return Ok(before);
@@ -69,6 +72,7 @@ impl Engine {
             task_insert(&mut tx, fresh::id(), &spec, at, by).await?;
         }
         queue_rebuild(&mut tx, &before, &mut after, at, by).await?;
+        audit_write(&mut tx, actor, act.between(&before, &after)).await?;
         receipt_keep(&mut tx, actor, receipt.as_ref(), &after).await?;
         tx.commit().await?;
         self.tasks_notify();

@@ -12,6 +12,7 @@ use futures::Stream;
 use serde_json::json;
 use std::collections::BTreeSet;
 
+use crate::audit::Act;
 use crate::{Engine, EngineError};
 
 /// How records are written.
@@ -83,6 +84,13 @@ impl Engine {
             .and_then(|model| model.module(&request.module));
         let module = module.ok_or_else(|| EngineError::no_module(&request.module))?;
         let columns = columns(module, request.fields.as_deref()).map_err(EngineError::invalid)?;
+        let act = Act {
+            action: "records.exported",
+            target: format!("records/{}", request.module),
+            before: None,
+            after: Some(json!({ "fields": request.fields })),
+        };
+        self.audit_note(tenant, &actor, act).await?;
         let export = Export {
             engine: self.clone(),
             tenant,

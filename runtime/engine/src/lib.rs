@@ -6,6 +6,7 @@
 //! No SQL here, no wasmtime, no HTTP; no transaction is open while a guest runs.
 
 pub mod activities;
+pub mod audit;
 pub mod bootstrap;
 pub mod copy;
 pub mod customize;
@@ -24,6 +25,7 @@ pub mod views;
 pub mod worker;
 pub mod write;
 
+mod acts;
 mod components;
 mod error;
 mod field_remove;

@@ -2,7 +2,7 @@
 //! version with the data; who writes names the version, and the store refuses another.
 
 use crm_model::{Model, ModuleSlug, TenantId};
-use crm_store::TenantTx;
+use crm_store::{StoreError, TenantTx};
 use std::sync::Arc;
 
 use crate::{Engine, EngineError};
@@ -24,17 +24,23 @@ impl Engine {
     }
 
     /// A model that may be old by now: only for writes, which the store refuses under an old one.
+    ///
+    /// # Errors
+    /// [`StoreError::Suspended`] where nobody may write; that is asked anew, because suspending
+    /// and resuming a tenant makes a version of its model too.
     pub(crate) async fn model_guess(
         &self,
         tenant: TenantId,
         module: &ModuleSlug,
     ) -> Result<Arc<Model>, EngineError> {
         match self.inner.models.get(&tenant) {
-            Some(model) => Ok(model),
-            None => self
-                .model_load(tenant)
-                .await?
-                .ok_or_else(|| EngineError::no_module(module)),
+            Some(model) if !model.suspended() => return Ok(model),
+            _ => {}
+        }
+        let model = self.model_load(tenant).await?;
+        match model.ok_or_else(|| EngineError::no_module(module))? {
+            model if model.suspended() => Err(StoreError::Suspended.into()),
+            model => Ok(model),
         }
     }
 

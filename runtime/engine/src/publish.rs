@@ -79,6 +79,7 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
         workflows: Vec::new(),
         settings: Settings::default(),
         building: BTreeSet::new(),
+        suspended: false,
     })?;
     Ok(definition)
 }

@@ -6,12 +6,21 @@ use crm_model::{Actor, TemplateSlug, TenantId, Violations};
 use crm_store::TenantTx;
 use crm_store::plugins::TemplateSummary;
 use semver::Version;
+use serde_json::json;
 
+use crate::audit::{Act, audit_write};
 use crate::receipt::{ReceiptMaker, receipt_keep};
+use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
 /// Roles of the login that may choose, before a template says what roles there are.
 const CHOOSING_ROLES: [&str; 2] = ["owner", "admin"];
+
+/// Whether somebody may choose a template.
+pub(crate) fn may_choose(actor: &Actor) -> bool {
+    let mut roles = actor.roles.iter();
+    roles.any(|role| CHOOSING_ROLES.contains(&role.as_str()))
+}
 
 /// A template that can be chosen.
 #[derive(Clone, Debug)]
@@ -93,22 +102,14 @@ impl Engine {
         version: Option<Version>,
         receipt: Option<ReceiptMaker<TemplateReference>>,
     ) -> Result<TemplateReference, EngineError> {
-        let may = actor
-            .roles
-            .iter()
-            .any(|role| CHOOSING_ROLES.contains(&role.as_str()));
-        if !may {
+        if !may_choose(&actor) {
             return Err(EngineError::Forbidden(
                 "only an owner or admin may choose a template",
             ));
         }
         let engine = self.clone();
-        let task =
-            tokio::spawn(
-                async move { engine.select(tenant, &actor, &slug, version, receipt).await },
-            );
-        task.await
-            .map_err(|error| EngineError::Internal(error.to_string()))?
+        uncancelled(async move { engine.select(tenant, &actor, &slug, version, receipt).await })
+            .await
     }
 
     async fn select(
@@ -148,6 +149,13 @@ impl Engine {
         if let Some(source) = crm_store::models::model_source(&mut tx).await? {
             Model::compile(source)?;
         }
+        let act = Act {
+            action: "template.selected",
+            target: format!("templates/{}", reference.slug),
+            before: None,
+            after: Some(json!({ "template": reference, "installs": definition.installs })),
+        };
+        audit_write(&mut tx, actor, act).await?;
         receipt_keep(&mut tx, actor, receipt.as_ref(), &reference).await?;
         tx.commit().await?;
         self.model_forget(tenant);

@@ -10,6 +10,7 @@ use crm_store::TenantTx;
 use crm_store::views::View;
 use std::sync::Arc;
 
+use crate::audit::{Act, audit_write};
 use crate::read::{Page, PageRequest, Total};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
@@ -104,6 +105,7 @@ impl Engine {
                 updated_by: actor.user_id.clone(),
             };
             crm_store::views::view_put(&mut tx, &view).await?;
+            audit_shared(&mut tx, &actor, "view.added", view.id, None, Some(&view)).await?;
             receipt_keep(&mut tx, &actor, receipt.as_ref(), &view).await?;
             tx.commit().await?;
             Ok(view)
@@ -133,10 +135,13 @@ impl Engine {
                 return Err(EngineError::invalid(violations));
             }
             check_wanted(&model, &actor, &wanted)?;
+            let before = view.clone();
             view.definition = wanted;
             view.updated_at = fresh::now();
-            view.updated_by = actor.user_id;
+            view.updated_by = actor.user_id.clone();
             crm_store::views::view_put(&mut tx, &view).await?;
+            let (id, before, after) = (view.id, Some(&before), Some(&view));
+            audit_shared(&mut tx, &actor, "view.edited", id, before, after).await?;
             tx.commit().await?;
             Ok(view)
         })
@@ -157,6 +162,7 @@ impl Engine {
         uncancelled(async move {
             let (mut tx, view, _) = engine.begin_change(tenant, &actor, view).await?;
             crm_store::views::view_delete(&mut tx, view.id).await?;
+            audit_shared(&mut tx, &actor, "view.removed", view.id, Some(&view), None).await?;
             Ok(tx.commit().await?)
         })
         .await
@@ -191,6 +197,30 @@ impl Engine {
         }
         Ok((tx, view, model))
     }
+}
+
+/// What others see too is written down; what somebody keeps for themselves is nobody's business.
+async fn audit_shared(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    action: &'static str,
+    view: ViewId,
+    before: Option<&View>,
+    after: Option<&View>,
+) -> Result<(), EngineError> {
+    let shared = |view: &&View| view.definition.shared;
+    let definition = |view: &View| serde_json::to_value(&view.definition).ok();
+    let (before, after) = (before.filter(shared), after.filter(shared));
+    if before.is_none() && after.is_none() {
+        return Ok(());
+    }
+    let act = Act {
+        action,
+        target: format!("views/{view}"),
+        before: before.and_then(definition),
+        after: after.and_then(definition),
+    };
+    audit_write(tx, actor, act).await
 }
 
 fn visible(model: &Model, actor: &Actor, view: Option<View>) -> Result<View, EngineError> {

@@ -56,6 +56,10 @@ uuid_id! {
     JobId
 }
 uuid_id! {
+    /// One entry of the audit log.
+    AuditId
+}
+uuid_id! {
     /// One attempt at a job, as the run log keeps it.
     RunId
 }

@@ -48,7 +48,9 @@ mod testing;
 pub use activity::NewActivity;
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
-pub use ids::{ActivityId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId, ViewId};
+pub use ids::{
+    ActivityId, AuditId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId, ViewId,
+};
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};
 pub use mutation::Mutation;

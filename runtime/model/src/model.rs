@@ -64,6 +64,8 @@ pub struct ModelSource {
     /// Fields whose rows in the typed index, unique values or words are not complete yet,
     /// because they came to records that were there before.
     pub building: BTreeSet<(ModuleSlug, FieldKey)>,
+    /// Whether the tenant is read only for now.
+    pub suspended: bool,
 }
 
 /// A plugin as a tenant has it.
@@ -88,6 +90,7 @@ pub struct Model {
     workflows: Vec<Arc<Workflow>>,
     roles: Roles,
     plugins: BTreeMap<PluginName, InstalledPlugin>,
+    suspended: bool,
 }
 
 impl Model {
@@ -104,6 +107,7 @@ impl Model {
             definition,
             overlay,
             building,
+            suspended,
             ..
         } = source;
         let modules = compile_modules(overlay.merge(&definition), &building)?;
@@ -123,6 +127,7 @@ impl Model {
             workflows,
             roles,
             plugins,
+            suspended,
         };
         model.check_rollup_filters()?;
         Ok(model)
@@ -143,6 +148,11 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Whether the tenant is read only for now: then nobody writes.
+    pub fn suspended(&self) -> bool {
+        self.suspended
     }
 
     /// Whose model it is.

@@ -1,17 +1,20 @@
 //! The application: its state, its router as one list, and what happens to every request and
 //! answer on the way.
 
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, serve::ListenerExt};
 use crm_engine::Engine;
+use crm_engine::audit::Origin;
+use crm_model::RoleSlug;
 use crm_model::limits::{
     IMPORT_FILE_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS, UPLOAD_MAX_SECONDS,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -22,6 +25,7 @@ use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::acting::SuperAdmins;
 use crate::auth::Issuers;
 use crate::problem::{self, Kind, Problem};
 use crate::{openapi, routes};
@@ -36,6 +40,7 @@ const UPLOAD_BODY_MAX_BYTES: usize = IMPORT_FILE_MAX_BYTES as usize + REQUEST_BO
 pub struct App {
     pub(crate) engine: Engine,
     pub(crate) issuers: Arc<Issuers>,
+    pub(crate) super_admins: SuperAdmins,
 }
 
 impl App {
@@ -44,7 +49,15 @@ impl App {
         Self {
             engine,
             issuers: Arc::new(issuers),
+            super_admins: SuperAdmins::default(),
         }
+    }
+
+    /// The same, where people with this role may act for other tenants.
+    #[must_use]
+    pub fn with_super_admins(mut self, role: Option<RoleSlug>) -> Self {
+        self.super_admins = SuperAdmins { role };
+        self
     }
 }
 
@@ -133,6 +146,7 @@ fn api() -> OpenApiRouter<App> {
         )
         .routes(routes!(routes::imports::import_get))
         .routes(routes!(routes::imports::import_run))
+        .routes(routes!(routes::audit::audit_list))
         .routes(routes!(routes::tasks::tasks_list))
         .routes(routes!(routes::tasks::task_get))
         .routes(routes!(routes::tasks::task_cancel));
@@ -192,9 +206,11 @@ async fn around(request: Request, next: Next) -> Response {
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let span =
         tracing::info_span!("request", request.id = ?id, http.method = %method, http.route = route);
+    let origin = origin(&request, &id);
     let limit = Duration::from_secs(time_limit_seconds(&method, &route));
     let answered = async {
-        let response = match tokio::time::timeout(limit, next.run(request)).await {
+        let handled = origin.scope(next.run(request));
+        let response = match tokio::time::timeout(limit, handled).await {
             Ok(response) => response,
             Err(_) => problem::timed_out(),
         };
@@ -212,6 +228,14 @@ async fn around(request: Request, next: Next) -> Response {
     metrics::counter!("crm_http_requests_total", &labels).increment(1);
     metrics::histogram!("crm_http_request_seconds", &labels).record(seconds);
     response
+}
+
+/// Where a request comes from, for the audit log. What proxies say of it is not asked: anybody may
+/// say that.
+fn origin(request: &Request, id: &HeaderValue) -> Origin {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let address = peer.map(|ConnectInfo(peer)| peer.ip().to_string());
+    Origin::new(address, id.to_str().ok().map(str::to_owned))
 }
 
 /// Uploads last as long as the client's line needs.
@@ -259,7 +283,8 @@ pub async fn serve(
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     });
-    axum::serve(listener, router(app))
+    let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }

@@ -9,6 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use crate::acting::acting;
 use crate::app::App;
 use crate::problem::{Kind, Problem};
 
@@ -146,7 +147,9 @@ impl FromRequestParts<App> for Caller {
             .map(|(_, token)| token.trim())
             .ok_or_else(|| unauthorized("the Authorization header is not `Bearer <token>`"))?;
         let dev = app.issuers.dev.as_ref();
-        dev.ok_or_else(|| unauthorized("no issuer is configured on this server"))?
-            .verify(token)
+        let caller = dev
+            .ok_or_else(|| unauthorized("no issuer is configured on this server"))?
+            .verify(token)?;
+        acting(app, parts, caller).await
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod auth;
 
+mod acting;
 mod app;
 mod extract;
 mod once;

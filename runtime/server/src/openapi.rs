@@ -10,7 +10,8 @@ use utoipa::{Modify, OpenApi};
     info(
         title = "CRM Pro",
         description = "The CRM that every industry can make its own. Every call is a tenant's: \
-                       the tenant comes from the token.",
+                       the tenant comes from the token. A super admin acts for another tenant \
+                       with the header `X-Tenant-Id`; everybody else gets 403 for it.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(crate::problem::ProblemBody)),

@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     MalformedRequest,
     Unauthorized,
     Forbidden,
+    Suspended,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -37,10 +38,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::MalformedRequest,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::Suspended,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -79,6 +81,13 @@ impl Kind {
                 StatusCode::FORBIDDEN,
                 "Not allowed",
                 "You may see this, but your role does not allow this action. Ask an owner.",
+            ),
+            Self::Suspended => (
+                "suspended",
+                StatusCode::FORBIDDEN,
+                "The tenant is suspended",
+                "Everything can be read and nothing changed until whoever runs this installation \
+                 resumes the tenant. Its workflows and tasks wait.",
             ),
             Self::NotFound => (
                 "not-found",
@@ -390,6 +399,7 @@ impl From<&EngineError> for Problem {
             EngineError::Conflict(message) => Self::detailed(Kind::Conflict, message.clone()),
             EngineError::Contended => Self::detailed(Kind::Conflict, error.to_string()),
             EngineError::Component(error) => Self::detailed(Kind::Invalid, error.to_string()),
+            EngineError::Store(StoreError::Suspended) => Self::new(Kind::Suspended),
             EngineError::Store(StoreError::Unavailable(error)) => {
                 tracing::warn!(%error, "the database does not answer");
                 Self::detailed(Kind::Unavailable, "the database does not answer")

@@ -1,9 +1,9 @@
 //! What the owner of the database does: migrate, publish, stand in for a host OS where there is
 //! none. Never used to serve a request.
 
-use crm_model::TenantId;
 use crm_model::definition::TemplateDefinition;
 use crm_model::manifest::Manifest;
+use crm_model::{AuditId, TenantId, UserId};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::types::Json;
@@ -28,6 +28,7 @@ pub struct Admin {
 pub struct Tenant {
     pub id: TenantId,
     pub name: String,
+    pub suspended: bool,
 }
 
 /// What publishing did.
@@ -241,20 +242,80 @@ impl Admin {
         Ok(())
     }
 
-    /// All tenants, oldest first.
+    /// Makes a tenant read only, or lets it write again: for the next request on every instance,
+    /// because its model gets another version. Whether that changed anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn tenant_suspend(
+        &mut self,
+        tenant: TenantId,
+        suspended: bool,
+        by: &UserId,
+        audit: AuditId,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.connection.begin().await?;
+        sqlx::query("select set_config('crm.tenant_id', $1, true)")
+            .bind(tenant.to_string())
+            .execute(&mut *transaction)
+            .await?;
+        let done = match suspended {
+            true => sqlx::query(
+                "insert into crm_suspensions (tenant_id, suspended_at, suspended_by)
+                values ($1, now(), $2) on conflict do nothing",
+            )
+            .bind(tenant.uuid())
+            .bind(by.as_str()),
+            false => {
+                sqlx::query("delete from crm_suspensions where tenant_id = $1").bind(tenant.uuid())
+            }
+        };
+        if done.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query(
+            "update tenant_crm_configs set model_version = model_version + 1
+            where tenant_id = $1",
+        )
+        .bind(tenant.uuid())
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "insert into crm_audit (tenant_id, id, at, actor, action, target)
+            values ($1, $2, now(), $3, $4, 'tenant')",
+        )
+        .bind(tenant.uuid())
+        .bind(audit.uuid())
+        .bind(by.as_str())
+        .bind(match suspended {
+            true => "tenant.suspended",
+            false => "tenant.resumed",
+        })
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// All tenants; those that this command made, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn tenants_list(&mut self) -> Result<Vec<Tenant>, StoreError> {
-        let rows: Vec<(Uuid, String)> =
-            sqlx::query_as("select id, name from os.tenants order by created_at, id")
-                .fetch_all(&mut self.connection)
-                .await?;
+        let rows: Vec<(Uuid, String, bool)> = sqlx::query_as(
+            "select t.id, t.name, s.tenant_id is not null
+            from os.tenants t
+            left join crm_suspensions s on s.tenant_id = t.id
+            order by t.id",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
         Ok(rows
             .into_iter()
-            .map(|(id, name)| Tenant {
+            .map(|(id, name, suspended)| Tenant {
                 id: TenantId::new(id),
                 name,
+                suspended,
             })
             .collect())
     }

@@ -45,6 +45,9 @@ pub enum StoreError {
     /// A query took longer than it may.
     #[error("the query took too long")]
     TooSlow,
+    /// The tenant is read only for now.
+    #[error("the tenant is suspended")]
+    Suspended,
     /// A row of that key is there already.
     #[error("{0} exists already")]
     Exists(String),
@@ -103,6 +106,8 @@ impl From<sqlx::Error> for StoreError {
                 Some("CR007") => Self::KeyUsed,
                 // Two writes locked the same records in another order: one starts again.
                 Some("40P01" | "40001") => Self::StaleRecords(Vec::new()),
+                // Only a suspended tenant's transactions are read only.
+                Some("25006") => Self::Suspended,
                 // A statement timeout: the store sets none but for queries.
                 Some("57014") => Self::TooSlow,
                 Some(code) if is_unavailable(code) => Self::Unavailable(error),

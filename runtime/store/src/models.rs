@@ -15,20 +15,25 @@ use crate::error::StoreError;
 use crate::overlay::overlay_read;
 use crate::tenant_tx::TenantTx;
 
+#[derive(sqlx::FromRow)]
+struct ConfigRow {
+    template_slug: String,
+    template_version: String,
+    model_version: i64,
+    time_zone: String,
+    language: String,
+    suspended: bool,
+    definition: Json<TemplateDefinition>,
+}
+
 /// Reads everything that the tenant's model is compiled from; none before a template is chosen.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
 pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, StoreError> {
-    let row: Option<(
-        String,
-        String,
-        i64,
-        String,
-        String,
-        Json<TemplateDefinition>,
-    )> = sqlx::query_as(
+    let row: Option<ConfigRow> = sqlx::query_as(
         "select c.template_slug, c.template_version, c.model_version, c.time_zone, c.language,
+            exists (select from crm_suspensions s where s.tenant_id = c.tenant_id) as suspended,
             t.definition
         from tenant_crm_configs c
         join crm_templates t on t.slug = c.template_slug and t.version = c.template_version
@@ -37,7 +42,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     .bind(tx.tenant_id().uuid())
     .fetch_optional(tx.connection())
     .await?;
-    let Some((slug, template_version, version, time_zone, language, definition)) = row else {
+    let Some(config) = row else {
         return Ok(None);
     };
     let overlay = overlay_read(tx).await?;
@@ -58,22 +63,25 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     .await?;
     Ok(Some(ModelSource {
         tenant_id: tx.tenant_id(),
-        version,
+        version: config.model_version,
         template: TemplateReference {
-            slug: slug
+            slug: config
+                .template_slug
                 .parse()
                 .map_err(|error| StoreError::corrupt("template name", error))?,
-            version: template_version
+            version: config
+                .template_version
                 .parse()
                 .map_err(|error| StoreError::corrupt("template version", error))?,
         },
         settings: Settings {
-            time_zone: time_zone
+            time_zone: config
+                .time_zone
                 .parse()
                 .map_err(|error| StoreError::corrupt("time zone", error))?,
-            language,
+            language: config.language,
         },
-        definition: definition.0,
+        definition: config.definition.0,
         overlay,
         workflows: workflows
             .into_iter()
@@ -84,6 +92,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .map(installed)
             .collect::<BTreeMap<_, _>>(),
         building,
+        suspended: config.suspended,
     }))
 }
 
@@ -111,7 +120,7 @@ fn installed(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn tenant_name(tx: &mut TenantTx) -> Result<Option<String>, StoreError> {
-    let name = sqlx::query_scalar("select name from os.tenants where id = $1")
+    let name = sqlx::query_scalar("select name from crm_tenants where id = $1")
         .bind(tx.tenant_id().uuid())
         .fetch_optional(tx.connection())
         .await?;

@@ -241,19 +241,14 @@ pub async fn numbers_take(
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn record_purge(
-    store: &Store,
-    tenant: TenantId,
-    purge: &ValidPurge,
-) -> Result<bool, StoreError> {
-    let mut lent = store.for_statement().await?;
+pub async fn record_purge(tx: &mut TenantTx, purge: &ValidPurge) -> Result<bool, StoreError> {
     let purged = sqlx::query_scalar("select crm_record_purge($1, $2, $3)")
-        .bind(tenant.uuid())
+        .bind(tx.tenant_id().uuid())
         .bind(purge.module().as_str())
         .bind(purge.record_id().uuid())
-        .fetch_one(lent.connection())
-        .await;
-    lent.give_back(purged)
+        .fetch_one(tx.connection())
+        .await?;
+    Ok(purged)
 }
 
 fn uuids(records: &[RecordId]) -> Vec<Uuid> {

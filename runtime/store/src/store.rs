@@ -1,6 +1,7 @@
 //! The connections of the runtime's role.
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::Row;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use std::time::Duration;
 
 use crate::error::StoreError;
@@ -96,6 +97,30 @@ impl Store {
         Ok(comment
             .as_deref()
             .and_then(crate::admin::parse_schema_comment))
+    }
+
+    /// What connections, one of each kind, still hold of whoever had them before, as they are
+    /// lent: nothing, if all is well. For tests that drop work in the middle.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn leftovers(&self) -> Result<Vec<&'static str>, StoreError> {
+        let mut leftovers = Vec::new();
+        for mut lent in [self.for_statement().await?, self.for_transaction().await?] {
+            // Outside a transaction, the transaction's time is the statement's, if it comes as
+            // one message.
+            let row = sqlx::raw_sql(
+                "select coalesce(current_setting('crm.tenant_id', true), '') <> '',
+                    transaction_timestamp() <> statement_timestamp()",
+            )
+            .fetch_one(lent.connection())
+            .await;
+            let row: PgRow = lent.give_back(row)?;
+            let (tenant, transaction): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+            leftovers.extend(tenant.then_some("a tenant"));
+            leftovers.extend(transaction.then_some("a transaction"));
+        }
+        Ok(leftovers)
     }
 
     /// A connection for one statement that is a transaction of its own.

@@ -27,6 +27,15 @@ impl TenantTx {
         Self::begin_with(store, tenant_id, &call).await
     }
 
+    /// The same for what is written down of a suspended tenant too: who did what.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn begin_audit(store: &Store, tenant_id: TenantId) -> Result<Self, StoreError> {
+        let call = format!("crm_audit_begin('{}')", tenant_id.uuid());
+        Self::begin_with(store, tenant_id, &call).await
+    }
+
     /// The same for queries of clients: each statement has a limit of time, and the planner
     /// neither scans tables as a whole nor compiles.
     ///
@@ -100,8 +109,11 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let committed = self.connection().execute("commit").await;
-        self.lent.give_back(committed)?;
+        // What failed may have failed before it reached the server: an error that the statement
+        // before sent behind its row comes out here. The transaction is open then, so the
+        // connection is dropped as one in the middle, not given back.
+        let committed = self.connection().execute("commit").await?;
+        self.lent.give_back(Ok(committed))?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use crm_engine::worker::WorkerSettings;
+use crm_model::RoleSlug;
 use crm_store::StoreSettings;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,6 +37,10 @@ pub(crate) struct ServeArguments {
         value_parser = clap::value_parser!(u64).range(1..=3600),
         default_value_t = crm_model::limits::LEASE_DEFAULT_SECONDS)]
     lease_seconds: u64,
+    /// The role whose holders may act for any tenant, with the header X-Tenant-Id; each such
+    /// request stands in that tenant's audit log
+    #[arg(long, env = "CRM_SUPER_ADMIN_ROLE", value_name = "ROLE")]
+    super_admin_role: Option<RoleSlug>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,10 +78,11 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
     };
     let stop = CancellationToken::new();
     let served = async {
-        let host = tokio::select! {
+        let mut host = tokio::select! {
             host = Host::prepare(&database, settings, say::step) => host?,
             () = stop_signal() => return Ok(()),
         };
+        host.super_admin_role = arguments.super_admin_role;
         if let Some(listener) = &listener {
             say::step(&format!("serving on http://{}", listener.local_addr()?));
         }

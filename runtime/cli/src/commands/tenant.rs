@@ -2,11 +2,13 @@
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use crm_model::{Actor, TemplateSlug, TenantId};
+use crm_model::{Actor, AuditId, TemplateSlug, TenantId};
 use crm_store::StoreSettings;
+use crm_store::admin::Tenant;
 use serde_json::json;
 
 use crate::arguments::Common;
+use crate::commands::token::find;
 use crate::host::{Host, HostSettings, migrate, sandbox_settings};
 use crate::{Database, say};
 
@@ -24,8 +26,18 @@ pub(crate) enum TenantCommand {
         #[arg(long, value_name = "TEMPLATE")]
         template: Option<TemplateSlug>,
     },
-    /// All tenants: id and name
+    /// All tenants: id, name, and whether they are suspended
     List,
+    /// Make a tenant read only: nobody writes, its workflows and tasks wait
+    Suspend {
+        /// Its id or name
+        tenant: String,
+    },
+    /// Let a suspended tenant write again
+    Resume {
+        /// Its id or name
+        tenant: String,
+    },
 }
 
 pub(crate) async fn tenant(common: &Common, command: TenantCommand) -> Result<()> {
@@ -36,6 +48,8 @@ pub(crate) async fn tenant(common: &Common, command: TenantCommand) -> Result<()
             create(common, &database, &name, template).await
         }
         TenantCommand::List => list(common, &database).await,
+        TenantCommand::Suspend { tenant } => suspend(&database, &tenant, true).await,
+        TenantCommand::Resume { tenant } => suspend(&database, &tenant, false).await,
     };
     database.close().await;
     done
@@ -89,13 +103,32 @@ pub(crate) fn operator() -> Result<Actor> {
     })
 }
 
+async fn suspend(database: &Database, tenant: &str, suspended: bool) -> Result<()> {
+    let mut admin = database.admin().await?;
+    migrate(&mut admin, say::step).await?;
+    let tenant = find(&mut admin, tenant).await?;
+    let (by, audit) = (OPERATOR.parse()?, AuditId::new(fresh_id()));
+    let changed = admin.tenant_suspend(tenant, suspended, &by, audit).await?;
+    say::step(match (suspended, changed) {
+        (true, true) => "suspended: everything can be read and nothing changed",
+        (true, false) => "it was suspended already",
+        (false, true) => "resumed",
+        (false, false) => "it was not suspended",
+    });
+    Ok(())
+}
+
 /// A fresh id for a tenant.
+pub(crate) fn new_tenant_id() -> TenantId {
+    TenantId::new(fresh_id())
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "here the command stands in for the host OS"
 )]
-pub(crate) fn new_tenant_id() -> TenantId {
-    TenantId::new(uuid::Uuid::now_v7())
+fn fresh_id() -> uuid::Uuid {
+    uuid::Uuid::now_v7()
 }
 
 async fn list(common: &Common, database: &Database) -> Result<()> {
@@ -105,12 +138,23 @@ async fn list(common: &Common, database: &Database) -> Result<()> {
     if common.json {
         let tenants: Vec<_> = tenants
             .iter()
-            .map(|tenant| json!({ "id": tenant.id, "name": tenant.name }))
+            .map(|tenant| {
+                let Tenant {
+                    id,
+                    name,
+                    suspended,
+                } = tenant;
+                json!({ "id": id, "name": name, "suspended": suspended })
+            })
             .collect();
         println!("{}", serde_json::to_string_pretty(&tenants)?);
     } else {
         for tenant in tenants {
-            println!("{}  {}", tenant.id, tenant.name);
+            let suspended = match tenant.suspended {
+                true => "  (suspended)",
+                false => "",
+            };
+            println!("{}  {}{suspended}", tenant.id, tenant.name);
         }
     }
     Ok(())

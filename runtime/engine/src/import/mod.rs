@@ -16,7 +16,9 @@ use crm_model::{Actor, ImportId, Model, TaskId, TenantId};
 use crm_store::TenantTx;
 use crm_store::imports::Import;
 use crm_store::tasks::TaskSpec;
+use serde_json::json;
 
+use crate::audit::{Act, audit_write};
 use crate::read::{Page, PageRequest};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
@@ -111,6 +113,7 @@ impl Engine {
             plan_columns(module, &import.columns, input).map_err(EngineError::invalid)?;
         check_upsert(&model, actor, &import, &options)?;
         check_runnable(&import, &options)?;
+        let dry_run = options.dry_run;
         let plan = ImportPlan {
             import: id,
             module: import.module.clone(),
@@ -125,6 +128,17 @@ impl Engine {
         crm_store::imports::import_run(&mut tx, id, TaskId::new(task)).await?;
         let import = crm_store::imports::import_read(&mut tx, id, false).await?;
         let import = import.ok_or(EngineError::NotFound("import"))?;
+        let act = Act {
+            action: "import.run",
+            target: format!("imports/{id}"),
+            before: None,
+            after: Some(json!({
+                "module": import.module,
+                "dry_run": dry_run,
+                "task": task,
+            })),
+        };
+        audit_write(&mut tx, actor, act).await?;
         receipt_keep(&mut tx, actor, receipt.as_ref(), &import).await?;
         tx.commit().await?;
         Ok(import)

@@ -8,6 +8,8 @@ use crm_store::TenantTx;
 use std::collections::BTreeMap;
 
 use super::Known;
+use crate::audit::{Act, audit_write};
+use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
 impl Engine {
@@ -26,13 +28,12 @@ impl Engine {
         expected_version: Option<i64>,
     ) -> Result<(), EngineError> {
         let engine = self.clone();
-        let task = tokio::spawn(async move {
+        uncancelled(async move {
             engine
                 .purge_now(tenant, actor, module, record, expected_version)
                 .await
-        });
-        task.await
-            .map_err(|error| EngineError::Internal(error.to_string()))?
+        })
+        .await
     }
 
     async fn purge_now(
@@ -68,6 +69,7 @@ impl Engine {
         let Validated::Purge(purge) = validated else {
             return Err(EngineError::Internal("a purge that is none".to_owned()));
         };
+        let target = format!("records/{module}/{record_id}");
         if known.is_some_and(|known| !known.is_deleted()) {
             let delete = Mutation::Delete {
                 module,
@@ -76,9 +78,13 @@ impl Engine {
             };
             self.write(tenant, actor.clone(), delete, None).await?;
         }
-        match crm_store::records::record_purge(self.store(), tenant, &purge).await? {
-            true => Ok(()),
-            false => Err(Refusal::NotFound.into()),
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        if !crm_store::records::record_purge(&mut tx, &purge).await? {
+            return Err(Refusal::NotFound.into());
         }
+        // What the record held is gone, from here too.
+        let act = Act::plain("record.purged", target);
+        audit_write(&mut tx, &actor, act).await?;
+        Ok(tx.commit().await?)
     }
 }

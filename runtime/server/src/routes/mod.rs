@@ -2,6 +2,7 @@
 
 pub(crate) mod activities;
 pub(crate) mod aggregate;
+pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod bulk;
 pub(crate) mod change;

@@ -203,7 +203,11 @@ pub(crate) async fn runs_list(
 /// Runs of one workflow, newest first.
 #[utoipa::path(get, path = "/workflows/{id}/runs", tag = "workflows",
     params(("id" = String, Path), PageParameters),
-    responses((status = 200, body = List<RunBody>), (status = 403, body = ProblemBody)))]
+    responses(
+        (status = 200, body = List<RunBody>),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+    ))]
 pub(crate) async fn workflow_runs_list(
     State(app): State<App>,
     caller: Caller,
@@ -218,7 +222,16 @@ pub(crate) async fn workflow_runs_list(
         limit,
         cursor,
     };
-    list(&app, &caller, parameters).await
+    let runs = list(&app, &caller, parameters).await?;
+    let model = app.engine.model(caller.tenant).await?;
+    let known = model.is_some_and(|model| {
+        let mut workflows = model.workflows().iter();
+        workflows.any(|known| known.definition().slug == workflow)
+    });
+    match known {
+        true => Ok(runs),
+        false => Err(Problem::not_found()),
+    }
 }
 
 /// One run: input, mutations, fuel, duration and error of each attempt.

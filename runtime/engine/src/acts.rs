@@ -1,0 +1,97 @@
+//! How changes of the model stand in the audit log: what they are called, what they are done to,
+//! and how that looked before and after.
+
+use crm_model::overlay::ModelChange;
+use crm_model::{FieldKey, Model, ModuleSlug};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::audit::Act;
+
+/// A change that is about to be made.
+pub(crate) struct ModelAct {
+    action: &'static str,
+    target: String,
+    thing: Thing,
+}
+
+/// What a model has of it.
+enum Thing {
+    Module(ModuleSlug),
+    Field(ModuleSlug, FieldKey),
+    /// Comes and stays as it is.
+    Workflow(Option<Value>),
+    Settings,
+}
+
+impl ModelAct {
+    pub(crate) fn of(change: &ModelChange) -> Self {
+        let (action, thing) = match change {
+            ModelChange::ModuleAdd(module) => ("module.added", Thing::Module(module.slug.clone())),
+            ModelChange::ModuleEdit(module, _) => ("module.edited", Thing::Module(module.clone())),
+            ModelChange::ModuleRemove { module, .. } => {
+                ("module.removed", Thing::Module(module.clone()))
+            }
+            ModelChange::FieldAdd(module, field, _) => (
+                "field.added",
+                Thing::Field(module.clone(), field.key.clone()),
+            ),
+            ModelChange::FieldEdit(module, field, _) => {
+                ("field.edited", Thing::Field(module.clone(), field.clone()))
+            }
+            ModelChange::FieldRemove(module, field) => {
+                ("field.removed", Thing::Field(module.clone(), field.clone()))
+            }
+            ModelChange::WorkflowAdd(workflow) => {
+                ("workflow.added", Thing::Workflow(value(workflow)))
+            }
+            ModelChange::Settings(_) => ("settings.edited", Thing::Settings),
+        };
+        let target = match (&thing, change) {
+            (Thing::Module(module), _) => format!("modules/{module}"),
+            (Thing::Field(module, field), _) => format!("modules/{module}/fields/{field}"),
+            (_, ModelChange::WorkflowAdd(workflow)) => format!("workflows/{}", workflow.slug),
+            _ => "settings".to_owned(),
+        };
+        Self {
+            action,
+            target,
+            thing,
+        }
+    }
+
+    pub(crate) fn between(self, before: &Model, after: &Model) -> Act {
+        Act {
+            action: self.action,
+            before: match self.thing {
+                Thing::Workflow(_) => None,
+                _ => self.thing.within(before),
+            },
+            after: self.thing.within(after),
+            target: self.target,
+        }
+    }
+}
+
+impl Thing {
+    fn within(&self, model: &Model) -> Option<Value> {
+        match self {
+            Self::Module(module) => model.module(module).and_then(|it| value(it.definition())),
+            Self::Field(module, field) => {
+                let fields = &model.module(module)?.definition().fields;
+                value(fields.iter().find(|it| it.key == *field)?)
+            }
+            Self::Workflow(workflow) => workflow.clone(),
+            Self::Settings => {
+                let settings = model.settings();
+                let zone = settings.time_zone.name();
+                Some(json!({ "time_zone": zone, "language": settings.language }))
+            }
+        }
+    }
+}
+
+/// Whatever is written into a model can be written as JSON.
+fn value(thing: &impl Serialize) -> Option<Value> {
+    serde_json::to_value(thing).ok()
+}
