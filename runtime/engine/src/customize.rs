@@ -55,11 +55,20 @@ impl Engine {
         }
         check_removals(&mut tx, &change).await?;
         let (removal, is_removal) = (removal_task(&change), change.is_removal());
+        let is_of_permissions = change.is_of_permissions();
         let writes = revise(&mut source, change)?;
         if writes.is_empty() {
             return Ok(before);
         }
         let mut after = Model::compile(source).map_err(|error| refused(&error, is_removal))?;
+
+        if is_of_permissions && !manages_all(&after, actor) {
+            return Err(EngineError::Conflict(
+                "you would no longer manage everything yourself: somebody who still does has to \
+                 ask for it"
+                    .to_owned(),
+            ));
+        }
 
         let (at, by) = (fresh::now(), &actor.user_id);
         for write in &writes {
@@ -88,12 +97,19 @@ fn no_model(change: &ModelChange) -> EngineError {
 fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(), EngineError> {
     match change.module() {
         Some(module) => {
-            permit(model, Authority::User(actor), Action::Manage, module)?;
-            Ok(())
+            let permitted = permit(model, Authority::User(actor), Action::Manage, module)?;
+            match change {
+                ModelChange::FieldEdit(_, field, _) | ModelChange::FieldRemove(_, field)
+                    if permitted.sight().hides(field) =>
+                {
+                    Err(EngineError::NotFound("field"))
+                }
+                _ => Ok(()),
+            }
         }
         None if manages_all(model, actor) => Ok(()),
         None => Err(EngineError::Forbidden(
-            "modules and settings are for those who may manage all modules",
+            "modules, settings, roles and members are for those who may manage all modules",
         )),
     }
 }

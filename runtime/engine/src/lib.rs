@@ -9,6 +9,7 @@ pub mod activities;
 pub mod bootstrap;
 pub mod copy;
 pub mod customize;
+pub mod explain;
 pub mod export;
 pub mod history;
 pub mod import;
@@ -32,6 +33,7 @@ mod models;
 mod module_remove;
 mod reindex;
 mod run;
+mod run_sight;
 mod uncancelled;
 
 pub use error::EngineError;

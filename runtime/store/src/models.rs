@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use crate::building::building_read;
 use crate::error::StoreError;
 use crate::overlay::overlay_read;
+use crate::roles::members_read;
 use crate::tenant_tx::TenantTx;
 
 /// Reads everything that the tenant's model is compiled from; none before a template is chosen.
@@ -41,6 +42,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         return Ok(None);
     };
     let overlay = overlay_read(tx).await?;
+    let members = members_read(tx).await?;
     let building = building_read(tx).await?;
     let workflows: Vec<(Json<WorkflowDefinition>,)> =
         sqlx::query_as("select definition from crm_workflows where tenant_id = $1 order by slug")
@@ -83,6 +85,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .into_iter()
             .map(installed)
             .collect::<BTreeMap<_, _>>(),
+        members,
         building,
     }))
 }
