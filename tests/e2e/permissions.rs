@@ -697,3 +697,106 @@ async fn several_roles_add_up_and_a_change_holds_at_once() {
     let viewer = ward.app.client(ward.tenant, "viewer");
     assert_eq!(viewer.get(&ward.path).await.expect(200)["data"], ada());
 }
+
+#[tokio::test]
+async fn who_manages_a_module_computes_nothing_from_what_is_hidden() {
+    let ward = ward().await;
+    let manage = json!({"permissions": {
+        "patients": ["create", "read", "update", "manage"], "appointments": ["read", "manage"]}});
+    ward.owner.patch("roles/clerk", manage).await.expect(200);
+    let formula = |expression: &str| {
+        json!({"key": "copy", "label": "Copy", "type": "formula", "result": "text",
+            "expression": expression})
+    };
+    let path = "modules/patients/fields";
+    assert_eq!(
+        ward.clerk.post(path, formula("record.notes")).await.status,
+        422
+    );
+    let behind = formula("record.patient.email");
+    assert_eq!(
+        ward.clerk
+            .post("modules/appointments/fields", behind)
+            .await
+            .status,
+        422
+    );
+    // Appointments have notes of their own, which the clerk sees.
+    let own = formula("record.notes");
+    ward.clerk
+        .post("modules/appointments/fields", own)
+        .await
+        .expect(201);
+    let rule = json!({"help": "x", "required_if": "record.notes == 'zeppelin'"});
+    let open = json!({"key": "open", "label": "Open", "type": "text"});
+    ward.clerk.post(path, open).await.expect(201);
+    assert_eq!(
+        ward.clerk.patch(&format!("{path}/open"), rule).await.status,
+        422
+    );
+    ward.clerk
+        .post(path, formula("record.full_name"))
+        .await
+        .expect(201);
+    for name in ["notes", "xyzzy"] {
+        let answer = ward
+            .clerk
+            .patch(&format!("{path}/{name}"), json!({"label": "N"}))
+            .await;
+        assert_eq!(answer.status, 404, "{name}");
+    }
+    assert_eq!(
+        ward.clerk.delete(&format!("{path}/notes")).await.status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn the_log_of_runs_shows_what_its_reader_sees() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let role = json!({"slug": "chief", "label": "Chief", "permissions": {"patients": ["*"]},
+        "fields": {"patients": {"full_name": "masked", "welcome_note": "hidden"}}});
+    owner.post("roles", role).await.expect(201);
+    let id = owner
+        .create("patients", json!({"full_name": "Ada Lovelace"}))
+        .await;
+    let run = owner.run("welcome", &id, &["done"]).await;
+    assert!(run.to_string().contains("Ada Lovelace"));
+    let path = format!("runs/{}", run["id"].as_str().unwrap());
+    let chief = app.client(tenant, "chief").get(&path).await.expect(200);
+    let log = &chief["log"][0];
+    assert!(!log.to_string().contains("Ada"), "{log}");
+    assert_eq!(log["input"]["event"]["after"]["full_name"], "••••lace");
+    assert_eq!(
+        log["mutations"][0]["patch"].get("welcome_note"),
+        None,
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_relation_that_stands_in_the_way_is_named_to_who_sees_it() {
+    let ward = ward().await;
+    let doctor = json!({"full_name": "Dr. No", "specialty": "other"});
+    let doctor = ward.owner.create("doctors", doctor).await;
+    let visit =
+        json!({"patient": ward.id, "doctor": doctor, "scheduled_at": "2026-01-01T10:00:00Z"});
+    ward.owner.create("appointments", visit).await;
+    let named = ward.clerk.delete(&ward.path).await;
+    assert_eq!(named.status, 409);
+    assert!(
+        named.body.to_string().contains("“patient”"),
+        "{}",
+        named.body
+    );
+    let hide = json!({"fields": {"appointments": {"patient": "hidden"}}});
+    ward.owner.patch("roles/clerk", hide).await.expect(200);
+    let unnamed = ward.clerk.delete(&ward.path).await;
+    assert_eq!(unnamed.status, 409);
+    assert!(
+        !unnamed.body.to_string().contains("“patient”"),
+        "{}",
+        unnamed.body
+    );
+}

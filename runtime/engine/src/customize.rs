@@ -104,7 +104,7 @@ fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(
                 {
                     Err(EngineError::NotFound("field"))
                 }
-                _ => Ok(()),
+                _ => check_names(model, actor, change),
             }
         }
         None if manages_all(model, actor) => Ok(()),
@@ -112,6 +112,37 @@ fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(
             "modules, settings, roles and members are for those who may manage all modules",
         )),
     }
+}
+
+/// What is computed from a field tells of it, so nobody brings a field into a definition that
+/// they do not see, be it of this module or of one that a relation or a rollup leads to.
+fn check_names(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(), EngineError> {
+    let text = change.text();
+    let tells = model.modules().any(|module| {
+        let sight = model.sight(module, Some(actor));
+        let is_own = change.module() == Some(&module.definition().slug);
+        sight.tells(&text) && (is_own || sight.hidden().any(|key| looks_at(&text, key.as_str())))
+    });
+    if tells {
+        let message = "it names a field that is not there";
+        let violations = Violations::one("", "definition", message);
+        return Err(EngineError::invalid(violations));
+    }
+    Ok(())
+}
+
+/// Whether a definition looks at a field of that name in another module: in a rollup, or behind
+/// a relation (`record.patient.email`).
+fn looks_at(text: &str, key: &str) -> bool {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let behind = text.match_indices(&format!(".{key}")).any(|(at, found)| {
+        let (before, rest) = text.split_at(at);
+        let rest = rest.strip_prefix(found).unwrap_or_default();
+        let owner = before.rsplit(|character| !is_part(character)).next();
+        let own = ["record", "before", "after"].contains(&owner.unwrap_or_default());
+        !own && !rest.starts_with(is_part)
+    });
+    behind || text.contains("\"rollup\"")
 }
 
 /// A name is free again when nothing of what had it is left; a module goes with records only

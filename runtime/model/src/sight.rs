@@ -152,10 +152,22 @@ impl<'a> Sight<'a> {
         limit.is_some_and(|limit| limit.read == FieldAccess::Hidden)
     }
 
+    /// The fields that roles keep from this reader.
+    pub fn hidden(&self) -> impl Iterator<Item = &'a FieldKey> {
+        let limits = self.limits.iter();
+        let hidden = limits.filter(|(_, limit)| limit.read == FieldAccess::Hidden);
+        hidden.map(|(key, _)| *key)
+    }
+
     /// Whether a text, such as an expression, holds the name of a field that roles hide.
     pub fn tells(&self, text: &str) -> bool {
-        let mut limits = self.limits.iter();
-        limits.any(|(key, limit)| limit.read == FieldAccess::Hidden && text.contains(key.as_str()))
+        let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let mut names = text.split(|character| !is_part(character));
+        let hides = |name: &str| {
+            let limit = self.limits.iter().find(|(key, _)| key.as_str() == name);
+            limit.is_some_and(|(_, limit)| limit.read == FieldAccess::Hidden)
+        };
+        self.is_limited() && names.any(hides)
     }
 
     /// Whether the person's roles leave the field to be written. What no person may write at

@@ -69,6 +69,11 @@ impl ModelChange {
         matches!(self, Self::ModuleRemove { .. } | Self::FieldRemove(..))
     }
 
+    /// All that it says, to look names up in.
+    pub fn text(&self) -> String {
+        Value::Object(attributes_of(self)).to_string()
+    }
+
     /// Whether it says anew who may do what.
     pub fn is_of_permissions(&self) -> bool {
         matches!(
