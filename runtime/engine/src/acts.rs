@@ -2,7 +2,7 @@
 //! and how that looked before and after.
 
 use crm_model::overlay::ModelChange;
-use crm_model::{FieldKey, Model, ModuleSlug};
+use crm_model::{FieldKey, Model, ModuleSlug, RoleSlug, UserId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ enum Thing {
     /// Comes and stays as it is.
     Workflow(Option<Value>),
     Settings,
+    Role(RoleSlug),
+    Member(UserId),
 }
 
 impl ModelAct {
@@ -46,10 +48,17 @@ impl ModelAct {
                 ("workflow.added", Thing::Workflow(value(workflow)))
             }
             ModelChange::Settings(_) => ("settings.edited", Thing::Settings),
+            ModelChange::RoleAdd(role) => ("role.added", Thing::Role(role.slug.clone())),
+            ModelChange::RoleEdit(role, _) => ("role.edited", Thing::Role(role.clone())),
+            ModelChange::RoleRemove(role) => ("role.removed", Thing::Role(role.clone())),
+            ModelChange::MemberPut(user, _) => ("member.put", Thing::Member(user.clone())),
+            ModelChange::MemberRemove(user) => ("member.removed", Thing::Member(user.clone())),
         };
         let target = match (&thing, change) {
             (Thing::Module(module), _) => format!("modules/{module}"),
             (Thing::Field(module, field), _) => format!("modules/{module}/fields/{field}"),
+            (Thing::Role(role), _) => format!("roles/{role}"),
+            (Thing::Member(user), _) => format!("members/{user}"),
             (_, ModelChange::WorkflowAdd(workflow)) => format!("workflows/{}", workflow.slug),
             _ => "settings".to_owned(),
         };
@@ -82,6 +91,8 @@ impl Thing {
                 value(fields.iter().find(|it| it.key == *field)?)
             }
             Self::Workflow(workflow) => workflow.clone(),
+            Self::Role(role) => value(&model.role(role)?.definition),
+            Self::Member(user) => value(model.members().get(user)?),
             Self::Settings => {
                 let settings = model.settings();
                 let zone = settings.time_zone.name();

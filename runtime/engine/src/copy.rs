@@ -9,7 +9,8 @@ use crate::{Engine, EngineError};
 
 impl Engine {
     /// Creates a record with the data of another, but for values that only one record may have
-    /// and those that the host computes; `changes` go over it.
+    /// and those that the host computes, and of those that the caller sees and may write; `changes`
+    /// go over it.
     ///
     /// # Errors
     /// As [`Engine::write`].
@@ -26,12 +27,9 @@ impl Engine {
             crm_store::records::record_read(self.store(), tenant, &module, record).await?;
         let model: Option<Arc<crm_model::Model>> = self.model_at(tenant, version).await?;
         let model = model.ok_or_else(|| EngineError::no_module(&module))?;
-        permit(&model, Authority::User(&actor), Action::Read, &module)?;
+        let permitted = permit(&model, Authority::User(&actor), Action::Read, &module)?;
         let found = found.ok_or(Refusal::NotFound)?;
-        let compiled = model
-            .module(&module)
-            .ok_or_else(|| EngineError::no_module(&module))?;
-        let mut data = compiled.copy_of(&found.data);
+        let mut data = permitted.sight().copy_of(&found.data);
         data.extend(changes);
         let mutation = Mutation::Create { module, data };
         self.write(tenant, actor, mutation, receipt).await

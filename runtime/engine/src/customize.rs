@@ -58,11 +58,20 @@ impl Engine {
         check_removals(&mut tx, &change).await?;
         let (removal, is_removal) = (removal_task(&change), change.is_removal());
         let act = ModelAct::of(&change);
+        let is_of_permissions = change.is_of_permissions();
         let writes = revise(&mut source, change)?;
         if writes.is_empty() {
             return Ok(before);
         }
         let mut after = Model::compile(source).map_err(|error| refused(&error, is_removal))?;
+
+        if is_of_permissions && !manages_all(&after, actor) {
+            return Err(EngineError::Conflict(
+                "you would no longer manage everything yourself: somebody who still does has to \
+                 ask for it"
+                    .to_owned(),
+            ));
+        }
 
         let (at, by) = (fresh::now(), &actor.user_id);
         for write in &writes {
@@ -92,14 +101,52 @@ fn no_model(change: &ModelChange) -> EngineError {
 fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(), EngineError> {
     match change.module() {
         Some(module) => {
-            permit(model, Authority::User(actor), Action::Manage, module)?;
-            Ok(())
+            let permitted = permit(model, Authority::User(actor), Action::Manage, module)?;
+            match change {
+                ModelChange::FieldEdit(_, field, _) | ModelChange::FieldRemove(_, field)
+                    if permitted.sight().hides(field) =>
+                {
+                    Err(EngineError::NotFound("field"))
+                }
+                _ => check_names(model, actor, change),
+            }
         }
         None if manages_all(model, actor) => Ok(()),
         None => Err(EngineError::Forbidden(
-            "modules and settings are for those who may manage all modules",
+            "modules, settings, roles and members are for those who may manage all modules",
         )),
     }
+}
+
+/// What is computed from a field tells of it, so nobody brings a field into a definition that
+/// they do not see, be it of this module or of one that a relation or a rollup leads to.
+fn check_names(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(), EngineError> {
+    let text = change.text();
+    let tells = model.modules().any(|module| {
+        let sight = model.sight(module, Some(actor));
+        let is_own = change.module() == Some(&module.definition().slug);
+        sight.tells(&text) && (is_own || sight.hidden().any(|key| looks_at(&text, key.as_str())))
+    });
+    if tells {
+        let message = "it names a field that is not there";
+        let violations = Violations::one("", "definition", message);
+        return Err(EngineError::invalid(violations));
+    }
+    Ok(())
+}
+
+/// Whether a definition looks at a field of that name in another module: in a rollup, or behind
+/// a relation (`record.patient.email`).
+fn looks_at(text: &str, key: &str) -> bool {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let behind = text.match_indices(&format!(".{key}")).any(|(at, found)| {
+        let (before, rest) = text.split_at(at);
+        let rest = rest.strip_prefix(found).unwrap_or_default();
+        let owner = before.rsplit(|character| !is_part(character)).next();
+        let own = ["record", "before", "after"].contains(&owner.unwrap_or_default());
+        !own && !rest.starts_with(is_part)
+    });
+    behind || text.contains("\"rollup\"")
 }
 
 /// A name is free again when nothing of what had it is left; a module goes with records only

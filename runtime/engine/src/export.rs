@@ -5,8 +5,10 @@
 use bytes::Bytes;
 use crm_model::import::{ExportColumn, export_columns};
 use crm_model::limits::EXPORT_PAGE_RECORDS;
+use crm_model::permission::{Action, Authority, permit};
 use crm_model::query::QueryInput;
-use crm_model::{Actor, Data, FieldKey, Module, ModuleSlug, TenantId, Violations};
+use crm_model::sight::Sight;
+use crm_model::{Actor, Data, FieldKey, ModuleSlug, TenantId, Violations};
 use crm_store::records::Record;
 use futures::Stream;
 use serde_json::json;
@@ -67,8 +69,8 @@ impl Engine {
     /// Begins an export of what the caller may read.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] where the module does not exist for the caller or a field is
-    /// unknown. What goes wrong later is an item of the stream, its last.
+    /// [`EngineError::Refused`] where the module does not exist for the caller, they may not
+    /// export it, or a field is unknown. What goes wrong later is an item of the stream, its last.
     pub async fn export(
         &self,
         tenant: TenantId,
@@ -79,11 +81,16 @@ impl Engine {
         self.records_many(tenant, &actor, &request.module, &request.query, 1)
             .await?;
         let model = self.model(tenant).await?;
-        let module = model
-            .as_ref()
-            .and_then(|model| model.module(&request.module));
-        let module = module.ok_or_else(|| EngineError::no_module(&request.module))?;
-        let columns = columns(module, request.fields.as_deref()).map_err(EngineError::invalid)?;
+        let model = model.as_deref();
+        let model = model.ok_or_else(|| EngineError::no_module(&request.module))?;
+        let permitted = permit(
+            model,
+            Authority::User(&actor),
+            Action::Export,
+            &request.module,
+        )?;
+        let columns = columns(permitted.sight(), request.fields.as_deref());
+        let columns = columns.map_err(EngineError::invalid)?;
         let act = Act {
             action: "records.exported",
             target: format!("records/{}", request.module),
@@ -204,9 +211,9 @@ fn attribute(record: &Record, name: &str) -> String {
     }
 }
 
-fn columns(module: &Module, names: Option<&[String]>) -> Result<Vec<Column>, Violations> {
+fn columns(sight: &Sight<'_>, names: Option<&[String]>) -> Result<Vec<Column>, Violations> {
     let Some(names) = names else {
-        let fields = export_columns(module, None).unwrap_or_default();
+        let fields = export_columns(sight, None).unwrap_or_default();
         let fields = fields.into_iter().map(Column::Field);
         let times = ["created_at", "updated_at"].map(Column::Attribute);
         return Ok([Column::Attribute("id")]
@@ -219,7 +226,7 @@ fn columns(module: &Module, names: Option<&[String]>) -> Result<Vec<Column>, Vio
     let mut columns = Vec::new();
     for name in names {
         let key = name.parse::<FieldKey>().ok();
-        let field = key.and_then(|key| export_columns(module, Some(&[key])).ok());
+        let field = key.and_then(|key| export_columns(sight, Some(&[key])).ok());
         let known = ATTRIBUTES.iter().find(|attribute| *attribute == name);
         match (field, known) {
             (Some(found), _) => columns.extend(found.into_iter().map(Column::Field)),

@@ -1,5 +1,5 @@
 //! What became of a record's values, and how long it stood in each stage. What is out of use
-//! stays out of the answer.
+//! or hidden from the reader stays out of the answer.
 
 use chrono::{DateTime, Utc};
 use crm_model::stages::{Stay, stays};
@@ -27,8 +27,9 @@ impl Engine {
     ) -> Result<Page<HistoryEntry>, EngineError> {
         let (mut tx, model) = self.begin_of_record(tenant, actor, slug, record).await?;
         let module = Engine::module_of(&model, slug)?;
+        let sight = model.sight(module, Some(actor));
         let field = field.map(|name| {
-            let field = module.shown_field(name).map(|field| &field.key);
+            let field = sight.field(name).map(|field| &field.key);
             field.ok_or_else(|| {
                 let message = format!("there is no field “{name}”");
                 EngineError::invalid(Violations::one("/field", "field", message))
@@ -38,8 +39,8 @@ impl Engine {
         let (before, limit) = (page.before, page.limit + 1);
         let rows = crm_store::history::history_page(&mut tx, record, field, before, limit).await?;
         let shown = |mut entry: HistoryEntry| {
-            entry.before = module.shown(entry.before);
-            entry.after = module.shown(entry.after);
+            entry.before = sight.show(&entry.before).into_owned();
+            entry.after = sight.show(&entry.after).into_owned();
             entry
         };
         let rows = rows.into_iter().map(shown).collect();
@@ -60,7 +61,11 @@ impl Engine {
     ) -> Result<(Vec<Stay>, DateTime<Utc>), EngineError> {
         let (mut tx, model) = self.begin_of_record(tenant, actor, slug, record).await?;
         let module = Engine::module_of(&model, slug)?;
-        let fields: Vec<&FieldKey> = module.pipelines().map(|field| &field.key).collect();
+        let sight = model.sight(module, Some(actor));
+        let pipelines = module.pipelines().map(|field| &field.key);
+        let fields: Vec<&FieldKey> = pipelines
+            .filter(|key| sight.clear_field(key.as_str()).is_some())
+            .collect();
         let now = fresh::now();
         if fields.is_empty() {
             return Ok((Vec::new(), now));

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod copy;
 pub mod customize;
+pub mod explain;
 pub mod export;
 pub mod history;
 pub mod import;
@@ -34,6 +35,7 @@ mod models;
 mod module_remove;
 mod reindex;
 mod run;
+mod run_sight;
 mod uncancelled;
 
 pub use error::EngineError;

@@ -78,6 +78,7 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
         overlay: crm_model::overlay::Overlay::default(),
         workflows: Vec::new(),
         settings: Settings::default(),
+        members: Default::default(),
         building: BTreeSet::new(),
         suspended: false,
     })?;

@@ -90,7 +90,7 @@ impl Engine {
         if query.deleted {
             permit(&model, Authority::User(actor), Action::Delete, module)?;
         }
-        read_page(&mut tx, &model, &query)
+        read_page(&mut tx, (&model, actor), &query)
             .await
             .map_err(|error| explain(error, &query))
     }
@@ -141,9 +141,12 @@ impl Engine {
     }
 }
 
+/// Who reads, under which model.
+type Reader<'a> = (&'a Model, &'a Actor);
+
 async fn read_page(
     tx: &mut TenantTx,
-    model: &Model,
+    reader: Reader<'_>,
     query: &Query,
 ) -> Result<RecordPage, StoreError> {
     let mut found = query::page(tx, query).await?;
@@ -152,8 +155,8 @@ async fn read_page(
     found.truncate(limit);
     let last = found.last().filter(|_| more);
     let next_cursor = last.map(|last| query.cursor_after(&last.view()));
-    let mut rows = shown(found, model);
-    expand(tx, model, &mut rows, &query.expand).await?;
+    let mut rows = shown(found, reader);
+    expand(tx, reader, &mut rows, &query.expand).await?;
     if let Some(fields) = &query.fields {
         for row in &mut rows {
             row.found.record.data.retain(|key, _| {
@@ -178,19 +181,17 @@ async fn read_page(
     })
 }
 
-/// Records without the fields that are out of use.
-fn shown(found: Vec<Found>, model: &Model) -> Vec<Shown> {
-    let retired: BTreeSet<&str> = found
-        .first()
-        .and_then(|first| model.module(&first.record.module))
-        .into_iter()
-        .flat_map(|module| &module.definition().fields)
-        .filter(|field| field.retired)
-        .map(|field| field.key.as_str())
-        .collect();
+/// Records, all of one module, as the reader sees them.
+fn shown(found: Vec<Found>, (model, actor): Reader<'_>) -> Vec<Shown> {
+    let first = found.first();
+    let module = first.and_then(|first| model.module(&first.record.module));
+    let sight = module.map(|module| model.sight(module, Some(actor)));
     let show = |mut found: Found| {
         let data = &mut found.record.data;
-        data.retain(|key, _| !retired.contains(key.as_str()));
+        *data = match &sight {
+            Some(sight) => sight.show(data).into_owned(),
+            None => crm_model::Data::new(),
+        };
         Shown {
             found,
             expanded: BTreeMap::new(),
@@ -202,7 +203,7 @@ fn shown(found: Vec<Found>, model: &Model) -> Vec<Shown> {
 /// Brings related records along: one query for each relation, however many records there are.
 async fn expand(
     tx: &mut TenantTx,
-    model: &Model,
+    reader: Reader<'_>,
     rows: &mut [Shown],
     expansions: &[Expansion],
 ) -> Result<(), StoreError> {
@@ -214,8 +215,8 @@ async fn expand(
         let wanted: BTreeSet<RecordId> = ends.values().flatten().copied().collect();
         let wanted: Vec<RecordId> = wanted.into_iter().collect();
         let found = query::by_ids(tx, &expansion.link.module, wanted).await?;
-        let mut others = shown(found, model);
-        Box::pin(expand(tx, model, &mut others, &expansion.inner)).await?;
+        let mut others = shown(found, reader);
+        Box::pin(expand(tx, reader, &mut others, &expansion.inner)).await?;
         let others: BTreeMap<RecordId, Shown> = others
             .into_iter()
             .map(|other| (other.found.record.id, other))

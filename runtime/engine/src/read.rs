@@ -10,7 +10,7 @@ use crm_store::records::Record;
 use crm_store::runs::{Attempt, Run, RunFilter};
 use std::sync::Arc;
 
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, run_sight};
 
 /// A part of a list, and whether there is more.
 #[derive(Clone, Debug)]
@@ -92,7 +92,10 @@ impl Engine {
         let model = check_read(model.as_deref(), actor, module)?;
         let mut found = found.ok_or(Refusal::NotFound)?;
         if let Some(module) = model.module(module) {
-            found.data = module.visible(&found.data).into_owned();
+            found.data = model
+                .sight(module, Some(actor))
+                .show(&found.data)
+                .into_owned();
         }
         Ok(found)
     }
@@ -121,7 +124,7 @@ impl Engine {
         filter: &RunFilter,
         page: PageRequest<JobId>,
     ) -> Result<Page<Run>, EngineError> {
-        let mut tx = self.begin_runs(tenant, actor).await?;
+        let (mut tx, _) = self.begin_runs(tenant, actor).await?;
         let rows = crm_store::runs::runs_page(&mut tx, filter, page.before, page.limit + 1).await?;
         Ok(Page::cut(rows, page.limit))
     }
@@ -136,9 +139,13 @@ impl Engine {
         actor: &Actor,
         run: JobId,
     ) -> Result<(Run, Vec<Attempt>), EngineError> {
-        let mut tx = self.begin_runs(tenant, actor).await?;
+        let (mut tx, model) = self.begin_runs(tenant, actor).await?;
         let found = crm_store::runs::run_read(&mut tx, run).await?;
-        found.ok_or(EngineError::NotFound("run"))
+        let (run, mut attempts) = found.ok_or(EngineError::NotFound("run"))?;
+        for attempt in &mut attempts {
+            run_sight::show_attempt(&model, actor, &run, attempt);
+        }
+        Ok((run, attempts))
     }
 
     /// How many jobs of a tenant wait or run.
@@ -201,21 +208,24 @@ impl Engine {
         Ok(tx)
     }
 
-    async fn begin_runs(&self, tenant: TenantId, actor: &Actor) -> Result<TenantTx, EngineError> {
+    async fn begin_runs(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+    ) -> Result<(TenantTx, Arc<Model>), EngineError> {
         let tx = TenantTx::begin(self.store(), tenant).await?;
         let model = self.model_at(tenant, tx.model_version()).await?;
-        let may = model.is_some_and(|model| {
+        let manages = |model: &Arc<Model>| {
             model
                 .permissions(actor)
                 .values()
                 .any(|actions| actions.contains(&Action::Manage))
-        });
-        if may {
-            Ok(tx)
-        } else {
-            Err(EngineError::Forbidden(
+        };
+        match model.filter(manages) {
+            Some(model) => Ok((tx, model)),
+            None => Err(EngineError::Forbidden(
                 "runs are for those who may manage a module",
-            ))
+            )),
         }
     }
 }

@@ -109,7 +109,10 @@ impl Engine {
             None => Verdict::Never(format!("there is no workflow “{slug}” any more")),
             Some((workflow, step)) => match model.plugin(&step.action) {
                 None => Verdict::Never(format!("the action “{}” is not installed", step.action)),
-                Some(plugin) => match self.call(lease, plugin, workflow, &mut trace).await {
+                Some(plugin) => match self
+                    .call(model, lease, (plugin, workflow), &mut trace)
+                    .await
+                {
                     Err(verdict) => verdict,
                     Ok(()) => match self.apply(lease, plugin, workflow, &trace).await? {
                         None => return Ok("done"),
@@ -124,9 +127,9 @@ impl Engine {
     /// Runs the plugin; leaves its mutations in the trace.
     async fn call(
         &self,
+        model: &Model,
         lease: &Lease,
-        plugin: &InstalledPlugin,
-        workflow: &Workflow,
+        (plugin, workflow): (&InstalledPlugin, &Workflow),
         trace: &mut Trace,
     ) -> Result<(), Verdict> {
         let again = |reason: String| Verdict::Again {
@@ -135,7 +138,16 @@ impl Engine {
         };
         let component = self.component(lease.tenant, plugin).await;
         let component = component.map_err(|error| again(error.to_string()))?;
-        let event = Arc::new(lease.job.event.visible_to(&plugin.grant));
+        let event = &lease.job.event;
+        let Some(module) = model.module(&event.module) else {
+            return Err(Verdict::Never(format!(
+                "there is no module “{}” any more",
+                event.module
+            )));
+        };
+        // What the plugin sees is what the person sees of it, too.
+        let sight = model.sight(module, Some(&event.actor));
+        let event = Arc::new(event.visible_to(&plugin.grant, &sight));
         let step = workflow.steps().first();
         let config = step.map(|step| step.config.clone()).unwrap_or_default();
         trace.input = raw(&json!({ "event": &*event, "config": config }));

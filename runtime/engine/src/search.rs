@@ -2,13 +2,18 @@
 //! Only modules that the caller may read are looked in.
 
 use crm_model::limits::{SEARCH_MAX_CHARACTERS, SEARCH_MAX_WORDS};
-use crm_model::{Actor, Model, ModuleSlug, TenantId, Violations};
+use crm_model::sight::Sight;
+use crm_model::{Actor, Model, Module, ModuleSlug, TenantId, Violations};
+use crm_store::TenantTx;
 use crm_store::records::Record;
-use crm_store::search::Hit;
+use crm_store::search::{Hit, Wanted};
 use std::collections::HashMap;
 
 use crate::read::{Page, PageRequest, readable};
 use crate::{Engine, EngineError};
+
+/// Hits that are looked at again at once.
+const RECHECK_RECORDS: u32 = 500;
 
 /// A record that was found.
 #[derive(Clone, Debug)]
@@ -94,17 +99,21 @@ impl Engine {
             )));
         }
         let after = page.before.map(|place| place.0);
-        let hits =
-            crm_store::search::records_rank(&mut tx, &modules, &wanted, after, page.limit + 1)
-                .await?;
-        let rows = Page::cut(hits.rows, page.limit);
+        let look = Look {
+            model: &model,
+            reader: actor,
+            modules: &modules,
+            wanted: &wanted,
+        };
+        let (hits, complete) = look.hits(&mut tx, after, page.limit).await?;
+        let rows = Page::cut(hits, page.limit);
         let ids: Vec<_> = rows.rows.iter().map(|hit| hit.record).collect();
         let records = crm_store::records::records_read(&mut tx, &ids).await?;
         Ok(SearchPage {
             last: rows.rows.last().copied().map(SearchPlace),
-            complete: hits.complete,
+            complete,
             page: Page {
-                rows: found(&model, &rows.rows, records),
+                rows: found(&model, actor, &rows.rows, records),
                 more: rows.more,
                 total: None,
             },
@@ -112,15 +121,81 @@ impl Engine {
     }
 }
 
-fn found(model: &Model, hits: &[Hit], records: Vec<Record>) -> Vec<Found> {
+/// What is looked for, where, and for whom.
+struct Look<'a> {
+    model: &'a Model,
+    reader: &'a Actor,
+    modules: &'a [ModuleSlug],
+    wanted: &'a Wanted,
+}
+
+impl Look<'_> {
+    /// The hits of a page and one more; and whether all records were looked at. The index of
+    /// words does not know which field a word stands in, so where the reader does not see all
+    /// searchable fields, hits are looked at again, until the page is full: that it is not says
+    /// nothing of what they may not see.
+    async fn hits(
+        &self,
+        tx: &mut TenantTx,
+        mut after: Option<Hit>,
+        limit: u32,
+    ) -> Result<(Vec<Hit>, bool), EngineError> {
+        let limits = |slug| {
+            let module = self.model.module(slug);
+            module.is_some_and(|module| self.sight(module).limits_search())
+        };
+        let (modules, wanted) = (self.modules, self.wanted);
+        if !modules.iter().any(limits) {
+            let hits = crm_store::search::records_rank(tx, modules, wanted, after, limit + 1);
+            let hits = hits.await?;
+            return Ok((hits.rows, hits.complete));
+        }
+        let mut seen = Vec::new();
+        let mut complete = true;
+        while seen.len() <= usize::try_from(limit).unwrap_or(usize::MAX) {
+            let at_once = RECHECK_RECORDS;
+            let hits = crm_store::search::records_rank(tx, modules, wanted, after, at_once).await?;
+            complete &= hits.complete;
+            let Some(last) = hits.rows.last() else {
+                break;
+            };
+            after = Some(*last);
+            seen.extend(self.recheck(tx, hits.rows).await?);
+        }
+        Ok((seen, complete))
+    }
+
+    async fn recheck(&self, tx: &mut TenantTx, hits: Vec<Hit>) -> Result<Vec<Hit>, EngineError> {
+        let ids: Vec<_> = hits.iter().map(|hit| hit.record).collect();
+        let records = crm_store::records::records_read(tx, &ids).await?;
+        let texts: Vec<_> = records
+            .iter()
+            .filter_map(|record| {
+                let module = self.model.module(&record.module)?;
+                Some((record.id, self.sight(module).search_text(&record.data)))
+            })
+            .collect();
+        let settings = self.model.settings();
+        let matching = crm_store::search::texts_match(tx, settings, self.wanted, &texts).await?;
+        let matches = |hit: &Hit| matching.contains(&hit.record);
+        Ok(hits.into_iter().filter(matches).collect())
+    }
+
+    fn sight<'m>(&'m self, module: &'m Module) -> Sight<'m> {
+        self.model.sight(module, Some(self.reader))
+    }
+}
+
+fn found(model: &Model, reader: &Actor, hits: &[Hit], records: Vec<Record>) -> Vec<Found> {
     let records = records.into_iter().map(|record| (record.id, record));
     let mut records: HashMap<_, _> = records.collect();
     let found = |hit: &Hit| {
         let mut record = records.remove(&hit.record)?;
         let module = model.module(&record.module)?;
-        record.data = module.shown(record.data);
+        let sight = model.sight(module, Some(reader));
+        record.data = sight.show(&record.data).into_owned();
         Some(Found {
-            title: module.record_title(&record.data),
+            title: sight.record_title(&record.data),
             record,
             score: hit.score,
         })

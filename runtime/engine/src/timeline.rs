@@ -78,12 +78,13 @@ impl std::str::FromStr for TimelinePlace {
 }
 
 impl TimelineEntry {
-    fn change(model: &Model, mut change: RecordChange) -> Self {
+    fn change(model: &Model, reader: &Actor, mut change: RecordChange) -> Self {
         let module = model.module(&change.module);
         let entry = &mut change.entry;
         let title = module.map(|module| {
-            entry.before = module.shown(std::mem::take(&mut entry.before));
-            entry.after = module.shown(std::mem::take(&mut entry.after));
+            let sight = model.sight(module, Some(reader));
+            entry.before = sight.show(&entry.before).into_owned();
+            entry.after = sight.show(&entry.after).into_owned();
             module.change_title(entry.kind, &entry.before, &entry.after)
         });
         Self {
@@ -170,7 +171,7 @@ impl Engine {
                 record_id,
                 entry,
             };
-            TimelineEntry::change(&model, change)
+            TimelineEntry::change(&model, actor, change)
         });
         let activities =
             crm_store::activities::activities_by_time(&mut tx, record, place.activity, limit)
@@ -204,7 +205,7 @@ impl Engine {
             crm_store::history::changes_by_user(&mut tx, user, &modules, page.before, limit)
                 .await?;
         let changes = changes.into_iter();
-        let changes = changes.map(|change| TimelineEntry::change(&model, change));
+        let changes = changes.map(|change| TimelineEntry::change(&model, actor, change));
         let filter = ActivityFilter {
             created_by: Some(user.clone()),
             ..ActivityFilter::default()

@@ -4,7 +4,7 @@
 use crm_model::limits::{TOTAL_EXACT_MAX_RECORDS, USER_MAX_VIEWS};
 use crm_model::permission::{Action, Authority, permit};
 use crm_model::query::{Filter, Scope};
-use crm_model::view::{ViewDefinition, check_view};
+use crm_model::view::{ViewDefinition, check_view, shown_view};
 use crm_model::{Actor, Data, Model, ModuleSlug, TenantId, ViewId, Violations};
 use crm_store::TenantTx;
 use crm_store::views::View;
@@ -44,7 +44,8 @@ impl Engine {
         let limit = page.limit + 1;
         let rows =
             crm_store::views::views_page(&mut tx, &modules, user, page.before, limit).await?;
-        let mut answer = Page::cut(rows, page.limit);
+        let rows = rows.into_iter().map(|view| shown(&model, actor, view));
+        let mut answer = Page::cut(rows.collect(), page.limit);
         if page.total {
             let most = TOTAL_EXACT_MAX_RECORDS;
             let count = crm_store::views::views_count(&mut tx, &modules, user, most).await?;
@@ -69,7 +70,8 @@ impl Engine {
         let (mut tx, model) = self.begin_views(tenant).await?;
         let model = model.ok_or(NOT_FOUND)?;
         let found = crm_store::views::view_read(&mut tx, view, false).await?;
-        visible(&model, actor, found)
+        let found = visible(&model, actor, found)?;
+        Ok(shown(&model, actor, found))
     }
 
     /// Keeps a new view.
@@ -234,6 +236,15 @@ fn visible(model: &Model, actor: &Actor, view: Option<View>) -> Result<View, Eng
     }
 }
 
+/// A view without what is not there for the reader.
+fn shown(model: &Model, actor: &Actor, mut view: View) -> View {
+    if let Some(module) = model.module(&view.definition.module) {
+        let scope = Scope::person(model, actor, fresh::now());
+        shown_view(scope, module, &mut view.definition);
+    }
+    view
+}
+
 /// Whether somebody may keep this view, and whether it fits its module.
 fn check_wanted(model: &Model, actor: &Actor, view: &ViewDefinition) -> Result<(), EngineError> {
     let action = match view.shared {
@@ -243,9 +254,9 @@ fn check_wanted(model: &Model, actor: &Actor, view: &ViewDefinition) -> Result<(
     permit(model, Authority::User(actor), action, &view.module)?;
     let module = model.module(&view.module);
     let module = module.ok_or_else(|| EngineError::no_module(&view.module))?;
-    check_view(model, module, view).map_err(EngineError::invalid)?;
+    let scope = Scope::person(model, actor, fresh::now());
+    check_view(scope, module, view).map_err(EngineError::invalid)?;
     if let Some(filter) = &view.filter {
-        let scope = Scope::person(model, actor, fresh::now());
         Filter::parse(scope, &view.module, filter, "/filter").map_err(EngineError::invalid)?;
     }
     Ok(())

@@ -295,6 +295,38 @@ pub struct RoleDefinition {
     pub slug: RoleSlug,
     pub label: String,
     pub permissions: BTreeMap<String, BTreeSet<String>>,
+    /// Module → field → how far it is open to the role; fields that are not named are open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<ModuleSlug, BTreeMap<FieldKey, FieldAccess>>,
+}
+
+/// How far a field is open to a role. From the least to the most generous.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldAccess {
+    /// It is not there.
+    Hidden,
+    /// That there is a value can be seen, not which; nobody looks records up by it.
+    Masked,
+    /// Read, not written.
+    ReadOnly,
+    /// As it is without a word about it.
+    #[default]
+    Open,
+}
+
+impl FieldAccess {
+    /// The name in roles.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::Masked => "masked",
+            Self::ReadOnly => "read_only",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// A plugin that comes with the template, and what it is granted.

@@ -9,6 +9,7 @@ use crate::capability::Grant;
 use crate::ids::{EventId, JobId, RecordId};
 use crate::names::{FieldKey, ModuleSlug, PluginName, WorkflowSlug};
 use crate::permission::Actor;
+use crate::sight::Sight;
 
 /// What happened to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,10 +80,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event as a plugin may see it: only fields that its grant lets it read.
-    pub fn visible_to(&self, grant: &Grant) -> Self {
+    /// The event as a plugin may see it: only fields that its grant lets it read, of what the
+    /// person on whose behalf it runs sees.
+    pub fn visible_to(&self, grant: &Grant, sight: &Sight<'_>) -> Self {
         let visible = |data: &Data| -> Data {
-            data.iter()
+            sight
+                .show(data)
+                .iter()
                 .filter(|(field, _)| grant.may_read(self.module.as_str(), field))
                 .map(|(field, value)| (field.clone(), value.clone()))
                 .collect()
@@ -94,6 +98,7 @@ impl Event {
                 .changed_fields
                 .iter()
                 .filter(|field| grant.may_read(self.module.as_str(), field.as_str()))
+                .filter(|field| sight.field(field.as_str()).is_some())
                 .cloned()
                 .collect(),
             ..self.clone()

@@ -243,3 +243,9 @@ pub const TASK_MAX_ATTEMPTS: i32 = 5;
 pub const TASK_MAX_CONCURRENT: usize = 2;
 /// Records that share a value, as a failed task names them.
 pub const TASK_MAX_DUPLICATES: u32 = 10;
+/// Roles of a tenant, the template's and its own.
+pub const MODEL_MAX_ROLES: usize = 100;
+/// People who have roles in a tenant beside those of the login.
+pub const MODEL_MAX_MEMBERS: usize = 10_000;
+/// Roles of one member.
+pub const MEMBER_MAX_ROLES: usize = 20;

@@ -11,11 +11,12 @@ use crate::capability::Grant;
 use crate::definition::TemplateDefinition;
 use crate::ids::TenantId;
 use crate::limits;
-use crate::names::{FieldKey, ModuleSlug, PluginName, TemplateSlug};
+use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug};
 use crate::overlay::{MergedModule, Overlay};
-use crate::permission::{Action, Actor, Roles};
+use crate::permission::{Action, Actor};
 use crate::query::{Filter, Scope};
 use crate::relations::{Links, ReferenceRule, RollupUse};
+use crate::roles::{Members, Role, Roles};
 use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::workflow::Workflow;
@@ -61,6 +62,8 @@ pub struct ModelSource {
     pub workflows: Vec<crate::definition::WorkflowDefinition>,
     /// Plugins that the tenant installed.
     pub plugins: BTreeMap<PluginName, InstalledPlugin>,
+    /// Who has roles here beside those of the login.
+    pub members: Members,
     /// Fields whose rows in the typed index, unique values or words are not complete yet,
     /// because they came to records that were there before.
     pub building: BTreeSet<(ModuleSlug, FieldKey)>,
@@ -110,11 +113,12 @@ impl Model {
             suspended,
             ..
         } = source;
+        let roles = overlay.merge_roles(&definition);
         let modules = compile_modules(overlay.merge(&definition), &building)?;
         let links = Links::compile(&modules)?;
         let workflows = definition.workflows.into_iter().chain(source.workflows);
         let workflows = Workflow::compile_all(workflows, &modules, &source.plugins)?;
-        let roles = Roles::compile(&definition.roles)
+        let roles = Roles::compile(roles, source.members, &modules)
             .map_err(|message| ModelError::new("roles", message))?;
         let plugins = source.plugins;
         let model = Self {
@@ -198,6 +202,27 @@ impl Model {
     /// What somebody may do, by module.
     pub fn permissions(&self, actor: &Actor) -> BTreeMap<ModuleSlug, Vec<Action>> {
         self.roles.permissions(actor, self.modules.keys().cloned())
+    }
+
+    /// All roles, by name.
+    pub fn all_roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.all()
+    }
+
+    /// The role of that name.
+    pub fn role(&self, slug: &RoleSlug) -> Option<&Role> {
+        self.roles.find(slug)
+    }
+
+    /// Who has which roles here, beside those of the login.
+    pub fn members(&self) -> &Members {
+        self.roles.members()
+    }
+
+    /// The roles of a person: those that the login gave, and those that they have here. Also
+    /// names that are no roles of this model.
+    pub fn roles_of<'a>(&'a self, actor: &'a Actor) -> BTreeSet<&'a RoleSlug> {
+        self.roles.slugs_of(actor)
     }
 
     /// The rollups that look at records of this module.

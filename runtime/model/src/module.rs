@@ -218,17 +218,6 @@ impl Module {
         fields.filter_map(|field| Some((&field.key, field.rollup.as_ref()?)))
     }
 
-    /// What people and plugins see of a record's stored data: no retired fields, and nothing
-    /// under names that are fields no more.
-    pub fn visible<'a>(&self, data: &'a Data) -> Cow<'a, Data> {
-        if self.retired.is_empty() {
-            return self.known(data);
-        }
-        self.filtered(data, |name| {
-            self.field(name).is_some_and(|(field, _)| !field.retired)
-        })
-    }
-
     /// A record's stored data without what stands under names that are fields no more.
     pub(crate) fn known<'a>(&self, data: &'a Data) -> Cow<'a, Data> {
         self.filtered(data, |name| self.positions.contains_key(name))

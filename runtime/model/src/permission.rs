@@ -2,15 +2,12 @@
 //! makes one, and nothing becomes a [`crate::ValidChange`] without one.
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capability::{Grant, WriteOperation};
-use crate::definition::RoleDefinition;
 use crate::model::Model;
 use crate::names::{ModuleSlug, RoleSlug, UserId};
-
-/// Stands for every module or every action in a role.
-const ANY: &str = "*";
+use crate::roles::ANY;
+use crate::sight::Sight;
 
 /// What can be done to records of a module, or to the module itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,17 +21,23 @@ pub enum Action {
     Purge,
     /// Change the module: its fields and workflows.
     Manage,
+    /// Take many records out as a file.
+    Export,
+    /// Bring many records in from a file; what becomes of them takes create and update beside.
+    Import,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Read,
         Self::Create,
         Self::Update,
         Self::Delete,
         Self::Purge,
         Self::Manage,
+        Self::Export,
+        Self::Import,
     ];
 
     /// The action's name in roles.
@@ -46,15 +49,17 @@ impl Action {
             Self::Delete => "delete",
             Self::Purge => "purge",
             Self::Manage => "manage",
+            Self::Export => "export",
+            Self::Import => "import",
         }
     }
 
-    const fn write_operation(self) -> Option<WriteOperation> {
+    pub(crate) const fn write_operation(self) -> Option<WriteOperation> {
         match self {
             Self::Create => Some(WriteOperation::Create),
             Self::Update => Some(WriteOperation::Update),
             Self::Delete => Some(WriteOperation::Delete),
-            Self::Read | Self::Purge | Self::Manage => None,
+            Self::Read | Self::Purge | Self::Manage | Self::Export | Self::Import => None,
         }
     }
 }
@@ -81,6 +86,17 @@ pub enum Authority<'a> {
 }
 
 impl<'a> Authority<'a> {
+    /// Whose sight counts; none: the host's own, which sees everything.
+    pub fn reader(&self) -> Option<&'a Actor> {
+        match self {
+            Self::Host(_) => None,
+            Self::User(actor)
+            | Self::Plugin {
+                behalf_of: actor, ..
+            } => Some(actor),
+        }
+    }
+
     /// The person.
     pub fn actor(&self) -> &'a Actor {
         match self {
@@ -97,12 +113,19 @@ pub struct Permit<'a> {
     action: Action,
     actor: &'a Actor,
     grant: Option<&'a Grant>,
+    sight: Sight<'a>,
+    is_host: bool,
 }
 
 impl Permit<'_> {
     /// The person who does it, or on whose behalf it is done.
     pub fn actor(&self) -> &Actor {
         self.actor
+    }
+
+    /// Whether it follows from another change, and nobody asked for it.
+    pub(crate) fn is_host(&self) -> bool {
+        self.is_host
     }
 
     /// Whether a plugin does it.
@@ -114,7 +137,13 @@ impl Permit<'_> {
         self.module == *module && self.action == action
     }
 
-    /// Whether this field may be set. People's roles know no fields yet, plugins' grants do.
+    /// What the person's roles leave open of the module's fields.
+    pub fn sight(&self) -> &Sight<'_> {
+        &self.sight
+    }
+
+    /// Whether a plugin's grant lets it set this field. What the person may set, their
+    /// [`Sight`] says.
     pub(crate) fn covers_field(&self, field: &str) -> bool {
         match (self.grant, self.action.write_operation()) {
             (Some(grant), Some(operation)) => {
@@ -140,69 +169,13 @@ pub enum Denied {
     },
 }
 
-/// The roles of one model, compiled.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Roles(BTreeMap<RoleSlug, BTreeMap<String, BTreeSet<String>>>);
-
-impl Roles {
-    pub(crate) fn compile(definitions: &[RoleDefinition]) -> Result<Self, String> {
-        let mut roles = BTreeMap::new();
-        for role in definitions {
-            for action in role.permissions.values().flatten() {
-                if action != ANY && !Action::ALL.iter().any(|known| known.name() == action) {
-                    return Err(format!(
-                        "role “{}” names an unknown action “{action}”",
-                        role.slug
-                    ));
-                }
-            }
-            if roles
-                .insert(role.slug.clone(), role.permissions.clone())
-                .is_some()
-            {
-                return Err(format!("role “{}” stands there twice", role.slug));
-            }
-        }
-        Ok(Self(roles))
-    }
-
-    fn allow(&self, actor: &Actor, module: &str, action: Action) -> bool {
-        actor
-            .roles
-            .iter()
-            .filter_map(|role| self.0.get(role))
-            .any(|permissions| {
-                [module, ANY]
-                    .iter()
-                    .filter_map(|key| permissions.get(*key))
-                    .any(|actions| actions.contains(ANY) || actions.contains(action.name()))
-            })
-    }
-
-    pub(crate) fn permissions(
-        &self,
-        actor: &Actor,
-        modules: impl Iterator<Item = ModuleSlug>,
-    ) -> BTreeMap<ModuleSlug, Vec<Action>> {
-        modules
-            .map(|module| {
-                let allowed = Action::ALL
-                    .into_iter()
-                    .filter(|action| self.allow(actor, module.as_str(), *action))
-                    .collect();
-                (module, allowed)
-            })
-            .collect()
-    }
-}
-
 /// Asks whether `authority` may do `action` to records of `module`.
 ///
 /// # Errors
 /// [`Denied::Invisible`] where the person may not read the module (or there is none),
 /// [`Denied::Forbidden`] where only this action is refused.
 pub fn permit<'a>(
-    model: &Model,
+    model: &'a Model,
     authority: Authority<'a>,
     action: Action,
     module: &ModuleSlug,
@@ -210,12 +183,12 @@ pub fn permit<'a>(
     let actor = authority.actor();
     let host = matches!(authority, Authority::Host(_));
     let allowed = |action| host || model.roles().allow(actor, module.as_str(), action);
-    let readable = model.module(module).is_some() && allowed(Action::Read);
-    if !readable {
+    let found = model.module(module).filter(|_| allowed(Action::Read));
+    let Some(found) = found else {
         return Err(Denied::Invisible {
             module: module.clone(),
         });
-    }
+    };
     let forbidden = |who| {
         Err(Denied::Forbidden {
             module: module.clone(),
@@ -243,6 +216,8 @@ pub fn permit<'a>(
         action,
         actor,
         grant,
+        sight: Sight::of(model, found, authority.reader()),
+        is_host: host,
     })
 }
 

@@ -8,8 +8,8 @@ use crate::definition::{FieldDefinition, ModuleDefinition};
 use crate::fields::field_type;
 use crate::limits::PATTERN_COMPILED_MAX_BYTES;
 use crate::model::Module;
-use crate::nearest::suggestion;
 use crate::rules::is_computed;
+use crate::sight::Sight;
 use crate::violation::{Violations, pointer_segment};
 
 /// Where a record's data stands in the body of a request.
@@ -61,7 +61,13 @@ pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
 }
 
 /// Adds everything that the schema refuses in `data`.
-pub(crate) fn violations(module: &Module, data: &Value, violations: &mut Violations) {
+/// Fields to choose from are those that the sender sees.
+pub(crate) fn violations(
+    module: &Module,
+    sight: &Sight<'_>,
+    data: &Value,
+    violations: &mut Violations,
+) {
     for error in module.validator().iter_errors(data) {
         let at = format!("{DATA_POINTER}{}", error.instance_path());
         let member = |name: &str| format!("{at}/{}", pointer_segment(name));
@@ -75,7 +81,7 @@ pub(crate) fn violations(module: &Module, data: &Value, violations: &mut Violati
                     violations.add(
                         member(name),
                         "unknown_field",
-                        unknown_field(module, error.instance_path().as_str(), name),
+                        unknown_field(sight, error.instance_path().as_str(), name),
                     );
                 }
             }
@@ -88,11 +94,11 @@ pub(crate) fn violations(module: &Module, data: &Value, violations: &mut Violati
 }
 
 /// Members of values have names too, but only those of the record are fields to choose from.
-fn unknown_field(module: &Module, inside: &str, name: &str) -> String {
-    let fields = module.fields().filter(|(field, _)| !field.retired);
-    let known = fields.map(|(field, _)| field.key.as_str());
-    let hint = suggestion(name, known.filter(|_| inside.is_empty()));
-    format!("there is no such field{hint}")
+fn unknown_field(sight: &Sight<'_>, inside: &str, name: &str) -> String {
+    match inside {
+        "" => sight.unknown_field(name),
+        _ => "there is no such field".to_owned(),
+    }
 }
 
 /// A stable code, and a message where ours is clearer than the library's.

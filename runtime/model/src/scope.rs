@@ -164,11 +164,8 @@ impl<'a> Scene<'a> {
         let zone = self.model.settings().time_zone;
         let now = at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
         let today = at.with_timezone(&zone).date_naive().to_string();
-        let roles = self
-            .actor
-            .roles
-            .iter()
-            .map(|role| Input::Text(role.as_str()));
+        let roles = self.model.roles_of(self.actor).into_iter();
+        let roles = roles.map(|role| Input::Text(role.as_str()));
         let actor = vec![
             (USER_ID, Input::Text(self.actor.user_id.as_str())),
             (ROLES, Input::List(roles.collect())),

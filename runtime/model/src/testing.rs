@@ -27,6 +27,7 @@ pub(crate) fn source(definition: Value) -> ModelSource {
         overlay: crate::overlay::Overlay::default(),
         workflows: Vec::new(),
         plugins: BTreeMap::from([("tick".parse().unwrap(), plugin)]),
+        members: BTreeMap::new(),
         building: std::collections::BTreeSet::new(),
         suspended: false,
     }

@@ -1,5 +1,5 @@
-//! What people read: the title of a record and of a change, and which values of a record they
-//! may see. Never what they may do.
+//! What people read: the title of a record and of a change, out of values that [`crate::sight`]
+//! leaves them. Never what they may do.
 
 use serde_json::Value;
 
@@ -22,22 +22,11 @@ const NAMING_TYPES: [&str; 6] = [
 const TITLE_MAX_FIELDS: usize = 3;
 
 impl Module {
-    /// The field of that key, unless it is out of use.
-    pub fn shown_field(&self, key: &str) -> Option<&FieldDefinition> {
-        let mut fields = self.definition().fields.iter();
-        fields.find(|field| field.key.as_str() == key && !field.retired)
-    }
-
-    /// Data without what is out of use.
-    pub fn shown(&self, mut data: Data) -> Data {
-        data.retain(|key, _| self.shown_field(key).is_some());
-        data
-    }
-
     /// What names a record to people: its title field, or the first text that it has.
     pub fn record_title(&self, data: &Data) -> Option<String> {
         let title = self.definition().title_field.as_ref();
-        let title = title.and_then(|key| self.shown_field(key.as_str()));
+        let title = title.and_then(|key| Some(self.field(key.as_str())?.0));
+        let title = title.filter(|field| !field.retired);
         let naming = |field: &&FieldDefinition| {
             !field.retired && NAMING_TYPES.contains(&field.kind.as_str())
         };
@@ -189,6 +178,5 @@ mod tests {
         );
         let retired = model(|module| module["fields"][0]["retired"] = json!(true));
         assert_eq!(items(&retired).record_title(&record).unwrap(), "n");
-        assert_eq!(items(&retired).shown(record).get("sku"), None);
     }
 }

@@ -236,7 +236,9 @@ impl<'a> Writing<'a> {
         draft.sign();
         draft.compute_formulas();
         draft.drop_invisible_defaults();
-        checks::check(&mut draft, &mut violations);
+        let sight = permit.sight();
+        checks::check(&mut draft, sight, &mut violations);
+        let violations = sight.discreet(violations);
         violations.into_result().map_err(Refusal::Invalid)?;
         Ok(Validated::Change(self.change(kind, Some(draft.data))))
     }

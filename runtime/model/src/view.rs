@@ -12,9 +12,10 @@ use crate::form::Form;
 use crate::limits::{
     LABEL_MAX_CHARACTERS, VIEW_FILTER_MAX_BYTES, VIEW_MAX_COLUMNS, VIEW_MAX_SORT_FIELDS,
 };
-use crate::model::{Model, Module};
+use crate::model::Module;
 use crate::names::ModuleSlug;
 use crate::overlay::{attributes, check_characters};
+use crate::query::{Filter, Scope};
 use crate::validate::merge_patch;
 use crate::violation::Violations;
 
@@ -87,7 +88,11 @@ impl ViewDefinition {
 ///
 /// # Errors
 /// Everything that does not fit, with pointers from the root of the view.
-pub fn check_view(model: &Model, module: &Module, view: &ViewDefinition) -> Result<(), Violations> {
+pub fn check_view<'a>(
+    scope: Scope<'a>,
+    module: &'a Module,
+    view: &ViewDefinition,
+) -> Result<(), Violations> {
     check_characters(&attributes(view))?;
     let mut violations = Violations::default();
     let characters = view.name.chars().count();
@@ -97,7 +102,7 @@ pub fn check_view(model: &Model, module: &Module, view: &ViewDefinition) -> Resu
     }
     check_filter(view, &mut violations);
     check_list(
-        model,
+        scope,
         module,
         "columns",
         &view.columns,
@@ -110,7 +115,7 @@ pub fn check_view(model: &Model, module: &Module, view: &ViewDefinition) -> Resu
         .map(|name| name.strip_prefix('-').unwrap_or(name).to_owned())
         .collect();
     check_list(
-        model,
+        scope,
         module,
         "sort",
         &sort,
@@ -122,15 +127,30 @@ pub fn check_view(model: &Model, module: &Module, view: &ViewDefinition) -> Resu
         ("/date_field", &view.date_field),
     ] {
         if let Some(name) = name
-            && let Err(message) = resolve(model, module, name)
+            && let Err(message) = resolve(scope, module, name)
         {
             violations.add(pointer.to_owned(), "unknown_field", message);
         }
     }
     if violations.is_empty() {
-        check_kind(module, view, &mut violations);
+        check_kind(scope, module, view, &mut violations);
     }
     violations.into_result()
+}
+
+/// A view as the reader of the scope may know it: without names that are not there for them. A
+/// filter that asks about one goes as a whole.
+pub fn shown_view<'a>(scope: Scope<'a>, module: &'a Module, view: &mut ViewDefinition) {
+    let is_there = |name: &str| {
+        let name = name.strip_prefix('-').unwrap_or(name);
+        resolve(scope, module, name).is_ok()
+    };
+    view.columns.retain(|name| is_there(name));
+    view.sort.retain(|name| is_there(name));
+    view.group_by = view.group_by.take().filter(|name| is_there(name));
+    view.date_field = view.date_field.take().filter(|name| is_there(name));
+    let reads = |filter: &Value| Filter::parse(scope, &view.module, filter, "").is_ok();
+    view.filter = view.filter.take().filter(reads);
 }
 
 fn check_filter(view: &ViewDefinition, violations: &mut Violations) {
@@ -143,9 +163,9 @@ fn check_filter(view: &ViewDefinition, violations: &mut Violations) {
     }
 }
 
-fn check_list(
-    model: &Model,
-    module: &Module,
+fn check_list<'a>(
+    scope: Scope<'a>,
+    module: &'a Module,
     member: &str,
     names: &[String],
     most: usize,
@@ -158,7 +178,7 @@ fn check_list(
     }
     for (index, name) in names.iter().enumerate() {
         let pointer = format!("/{member}/{index}");
-        if let Err(message) = resolve(model, module, name) {
+        if let Err(message) = resolve(scope, module, name) {
             violations.add(pointer, "unknown_field", message);
         } else if names.iter().take(index).any(|before| before == name) {
             violations.add(pointer, "duplicate", format!("“{name}” stands there twice"));
@@ -168,7 +188,7 @@ fn check_list(
 
 /// Whether a name is an attribute of records, a field, a part of one (`price.currency`), or one
 /// of the record that a relation points to (`doctor.department`).
-fn resolve(model: &Model, module: &Module, name: &str) -> Result<(), String> {
+fn resolve<'a>(scope: Scope<'a>, module: &'a Module, name: &str) -> Result<(), String> {
     let (head, rest) = match name.split_once('.') {
         Some((head, rest)) => (head, Some(rest)),
         None => (name, None),
@@ -176,17 +196,17 @@ fn resolve(model: &Model, module: &Module, name: &str) -> Result<(), String> {
     if rest.is_none() && RECORD_ATTRIBUTES.contains(&head) {
         return Ok(());
     }
-    let field = live_field(module, head)?;
+    let field = live_field(scope, module, head)?;
     let Some(rest) = rest else {
         return Ok(());
     };
     if field.kind == RELATION {
-        let target = field.module.as_ref().and_then(|slug| model.module(slug));
+        let target = field.module.as_ref().and_then(|slug| scope.module(slug));
         let target = target.ok_or_else(|| format!("“{head}” points nowhere"))?;
         if RECORD_ATTRIBUTES.contains(&rest) {
             return Ok(());
         }
-        return live_field(target, rest).map(|_| ());
+        return live_field(scope, target, rest).map(|_| ());
     }
     let parts = field_type(&field.kind).map_or(&[][..], |kind| kind.parts(field));
     if parts.iter().any(|part| part.name == Some(rest)) {
@@ -195,22 +215,26 @@ fn resolve(model: &Model, module: &Module, name: &str) -> Result<(), String> {
     Err(format!("“{head}” has no part “{rest}”"))
 }
 
-fn live_field<'a>(module: &'a Module, key: &str) -> Result<&'a FieldDefinition, String> {
-    let definition = module.definition();
-    let mut fields = definition.fields.iter();
-    match fields.find(|field| field.key.as_str() == key) {
-        Some(field) if field.retired => Err(format!("the field “{key}” is retired")),
-        Some(field) => Ok(field),
-        None => Err(format!("“{}” has no field “{key}”", definition.slug)),
-    }
+fn live_field<'a>(
+    scope: Scope<'a>,
+    module: &'a Module,
+    key: &str,
+) -> Result<&'a FieldDefinition, String> {
+    let unknown = || format!("“{}” has no field “{key}”", module.definition().slug);
+    scope.sight(module).field(key).ok_or_else(unknown)
 }
 
-fn check_kind(module: &Module, view: &ViewDefinition, violations: &mut Violations) {
+fn check_kind<'a>(
+    scope: Scope<'a>,
+    module: &'a Module,
+    view: &ViewDefinition,
+    violations: &mut Violations,
+) {
     match view.kind {
         ViewKind::Table => {}
         ViewKind::Kanban => {
             let group = view.group_by.as_deref();
-            if !group.is_some_and(|name| live_field(module, name).is_ok_and(is_select)) {
+            if !group.is_some_and(|name| live_field(scope, module, name).is_ok_and(is_select)) {
                 let message = "a kanban view is grouped by a select field of its module";
                 violations.add("/group_by".to_owned(), "kind", message);
             }
@@ -218,7 +242,8 @@ fn check_kind(module: &Module, view: &ViewDefinition, violations: &mut Violation
         ViewKind::Calendar => {
             let date = view.date_field.as_deref();
             let fits = date.is_some_and(|name| {
-                MOMENT_ATTRIBUTES.contains(&name) || live_field(module, name).is_ok_and(is_day)
+                MOMENT_ATTRIBUTES.contains(&name)
+                    || live_field(scope, module, name).is_ok_and(is_day)
             });
             if !fits {
                 let message = "a calendar view has a date or datetime field of its module";
@@ -257,7 +282,8 @@ mod tests {
         let view: ViewDefinition = serde_json::from_value(view).unwrap();
         let model = model();
         let module = model.module(&view.module).unwrap();
-        let Err(violations) = check_view(&model, module, &view) else {
+        let scope = Scope::host(&model, chrono::DateTime::UNIX_EPOCH);
+        let Err(violations) = check_view(scope, module, &view) else {
             return Vec::new();
         };
         let pairs = violations.as_slice().iter();

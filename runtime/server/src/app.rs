@@ -91,6 +91,18 @@ fn api() -> OpenApiRouter<App> {
             routes::settings::settings_get,
             routes::settings::settings_edit
         ))
+        .routes(routes!(routes::roles::roles_list, routes::roles::role_add))
+        .routes(routes!(
+            routes::roles::role_get,
+            routes::roles::role_edit,
+            routes::roles::role_remove
+        ))
+        .routes(routes!(
+            routes::members::members_list,
+            routes::members::member_add
+        ))
+        .routes(routes!(routes::members::member_remove))
+        .routes(routes!(routes::permissions::permissions_explain))
         .routes(routes!(routes::views::views_list, routes::views::view_add))
         .routes(routes!(
             routes::views::view_get,

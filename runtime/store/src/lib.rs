@@ -27,6 +27,7 @@ pub mod views;
 
 mod error;
 mod pool;
+mod roles;
 mod store;
 mod tenant_tx;
 

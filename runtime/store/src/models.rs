@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use crate::building::building_read;
 use crate::error::StoreError;
 use crate::overlay::overlay_read;
+use crate::roles::members_read;
 use crate::tenant_tx::TenantTx;
 
 #[derive(sqlx::FromRow)]
@@ -46,6 +47,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         return Ok(None);
     };
     let overlay = overlay_read(tx).await?;
+    let members = members_read(tx).await?;
     let building = building_read(tx).await?;
     let workflows: Vec<(Json<WorkflowDefinition>,)> =
         sqlx::query_as("select definition from crm_workflows where tenant_id = $1 order by slug")
@@ -91,6 +93,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .into_iter()
             .map(installed)
             .collect::<BTreeMap<_, _>>(),
+        members,
         building,
         suspended: config.suspended,
     }))

@@ -10,6 +10,7 @@ use sqlx::types::Json;
 
 use crate::error::StoreError;
 use crate::models::fresh_or_exists;
+use crate::roles::{member_delete, member_put, role_delete, role_put, roles_read};
 use crate::tenant_tx::TenantTx;
 
 pub(crate) async fn overlay_read(tx: &mut TenantTx) -> Result<Overlay, StoreError> {
@@ -51,6 +52,7 @@ pub(crate) async fn overlay_read(tx: &mut TenantTx) -> Result<Overlay, StoreErro
         let place = (module_slug(&module)?, field_key(&field)?);
         overlay.field_edits.insert(place, edit.0);
     }
+    overlay.roles = roles_read(tx).await?;
     Ok(overlay)
 }
 
@@ -85,6 +87,10 @@ pub async fn overlay_write(
         }
         OverlayWrite::Workflow(workflow) => workflow_insert(tx, workflow, at, by).await,
         OverlayWrite::Settings(settings) => settings_put(tx, settings).await,
+        OverlayWrite::Role(role) => role_put(tx, role, at, by).await,
+        OverlayWrite::RoleGone(role) => role_delete(tx, role).await,
+        OverlayWrite::Member(user, roles) => member_put(tx, user, roles, at, by).await,
+        OverlayWrite::MemberGone(user) => member_delete(tx, user).await,
     }
 }
 

@@ -221,6 +221,43 @@ pub async fn records_rank(
     })
 }
 
+/// Which of these texts have all that is wanted.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn texts_match(
+    tx: &mut TenantTx,
+    settings: &Settings,
+    wanted: &Wanted,
+    texts: &[(RecordId, String)],
+) -> Result<Vec<RecordId>, StoreError> {
+    let ids: Vec<Uuid> = texts.iter().map(|(id, _)| id.uuid()).collect();
+    let texts: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+    let rows: Vec<(Uuid,)> = sqlx::query_as(
+        "select t.id
+        from unnest($1::uuid[], $2::text[]) as t (id, text)
+        cross join lateral (
+            select tsvector_to_array(to_tsvector($3::text::regconfig, t.text)) as words
+        ) w
+        where w.words @> $4::text[]
+            and not exists (
+                select from unnest($5::text[]) as b (beginning)
+                where not exists (
+                    select from unnest(w.words) as o (word)
+                    where starts_with(o.word, b.beginning)
+                )
+            )",
+    )
+    .bind(ids)
+    .bind(texts)
+    .bind(&settings.language)
+    .bind(&wanted.words)
+    .bind(&wanted.beginnings)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|(id,)| RecordId::new(id)).collect())
+}
+
 fn end(beginning: &str) -> String {
     format!("{beginning}{LAST}")
 }

@@ -54,7 +54,10 @@ fn patients_are_as_the_specification_says() {
     assert_eq!(groups, ["A+", "A-", "B+", "B-", "AB+", "AB-", "O+", "O-"]);
     let rights = |role| named(&model, "roles", "slug", role)["permissions"].clone();
     assert_eq!(rights("owner"), json!({ "*": ["*"] }));
-    assert_eq!(rights("admin")["patients"], json!(["read", "update"]));
+    assert_eq!(
+        rights("admin")["patients"],
+        json!(["read", "update", "export"])
+    );
 }
 
 #[test]

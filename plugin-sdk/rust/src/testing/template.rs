@@ -11,7 +11,9 @@ const TRIGGERS: [&str; 4] = [
     "record_deleted",
     "record_restored",
 ];
-const ACTIONS: [&str; 7] = ["create", "read", "update", "delete", "purge", "manage", "*"];
+const ACTIONS: [&str; 9] = [
+    "create", "read", "update", "delete", "purge", "manage", "export", "import", "*",
+];
 const ANY: &str = "*";
 
 /// Everything that is wrong with a template's model, one sentence each; nothing when all is well.
@@ -179,6 +181,14 @@ impl Check {
                     format!("{place}: there is no action `{action}`")
                 });
             }
+        }
+        for (module, fields) in members(role, "fields") {
+            self.expect_module(&place, module);
+            let keys = fields
+                .as_object()
+                .into_iter()
+                .flat_map(|fields| fields.keys());
+            keys.for_each(|key| self.expect_field(&place, module, key));
         }
     }
 

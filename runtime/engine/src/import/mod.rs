@@ -100,17 +100,11 @@ impl Engine {
         let import = import.ok_or(EngineError::NotFound("import"))?;
         let model = self.model_at(tenant, tx.model_version()).await?;
         let model = model.ok_or_else(|| EngineError::no_module(&import.module))?;
-        let module = model
-            .module(&import.module)
-            .ok_or_else(|| EngineError::no_module(&import.module))?;
-        permit(
-            &model,
-            Authority::User(actor),
-            Action::Create,
-            &import.module,
-        )?;
-        let (columns, options) =
-            plan_columns(module, &import.columns, input).map_err(EngineError::invalid)?;
+        let authority = Authority::User(actor);
+        permit(&model, authority, Action::Import, &import.module)?;
+        let permitted = permit(&model, authority, Action::Create, &import.module)?;
+        let (columns, options) = plan_columns(permitted.sight(), &import.columns, input)
+            .map_err(EngineError::invalid)?;
         check_upsert(&model, actor, &import, &options)?;
         check_runnable(&import, &options)?;
         let dry_run = options.dry_run;

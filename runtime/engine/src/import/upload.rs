@@ -63,9 +63,10 @@ impl Engine {
         let model = self.model_at(tenant, tx.model_version()).await?;
         let permissions = model.map_or_else(Default::default, |model| model.permissions(&actor));
         let mut actions = permissions.values();
-        if !actions.any(|actions| actions.contains(&Action::Create)) {
+        let wanted = [Action::Create, Action::Import];
+        if !actions.any(|actions| wanted.iter().all(|action| actions.contains(action))) {
             return Err(EngineError::Forbidden(
-                "importing is for those who may create records",
+                "importing is for those whose role lets them import and create records",
             ));
         }
         let id = ImportId::new(fresh::id());
@@ -175,10 +176,10 @@ impl Upload {
             .model_at(self.tenant, tx.model_version())
             .await?;
         let model = model.ok_or_else(|| EngineError::no_module(module))?;
-        permit(&model, Authority::User(&self.actor), Action::Create, module)?;
-        if let Some(module) = model.module(module) {
-            propose(module, &mut columns);
-        }
+        let authority = Authority::User(&self.actor);
+        permit(&model, authority, Action::Import, module)?;
+        let permitted = permit(&model, authority, Action::Create, module)?;
+        propose(permitted.sight(), &mut columns);
         let uploaded = Uploaded {
             module,
             delimiter,

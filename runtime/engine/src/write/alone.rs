@@ -68,7 +68,14 @@ impl Engine {
             if prepared.outcomes.iter().any(conflict::is_stale) {
                 let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
                 let outcomes = &mut prepared.outcomes;
-                conflict::explain(&mut tx, proposal.operations, &gathered, outcomes).await?;
+                conflict::explain(
+                    &mut tx,
+                    (model, proposal),
+                    proposal.operations,
+                    &gathered,
+                    outcomes,
+                )
+                .await?;
             }
             return Ok(Attempt::Done(prepared.outcomes));
         }
@@ -88,7 +95,8 @@ impl Engine {
                 Ok(Attempt::Again)
             }
             Err(error) => {
-                for (index, fault) in conflict::faults(error, &prepared.changes)? {
+                for (index, fault) in conflict::faults(error, (model, proposal), &prepared.changes)?
+                {
                     if let Some(outcome) = prepared.outcomes.get_mut(index) {
                         *outcome = Err(fault.into());
                     }

@@ -2,13 +2,14 @@
 //! a taken value or a dangling reference belongs to, and who changed what where the record has
 //! another version than the caller read.
 
-use crm_model::{Data, FieldKey, Mutation, RecordId, Refusal, Violations};
+use crm_model::sight::Sight;
+use crm_model::{Data, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal, Violations};
 use crm_store::{StoreError, Taken, TenantTx};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 use super::prepare::{Gathered, PreparedChange};
-use super::{Operation, Outcome};
+use super::{Operation, Outcome, Proposal};
 use crate::EngineError;
 
 /// A field that the caller changes and somebody else has changed meanwhile. Null where there is
@@ -23,6 +24,9 @@ pub struct Conflict {
     /// What the caller wants.
     pub yours: Value,
 }
+
+/// Under which model, and who asked for what.
+pub(super) type Of<'a> = (&'a Model, &'a Proposal<'a>);
 
 /// Why the store refused what an operation asked for.
 #[derive(Clone, Debug)]
@@ -48,16 +52,27 @@ impl From<Fault> for EngineError {
 /// The store's error, where it is nobody's fault.
 pub(super) fn faults(
     error: StoreError,
+    of: Of<'_>,
     changes: &[PreparedChange],
 ) -> Result<BTreeMap<usize, Fault>, EngineError> {
     match error {
-        StoreError::Taken(taken) => Ok(of_taken(&taken, changes)),
-        StoreError::MissingReferences(missing) => Ok(of_missing(&missing, changes)),
+        StoreError::Taken(taken) => Ok(of_taken(&taken, of, changes)),
+        StoreError::MissingReferences(missing) => Ok(of_missing(&missing, of, changes)),
         other => Err(other.into()),
     }
 }
 
-fn of_taken(taken: &[Taken], changes: &[PreparedChange]) -> BTreeMap<usize, Fault> {
+/// The sender's sight of a module.
+fn sight_of<'a>((model, proposal): Of<'a>, module: &ModuleSlug) -> Option<Sight<'a>> {
+    Some(model.sight(model.module(module)?, proposal.authority.reader()))
+}
+
+/// A field as the sender may be told of it: none where they do not see it.
+fn told<'a>(sight: Option<&Sight<'_>>, field: &'a str) -> Option<&'a str> {
+    sight?.field(field).map(|_| field)
+}
+
+fn of_taken(taken: &[Taken], of: Of<'_>, changes: &[PreparedChange]) -> BTreeMap<usize, Fault> {
     let mut violations: BTreeMap<usize, Violations> = BTreeMap::new();
     for Taken { slot, record_id } in taken {
         let Some(change) = change_of(changes, *record_id) else {
@@ -65,12 +80,23 @@ fn of_taken(taken: &[Taken], changes: &[PreparedChange]) -> BTreeMap<usize, Faul
         };
         let fields = slot.split_once('.').map_or("", |(_, fields)| fields);
         let fields: Vec<&str> = fields.trim_matches(['(', ')']).split(',').collect();
-        let message = match fields.as_slice() {
+        let sight = sight_of(of, change.change.module());
+        let seen = fields
+            .iter()
+            .filter_map(|field| told(sight.as_ref(), field));
+        let seen: Vec<&str> = seen.collect();
+        let message = match seen.as_slice() {
+            _ if seen.len() < fields.len() => {
+                "another record has these values, of which you do not see all".to_owned()
+            }
             [_] => "another record has this value".to_owned(),
             several => format!("another record has these values of {}", several.join(", ")),
         };
         let list = violations.entry(change.operation).or_default();
-        for field in fields {
+        if seen.is_empty() {
+            list.add("/data".to_owned(), "unique", message.clone());
+        }
+        for field in seen {
             list.add(format!("/data/{field}"), "unique", message.clone());
         }
     }
@@ -80,14 +106,27 @@ fn of_taken(taken: &[Taken], changes: &[PreparedChange]) -> BTreeMap<usize, Faul
         .collect()
 }
 
-fn of_missing(missing: &[RecordId], changes: &[PreparedChange]) -> BTreeMap<usize, Fault> {
+fn of_missing(
+    missing: &[RecordId],
+    of: Of<'_>,
+    changes: &[PreparedChange],
+) -> BTreeMap<usize, Fault> {
     let mut violations: BTreeMap<usize, Violations> = BTreeMap::new();
     for change in changes {
         for (field, module, record) in &change.references {
             if missing.contains(record) {
-                let message = format!("there is no such record in “{module}”");
+                let sight = sight_of(of, change.change.module());
                 let list = violations.entry(change.operation).or_default();
-                list.add(format!("/data/{field}"), "relation", message);
+                match told(sight.as_ref(), field.as_str()) {
+                    Some(field) => {
+                        let message = format!("there is no such record in “{module}”");
+                        list.add(format!("/data/{field}"), "relation", message);
+                    }
+                    None => {
+                        let message = "it points to a record that is not there";
+                        list.add("/data".to_owned(), "relation", message);
+                    }
+                }
             }
         }
     }
@@ -111,6 +150,7 @@ pub(super) fn is_stale(outcome: &Outcome) -> bool {
 /// Adds to refusals for an old version which fields are in dispute.
 pub(super) async fn explain(
     tx: &mut TenantTx,
+    of: Of<'_>,
     operations: &[Operation],
     gathered: &Gathered,
     outcomes: &mut [Outcome],
@@ -121,7 +161,9 @@ pub(super) async fn explain(
         };
         let (expected, current) = (*expected, *current);
         let conflicts = match operation {
-            Operation::Mutation(mutation) => conflicts(tx, gathered, mutation, expected).await?,
+            Operation::Mutation(mutation) => {
+                conflicts(tx, of, gathered, mutation, expected).await?
+            }
             Operation::Upsert { .. } => Vec::new(),
         };
         *outcome = Err(EngineError::Stale {
@@ -135,6 +177,7 @@ pub(super) async fn explain(
 
 async fn conflicts(
     tx: &mut TenantTx,
+    of: Of<'_>,
     gathered: &Gathered,
     mutation: &Mutation,
     expected: i64,
@@ -159,12 +202,21 @@ async fn conflicts(
             base.entry(field).or_insert(value);
         }
     }
+    let Some(sight) = sight_of(of, mutation.module()) else {
+        return Ok(Vec::new());
+    };
     let disputed = base.into_iter().filter_map(|(field, base)| {
+        let definition = sight.field(field.as_str())?;
+        let show = |value: Value| match value {
+            Value::Null => Some(Value::Null),
+            value => sight.show_value(definition, &value),
+        };
+        let base = show(base)?;
         let yours = match mutation {
             Mutation::Update { .. } => wanted.get(field.as_str())?.clone(),
             _ => value_of(wanted, &field),
         };
-        let theirs = value_of(&known.base.data, &field);
+        let theirs = show(value_of(&known.base.data, &field))?;
         (yours != theirs).then_some(Conflict {
             field,
             base,

@@ -6,7 +6,7 @@ use crm_model::derived::{Entry, slot};
 use crm_model::limits::DELETE_MAX_FOLLOWERS;
 use crm_model::permission::Authority;
 use crm_model::relations::ReferenceRule;
-use crm_model::{Data, Model, ModuleSlug, Mutation, RecordId};
+use crm_model::{Actor, Data, Model, ModuleSlug, Mutation, RecordId};
 use crm_store::TenantTx;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Engine {
     pub(super) async fn followers(
         &self,
         tx: &mut TenantTx,
-        model: &Model,
+        (model, reader): (&Model, Option<&Actor>),
         module: &ModuleSlug,
         record: RecordId,
     ) -> Result<Followers, EngineError> {
@@ -53,11 +53,7 @@ impl Engine {
                         continue;
                     }
                     if rule.on_delete == OnDelete::Restrict {
-                        return Err(EngineError::Conflict(format!(
-                            "records of “{}” still point to it (field “{}”); change or delete \
-                             them first",
-                            rule.module, rule.field
-                        )));
+                        return Err(still_pointed(model, reader, rule));
                     }
                     if rule.on_delete == OnDelete::Cascade {
                         going.push((rule.module.clone(), id));
@@ -159,6 +155,20 @@ impl Followers {
         prepared.clear.extend(self.clear);
         Ok(())
     }
+}
+
+/// Names the field that stands in the way only to who sees it.
+fn still_pointed(model: &Model, reader: Option<&Actor>, rule: &ReferenceRule) -> EngineError {
+    let module = model.module(&rule.module);
+    let sight = module.map(|module| model.sight(module, reader));
+    let field = sight.and_then(|sight| sight.field(rule.field.as_str()));
+    EngineError::Conflict(match field {
+        Some(field) => format!(
+            "records of “{}” still point to it (field “{}”); change or delete them first",
+            rule.module, field.key
+        ),
+        None => "other records still point to it; change or delete them first".to_owned(),
+    })
 }
 
 /// What a relation holds when one record is no longer there.

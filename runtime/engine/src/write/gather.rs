@@ -1,8 +1,11 @@
 //! Reading what operations are judged by: the records that they change, the records that
 //! formulas look into, the next auto numbers.
 
+use crm_model::definition::FieldDefinition;
 use crm_model::derived::{Entry, slot};
-use crm_model::{Data, FieldKey, Model, ModuleSlug, Mutation, RecordId, TenantId, Violations};
+use crm_model::{
+    Actor, Data, FieldKey, Model, ModuleSlug, Mutation, RecordId, TenantId, Violations,
+};
 use crm_store::TenantTx;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -17,11 +20,12 @@ use crate::EngineError;
 pub(super) async fn resolve<'a>(
     tx: &mut TenantTx,
     model: &Model,
+    reader: Option<&Actor>,
     operations: &'a [Operation],
 ) -> Result<Vec<Resolved<'a>>, EngineError> {
     let entries: Vec<Option<Entry>> = operations
         .iter()
-        .map(|operation| unique_entry(model, operation))
+        .map(|operation| unique_entry(model, reader, operation))
         .collect();
     let wanted = entries.iter().flatten();
     // No record holds NUL and PostgreSQL takes none: what is written says why it is refused.
@@ -43,11 +47,11 @@ pub(super) async fn resolve<'a>(
         else {
             return match operation {
                 Operation::Mutation(mutation) => Resolved::Mutation(Cow::Borrowed(mutation)),
-                Operation::Upsert { .. } => Resolved::Refused(not_unique(model, operation)),
+                Operation::Upsert { .. } => Resolved::Refused(not_unique(model, reader, operation)),
             };
         };
         let Some(entry) = entry else {
-            return Resolved::Refused(not_unique(model, operation));
+            return Resolved::Refused(not_unique(model, reader, operation));
         };
         let mut data = data.clone();
         data.entry(field.to_string())
@@ -68,7 +72,8 @@ pub(super) async fn resolve<'a>(
     Ok(resolved.collect())
 }
 
-fn unique_entry(model: &Model, operation: &Operation) -> Option<Entry> {
+/// None also where the sender does not see the field: whether a record has a value is not told.
+fn unique_entry(model: &Model, reader: Option<&Actor>, operation: &Operation) -> Option<Entry> {
     match operation {
         Operation::Mutation(_) => None,
         Operation::Upsert {
@@ -76,18 +81,24 @@ fn unique_entry(model: &Model, operation: &Operation) -> Option<Entry> {
             field,
             value,
             ..
-        } => model.module(module)?.unique_entry(field, value),
+        } => {
+            let module = model.module(module)?;
+            model.sight(module, reader).clear_field(field.as_str())?;
+            module.unique_entry(field, value)
+        }
     }
 }
 
-fn not_unique(model: &Model, operation: &Operation) -> EngineError {
+fn not_unique(model: &Model, reader: Option<&Actor>, operation: &Operation) -> EngineError {
     let Operation::Upsert { module, field, .. } = operation else {
         return EngineError::Internal("only an upsert looks for a value".to_owned());
     };
-    let Some(definition) = model.module(module).map(crm_model::Module::definition) else {
+    let Some(found) = model.module(module) else {
         return EngineError::no_module(module);
     };
-    let unique = definition.fields.iter().filter(|field| field.unique);
+    let sight = model.sight(found, reader);
+    let seen = |field: &&FieldDefinition| sight.clear_field(field.key.as_str()).is_some();
+    let unique = sight.fields().filter(|field| field.unique).filter(seen);
     let names: Vec<&str> = unique.map(|field| field.key.as_str()).collect();
     let message = if names.contains(&field.as_str()) {
         format!("“{field}” needs a value to look for")

@@ -4,9 +4,10 @@
 use chrono::{DateTime, Utc};
 use crm_model::derived::{Derived, Entry};
 use crm_model::permission::{Authority, permit, permit_activity};
+use crm_model::sight::Sight;
 use crm_model::validate::{Surroundings, Validated, action_of, validate};
 use crm_model::{
-    ActivityId, Data, EventId, FieldKey, Model, Module, ModuleSlug, Mutation, RecordId, Refusal,
+    ActivityId, Data, EventId, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal,
     ValidChange,
 };
 use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
@@ -184,13 +185,11 @@ impl Prepared {
             Validated::Unchanged => {
                 let record = known.and_then(|known| known.record.clone());
                 let mut record = record.ok_or(Refusal::NotFound)?;
-                let module = Engine::module_of(model, module)?;
-                record.data = module.visible(&record.data).into_owned();
+                record.data = permit.sight().show(&record.data).into_owned();
                 Ok(Written::Updated(Box::new(record)))
             }
             Validated::Change(change) => {
-                let module = Engine::module_of(model, module)?;
-                let written = written(proposal, module, self.at, known, &change);
+                let written = written(proposal, permit.sight(), self.at, known, &change);
                 self.push(model, proposal, operation, change)?;
                 Ok(written)
             }
@@ -252,7 +251,7 @@ impl PreparedChange {
 
 fn written(
     proposal: &Proposal<'_>,
-    module: &Module,
+    sight: &Sight<'_>,
     at: DateTime<Utc>,
     known: Option<&Known>,
     change: &ValidChange,
@@ -268,7 +267,7 @@ fn written(
         id: change.record_id(),
         module: change.module().clone(),
         version: change.version(),
-        data: module.visible(after).into_owned(),
+        data: sight.show(after).into_owned(),
         owner_id: before
             .map_or(user, |record| record.owner_id.as_str())
             .to_owned(),

@@ -113,7 +113,7 @@ impl Engine {
                 }
                 Err(error) => error,
             };
-            let found = conflict::faults(error, &prepared.changes)?;
+            let found = conflict::faults(error, (model, proposal), &prepared.changes)?;
             if found.is_empty() || lost_race(operations, &found) {
                 return Ok(Wave::Again);
             }
@@ -131,7 +131,7 @@ impl Engine {
         operations: &[Operation],
         faults: &BTreeMap<usize, Fault>,
     ) -> Result<Prepared, EngineError> {
-        let resolved = resolve(tx, model, operations).await?;
+        let resolved = resolve(tx, model, proposal.authority.reader(), operations).await?;
         let mutations: Vec<&Mutation> = resolved.iter().filter_map(Resolved::mutation).collect();
         let mut gathered = self
             .gather_within(tx, model, &mutations, proposal.dry_run)
@@ -150,7 +150,7 @@ impl Engine {
             prepared.outcomes.push(outcome);
         }
         let outcomes = &mut prepared.outcomes;
-        conflict::explain(tx, operations, &gathered, outcomes).await?;
+        conflict::explain(tx, (model, proposal), operations, &gathered, outcomes).await?;
         Ok(prepared)
     }
 
@@ -175,7 +175,10 @@ impl Engine {
         if outcome.is_err() {
             return Ok(outcome);
         }
-        let followed = match self.followers(tx, model, module, *record_id).await {
+        let followed = match self
+            .followers(tx, (model, proposal.authority.reader()), module, *record_id)
+            .await
+        {
             Ok(followers) => followers.prepare(prepared, model, proposal, index, gathered),
             Err(error @ EngineError::Conflict(_)) => Err(error),
             Err(other) => return Err(other),

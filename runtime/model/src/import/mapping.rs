@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use super::dates::DateOrder;
 use super::infer::Column;
 use super::plan::{ImportOptions, OnError, PlannedColumn, Target};
-use super::propose::{is_written, overlaps};
-use super::row::field_of;
+use super::propose::{is_open, is_written, overlaps};
 use crate::fields;
-use crate::model::Module;
 use crate::names::FieldKey;
+use crate::sight::Sight;
 use crate::violation::{Violations, pointer_segment};
 
 /// What a run is asked for.
@@ -83,7 +82,7 @@ impl MappingInput {
 /// # Errors
 /// Every violation, with pointers into the request (`/mapping/Price`).
 pub fn plan_columns(
-    module: &Module,
+    sight: &Sight<'_>,
     columns: &[Column],
     input: &RunInput,
 ) -> Result<(Vec<PlannedColumn>, ImportOptions), Violations> {
@@ -93,7 +92,7 @@ pub fn plan_columns(
     for column in columns {
         let text = wanted.get(column.name.as_str());
         let target = text.and_then(|text| {
-            target(module, &planned, text)
+            target(sight, &planned, text)
                 .map_err(|(code, message)| {
                     violations.add(pointer(&column.name), code, message);
                 })
@@ -108,7 +107,7 @@ pub fn plan_columns(
         let message = "no column is for a field; map at least one";
         violations.add("/mapping".to_owned(), "required", message);
     }
-    let options = options(module, &planned, input, &mut violations);
+    let options = options(sight, &planned, input, &mut violations);
     violations.into_result()?;
     Ok((planned, options))
 }
@@ -145,16 +144,20 @@ fn wanted<'a>(
 }
 
 fn target(
-    module: &Module,
+    sight: &Sight<'_>,
     planned: &[PlannedColumn],
     text: &str,
 ) -> Result<Target, (&'static str, String)> {
     let unknown = || ("unknown_field", format!("there is no field “{text}”"));
     let target: Target = text.parse().map_err(|_| unknown())?;
-    let field = field_of(module, &target.field).ok_or_else(unknown)?;
+    let field = sight.field(target.field.as_str()).ok_or_else(unknown)?;
     if !is_written(field) {
         let message = format!("“{}” is computed and cannot be imported", target.field);
         return Err(("computed", message));
+    }
+    if !is_open(sight, field) {
+        let message = format!("“{}” is not yours to fill", target.field);
+        return Err(("read_only", message));
     }
     let kind = fields::field_type(&field.kind).ok_or_else(unknown)?;
     if let Some(part) = &target.part {
@@ -182,13 +185,13 @@ fn target(
 }
 
 fn options(
-    module: &Module,
+    sight: &Sight<'_>,
     planned: &[PlannedColumn],
     input: &RunInput,
     violations: &mut Violations,
 ) -> ImportOptions {
     let upsert_key = input.upsert_key.as_deref().and_then(|text| {
-        upsert_key(module, planned, text)
+        upsert_key(sight, planned, text)
             .map_err(|(code, message)| violations.add("/upsert_key".to_owned(), code, message))
             .ok()
     });
@@ -209,12 +212,12 @@ fn options(
 }
 
 fn upsert_key(
-    module: &Module,
+    sight: &Sight<'_>,
     planned: &[PlannedColumn],
     text: &str,
 ) -> Result<FieldKey, (&'static str, String)> {
     let key = text.parse::<FieldKey>().ok();
-    let field = key.as_ref().and_then(|key| field_of(module, key));
+    let field = key.as_ref().and_then(|key| sight.clear_field(key.as_str()));
     let Some(field) = field else {
         return Err(("unknown_field", format!("there is no field “{text}”")));
     };
@@ -244,9 +247,9 @@ mod tests {
         let module = model.module(&"items".parse().unwrap()).unwrap();
         let names = ["SKU", "Price", "Currency"].map(str::to_owned);
         let mut columns = describe_columns(&names, &[]);
-        propose(module, &mut columns);
+        propose(&model.sight(module, None), &mut columns);
         let input: RunInput = serde_json::from_value(input).unwrap();
-        match plan_columns(module, &columns, &input) {
+        match plan_columns(&model.sight(module, None), &columns, &input) {
             Ok((planned, _)) => Ok(planned
                 .into_iter()
                 .map(|column| column.target.map(|target| target.to_string()))

@@ -3,16 +3,17 @@
 
 use super::infer::{self, Column};
 use super::plan::Target;
+use crate::capability::WriteOperation;
 use crate::definition::FieldDefinition;
 use crate::fields;
-use crate::model::Module;
+use crate::sight::Sight;
 
 /// Names less alike than this are different.
 const LIKENESS_MIN: f64 = 0.8;
 
 /// Puts a field to each column that seems to be for one; no field twice.
-pub fn propose(module: &Module, columns: &mut [Column]) {
-    let targets = targets(module);
+pub fn propose(sight: &Sight<'_>, columns: &mut [Column]) {
+    let targets = targets(sight);
     let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
     for (place, column) in columns.iter().enumerate() {
         for (number, (target, field)) in targets.iter().enumerate() {
@@ -44,14 +45,10 @@ pub(super) fn overlaps(one: &Target, other: &Target) -> bool {
 }
 
 /// What columns can be for: fields that are in use and not computed, and their parts.
-fn targets(module: &Module) -> Vec<(Target, &FieldDefinition)> {
+fn targets<'a>(sight: &Sight<'a>) -> Vec<(Target, &'a FieldDefinition)> {
     let mut targets = Vec::new();
-    for field in module
-        .definition()
-        .fields
-        .iter()
-        .filter(|field| is_written(field))
-    {
+    let written = |field: &&FieldDefinition| is_written(field) && is_open(sight, field);
+    for field in sight.fields().filter(written) {
         let parts = fields::field_type(&field.kind).map(|kind| kind.parts(field));
         let names = parts.into_iter().flatten().filter_map(|part| part.name);
         let whole = Target {
@@ -77,6 +74,12 @@ fn targets(module: &Module) -> Vec<(Target, &FieldDefinition)> {
 pub(super) fn is_written(field: &FieldDefinition) -> bool {
     let kind = fields::field_type(&field.kind);
     !field.retired && field.inverse_of.is_none() && kind.is_some_and(|kind| !kind.is_computed())
+}
+
+/// Whether the person's roles let them fill it.
+pub(super) fn is_open(sight: &Sight<'_>, field: &FieldDefinition) -> bool {
+    sight.may_write(&field.key, WriteOperation::Create)
+        || sight.may_write(&field.key, WriteOperation::Update)
 }
 
 /// From 0 to 1; above 1 where the name is the field's own.
@@ -126,7 +129,7 @@ mod tests {
             field: None,
         };
         let mut columns: Vec<Column> = columns.iter().map(column).collect();
-        propose(module, &mut columns);
+        propose(&model.sight(module, None), &mut columns);
         columns.into_iter().map(|column| column.field).collect()
     }
 

@@ -6,8 +6,8 @@ use super::cell::LIST_SEPARATOR;
 use super::guard;
 use crate::Data;
 use crate::definition::FieldDefinition;
-use crate::model::Module;
 use crate::names::FieldKey;
+use crate::sight::Sight;
 
 /// A column of an export: a field, or one member of its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,17 +21,17 @@ pub struct ExportColumn {
 /// Money has two columns; other values have one.
 const MONEY_PARTS: [&str; 2] = ["amount", "currency"];
 
-/// The columns of these fields of a module, of all in use where none are named.
+/// The columns of these fields of a module, of all that the reader sees where none are named.
 ///
 /// # Errors
 /// The first name that is no field.
 pub fn export_columns(
-    module: &Module,
+    sight: &Sight<'_>,
     names: Option<&[FieldKey]>,
 ) -> Result<Vec<ExportColumn>, FieldKey> {
     let all = || {
-        let fields = module.definition().fields.iter();
-        fields.filter(|field| !field.retired && field.inverse_of.is_none())
+        let fields = sight.fields();
+        fields.filter(|field| field.inverse_of.is_none())
     };
     let chosen: Vec<&FieldDefinition> = match names {
         None => all().collect(),
@@ -115,7 +115,7 @@ mod tests {
     fn what_an_export_writes_an_import_reads() {
         let model = model();
         let module = model.module(&"items".parse().unwrap()).unwrap();
-        let columns = export_columns(module, None).unwrap();
+        let columns = export_columns(&model.sight(module, None), None).unwrap();
         let data = json!({"sku": "=A", "notes": "-x\n\"y\", z", "count": -3, "carat": "-0.10",
             "price": {"amount": "12.50", "currency": "USD"}, "sold": false,
             "made_on": "2026-11-22", "seen_at": "2026-11-22T09:30:00.500Z", "cut": "Ideal",
@@ -141,7 +141,10 @@ mod tests {
         let module = model.module(&"items".parse().unwrap()).unwrap();
         let wrong: FieldKey = "nowhere".parse().unwrap();
         assert_eq!(
-            export_columns(module, Some(std::slice::from_ref(&wrong))),
+            export_columns(
+                &model.sight(module, None),
+                Some(std::slice::from_ref(&wrong))
+            ),
             Err(wrong)
         );
     }

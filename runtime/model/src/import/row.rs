@@ -120,7 +120,7 @@ fn put(data: &mut Data, target: &Target, value: Value) {
     }
 }
 
-pub(super) fn field_of<'a>(module: &'a Module, key: &FieldKey) -> Option<&'a FieldDefinition> {
+fn field_of<'a>(module: &'a Module, key: &FieldKey) -> Option<&'a FieldDefinition> {
     let mut fields = module.definition().fields.iter();
     fields.find(|field| field.key == *key && !field.retired)
 }

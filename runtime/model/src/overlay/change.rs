@@ -2,12 +2,13 @@
 //! what a change may touch; whether the result is a model is for compiling to say.
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 use super::edit::{FieldEdit, ModuleEdit, attributes};
 use crate::Data;
-use crate::definition::{FieldDefinition, ModuleDefinition, WorkflowDefinition};
+use crate::definition::{FieldDefinition, ModuleDefinition, RoleDefinition, WorkflowDefinition};
 use crate::model::ModelSource;
-use crate::names::{FieldKey, ModuleSlug};
+use crate::names::{FieldKey, ModuleSlug, RoleSlug, UserId};
 use crate::settings::Settings;
 use crate::validate::holds_nul;
 use crate::violation::{Violations, pointer_segment};
@@ -35,6 +36,16 @@ pub enum ModelChange {
     WorkflowAdd(WorkflowDefinition),
     /// A merge patch of the settings.
     Settings(Data),
+    /// A role of the tenant's own.
+    RoleAdd(RoleDefinition),
+    /// A merge patch of a role, also of the template's.
+    RoleEdit(RoleSlug, Data),
+    /// A role of the tenant's own goes.
+    RoleRemove(RoleSlug),
+    /// Somebody has these roles from now on, and no others but those of the login.
+    MemberPut(UserId, BTreeSet<RoleSlug>),
+    /// Somebody has no roles any more but those of the login.
+    MemberRemove(UserId),
 }
 
 impl ModelChange {
@@ -42,6 +53,8 @@ impl ModelChange {
     pub fn module(&self) -> Option<&ModuleSlug> {
         match self {
             Self::ModuleAdd(_) | Self::ModuleRemove { .. } | Self::Settings(_) => None,
+            Self::RoleAdd(_) | Self::RoleEdit(..) | Self::RoleRemove(_) => None,
+            Self::MemberPut(..) | Self::MemberRemove(_) => None,
             Self::ModuleEdit(module, _)
             | Self::FieldAdd(module, _, _)
             | Self::FieldEdit(module, _, _)
@@ -54,6 +67,23 @@ impl ModelChange {
     /// a conflict with the rest, not a mistake in what was sent.
     pub fn is_removal(&self) -> bool {
         matches!(self, Self::ModuleRemove { .. } | Self::FieldRemove(..))
+    }
+
+    /// All that it says, to look names up in.
+    pub fn text(&self) -> String {
+        Value::Object(attributes_of(self)).to_string()
+    }
+
+    /// Whether it says anew who may do what.
+    pub fn is_of_permissions(&self) -> bool {
+        matches!(
+            self,
+            Self::RoleAdd(_)
+                | Self::RoleEdit(..)
+                | Self::RoleRemove(_)
+                | Self::MemberPut(..)
+                | Self::MemberRemove(_)
+        )
     }
 }
 
@@ -70,6 +100,10 @@ pub enum OverlayWrite {
     FieldEdit(ModuleSlug, FieldKey, FieldEdit),
     Workflow(WorkflowDefinition),
     Settings(Settings),
+    Role(RoleDefinition),
+    RoleGone(RoleSlug),
+    Member(UserId, BTreeSet<RoleSlug>),
+    MemberGone(UserId),
 }
 
 /// Why a change cannot be.
@@ -117,6 +151,11 @@ pub fn revise(
         }
         ModelChange::FieldRemove(module, key) => super::fields::remove(source, module, key),
         ModelChange::WorkflowAdd(workflow) => workflow_add(source, workflow),
+        ModelChange::RoleAdd(role) => super::roles::add(source, role),
+        ModelChange::RoleEdit(slug, patch) => super::roles::edit(source, slug, patch),
+        ModelChange::RoleRemove(slug) => super::roles::remove(source, slug),
+        ModelChange::MemberPut(user, roles) => super::roles::member_put(source, user, roles),
+        ModelChange::MemberRemove(user) => super::roles::member_remove(source, user),
         ModelChange::Settings(patch) => {
             source.settings = source.settings.patched(&patch)?;
             Ok(vec![OverlayWrite::Settings(source.settings.clone())])
@@ -131,8 +170,14 @@ fn attributes_of(change: &ModelChange) -> Data {
         ModelChange::WorkflowAdd(workflow) => attributes(workflow),
         ModelChange::ModuleEdit(_, patch)
         | ModelChange::FieldEdit(_, _, patch)
+        | ModelChange::RoleEdit(_, patch)
         | ModelChange::Settings(patch) => patch.clone(),
-        ModelChange::ModuleRemove { .. } | ModelChange::FieldRemove(..) => Data::new(),
+        ModelChange::RoleAdd(role) => attributes(role),
+        ModelChange::ModuleRemove { .. }
+        | ModelChange::FieldRemove(..)
+        | ModelChange::RoleRemove(_)
+        | ModelChange::MemberPut(..)
+        | ModelChange::MemberRemove(_) => Data::new(),
     }
 }
 

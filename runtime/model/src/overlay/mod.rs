@@ -8,6 +8,7 @@ mod edit;
 mod fields;
 mod modules;
 mod rebuild;
+mod roles;
 
 pub(crate) use change::check_characters;
 pub use change::{ModelChange, OverlayRefusal, OverlayWrite, revise};
@@ -18,8 +19,8 @@ pub use rebuild::{Rebuild, rebuild};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::definition::{FieldDefinition, ModuleDefinition, TemplateDefinition};
-use crate::names::{FieldKey, ModuleSlug};
+use crate::definition::{FieldDefinition, ModuleDefinition, RoleDefinition, TemplateDefinition};
+use crate::names::{FieldKey, ModuleSlug, RoleSlug};
 
 /// What a tenant adds to its template and changes of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Overlay {
     pub fields: Vec<(ModuleSlug, FieldDefinition)>,
     /// What the tenant changed of a module. Of its own modules: the order of fields alone.
     pub module_edits: BTreeMap<ModuleSlug, ModuleEdit>,
+    /// Roles of the tenant's own, and what stands in the place of the template's.
+    pub roles: BTreeMap<RoleSlug, RoleDefinition>,
     /// What the tenant changed of the template's fields.
     pub field_edits: BTreeMap<(ModuleSlug, FieldKey), FieldEdit>,
 }

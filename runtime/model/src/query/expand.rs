@@ -1,6 +1,6 @@
 //! Related records that an answer brings along: `doctor`, `doctor.department`, `orders`.
 
-use super::scope::{Scope, fields};
+use super::scope::Scope;
 use super::target::Link;
 use crate::fields::RELATION;
 use crate::limits::{EXPAND_MAX_DEPTH, EXPAND_MAX_RELATIONS};
@@ -55,8 +55,9 @@ fn insert<'a>(
         .field(module, head)
         .and_then(|(field, _)| Some((field, scope.link(field)?)));
     let Some((field, (link, next))) = found else {
-        let relations = fields(module).filter(|(field, _)| field.kind == RELATION);
-        let known = relations.map(|(field, _)| field.key.as_str());
+        let sight = scope.sight(module);
+        let relations = sight.clear_fields().filter(|field| field.kind == RELATION);
+        let known = relations.map(|field| field.key.as_str());
         let hint = suggestion(head, known);
         let slug = &module.definition().slug;
         return Err(format!("“{slug}” has no relation “{head}”{hint}"));

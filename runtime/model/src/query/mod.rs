@@ -2,7 +2,7 @@
 //! is wanted, not how it is found; the store decides that, and nothing here does any I/O.
 //!
 //! Names are looked up under a [`Scope`]: modules that the reader may not see, fields that are
-//! retired and fields that do not exist are all unknown, alike.
+//! retired or hidden from them and fields that do not exist are all unknown, alike.
 
 mod aggregate;
 mod aggregate_parse;
@@ -66,6 +66,8 @@ pub struct Query {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     pub text: String,
+    /// The fields that the words have to stand in, where the reader does not see all of them.
+    pub only: Option<Vec<FieldKey>>,
     /// PostgreSQL's name of the language.
     pub language: String,
 }
@@ -94,7 +96,7 @@ impl Query {
         let sort = sort::parse_sort(scope, module, &borrowed(&sorts), &mut violations);
         let expand = expand::parse_expand(scope, module, &borrowed(&expands), &mut violations);
         let filter = parse_filters(scope, module, input, &mut violations);
-        let search = parse_search(scope, input, &mut violations);
+        let search = parse_search(scope, module, input, &mut violations);
         let deleted = one_value(input.deleted.as_deref(), "deleted", "only", &mut violations);
         let total = one_value(
             input.include.as_deref(),
@@ -180,7 +182,7 @@ fn parse_filters<'a>(
     for (name, text) in &input.short {
         let pointer = format!("/{}", pointer_segment(name));
         if let Err(message) = scope.follow(module, name) {
-            let known = scope::fields(module).map(|(field, _)| field.key.as_str());
+            let known = scope.fields(module).into_iter();
             let message = if name.contains('.') {
                 message
             } else {
@@ -204,8 +206,9 @@ fn parse_filters<'a>(
     Filter::All(filters)
 }
 
-fn parse_search(
-    scope: Scope<'_>,
+fn parse_search<'a>(
+    scope: Scope<'a>,
+    module: &'a Module,
     input: &QueryInput,
     violations: &mut Violations,
 ) -> Option<Search> {
@@ -219,8 +222,10 @@ fn parse_search(
         violations.add("/q".to_owned(), "format", "q has no NUL character");
         return None;
     }
+    let sight = scope.sight(module);
     Some(Search {
         text: text.to_owned(),
+        only: sight.limits_search().then(|| sight.searched_fields()),
         language: scope.model().settings().language.clone(),
     })
 }
@@ -243,13 +248,14 @@ fn parse_fields<'a>(
     let names = input.fields.as_ref()?.list();
     let mut keys = BTreeSet::new();
     for name in names {
-        match scope.field(module, name) {
-            Some((FieldDefinition { key, .. }, _)) => {
+        match scope.sight(module).field(name) {
+            Some(FieldDefinition { key, .. }) => {
                 keys.insert(key.clone());
             }
             None if SystemField::ALL.iter().any(|field| field.name() == name) => {}
             None => {
-                let known = scope::fields(module).map(|(field, _)| field.key.as_str());
+                let sight = scope.sight(module);
+                let known = sight.fields().map(|field| field.key.as_str());
                 let hint = crate::nearest::suggestion(name, known);
                 let message = format!("“{}” has no field “{name}”{hint}", module.definition().slug);
                 violations.add("/fields".to_owned(), "unknown_field", message);

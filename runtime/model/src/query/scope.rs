@@ -8,6 +8,7 @@ use crate::fields::FieldType;
 use crate::model::{Model, Module};
 use crate::names::ModuleSlug;
 use crate::permission::{Action, Actor, Authority, permit};
+use crate::sight::Sight;
 
 /// For whom and when a query is read.
 #[derive(Clone, Copy, Debug)]
@@ -61,19 +62,27 @@ impl<'a> Scope<'a> {
             .filter(|_| self.actor.is_none_or(may))
     }
 
-    /// A field of a module, unless it is out of use.
+    /// What the reader sees of a module.
+    pub fn sight(&self, module: &'a Module) -> Sight<'a> {
+        self.model.sight(module, self.actor)
+    }
+
+    /// A field of a module whose values the reader sees as they are: only by those are records
+    /// looked up.
     pub(crate) fn field(
         &self,
         module: &'a Module,
         key: &str,
     ) -> Option<(&'a FieldDefinition, &'static dyn FieldType)> {
-        fields(module).find(|(field, _)| field.key.as_str() == key)
+        self.sight(module).clear(key)
     }
-}
 
-/// The fields of a module that are in use.
-pub(crate) fn fields(
-    module: &Module,
-) -> impl Iterator<Item = (&FieldDefinition, &'static dyn FieldType)> {
-    module.fields().filter(|(field, _)| !field.retired)
+    /// The names of those fields.
+    pub(crate) fn fields(&self, module: &'a Module) -> Vec<&'a str> {
+        let sight = self.sight(module);
+        sight
+            .clear_fields()
+            .map(|field| field.key.as_str())
+            .collect()
+    }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::scope::{Scope, fields};
+use super::scope::Scope;
 use crate::definition::FieldDefinition;
 use crate::derived;
 use crate::fields::{FieldType, RELATION};
@@ -263,7 +263,7 @@ impl<'a> Scope<'a> {
                 return Ok(Named { links, end });
             }
             let Some((field, kind)) = self.field(module, head) else {
-                return Err(unknown(module, head));
+                return Err(unknown(*self, module, head));
             };
             let end = |part| End::Field {
                 module,
@@ -342,8 +342,11 @@ fn system_field(name: &str) -> Option<SystemField> {
         .find(|field| field.name() == name)
 }
 
-fn unknown(module: &Module, name: &str) -> String {
-    let known = fields(module).map(|(field, _)| field.key.as_str());
+fn unknown<'a>(scope: Scope<'a>, module: &'a Module, name: &str) -> String {
+    if scope.sight(module).field(name).is_some() {
+        return format!("“{name}” is masked for you: records cannot be looked up by it");
+    }
+    let known = scope.fields(module).into_iter();
     let system = SystemField::ALL.iter().map(|field| field.name());
     let hint = suggestion(name, known.chain(system));
     let label = &module.definition().slug;

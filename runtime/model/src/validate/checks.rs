@@ -16,12 +16,13 @@ use crate::names::FieldKey;
 use crate::rules::{Conditions, Rule};
 use crate::schema::{self, DATA_POINTER};
 use crate::scope::Bound;
+use crate::sight::Sight;
 use crate::violation::Violations;
 
 /// Adds everything that is wrong with the draft.
-pub(super) fn check(draft: &mut Draft<'_>, violations: &mut Violations) {
+pub(super) fn check(draft: &mut Draft<'_>, sight: &Sight<'_>, violations: &mut Violations) {
     let module = draft.scene.module;
-    check_schema(module, &mut draft.data, violations);
+    check_schema(module, sight, &mut draft.data, violations);
     check_types(module, &draft.data, violations);
     let mut checks = Checks { draft, violations };
     let hidden = checks.conditions();
@@ -30,14 +31,14 @@ pub(super) fn check(draft: &mut Draft<'_>, violations: &mut Violations) {
 }
 
 /// Retired fields keep their values, and their schema is gone.
-fn check_schema(module: &Module, data: &mut Data, violations: &mut Violations) {
+fn check_schema(module: &Module, sight: &Sight<'_>, data: &mut Data, violations: &mut Violations) {
     let retired: Vec<(String, Value)> = module
         .retired()
         .iter()
         .filter_map(|key| data.remove_entry(key.as_str()))
         .collect();
     let value = Value::Object(std::mem::take(data));
-    schema::violations(module, &value, violations);
+    schema::violations(module, sight, &value, violations);
     if let Value::Object(checked) = value {
         *data = checked;
     }

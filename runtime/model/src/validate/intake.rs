@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use super::change::differs;
 use super::{bounds, pointer};
 use crate::Data;
+use crate::capability::WriteOperation;
 use crate::definition::FieldDefinition;
 use crate::fields::FieldType;
 use crate::model::Module;
 use crate::mutation::Mutation;
 use crate::permission::Permit;
 use crate::rules::is_computed;
+use crate::sight::Sight;
 use crate::violation::Violations;
 
 /// The record as it was asked for.
@@ -48,11 +50,18 @@ pub(super) fn take(
     };
     let is_patch = matches!(mutation, Mutation::Update { .. });
     for (field, kind) in module.fields() {
-        if let Some(reason) = kept(field, kind, permit) {
-            let sent = sent.get(field.key.as_str());
-            // In new data, null is the same as leaving a field out; in a patch it empties it.
-            let is_sent = sent.is_some_and(|value| is_patch || !value.is_null());
-            intake.keep(field, before, is_sent.then_some(reason));
+        let sent = sent.get(field.key.as_str());
+        let sight = permit.sight();
+        if sight.is_hidden(field) && !permit.is_host() {
+            intake.hide(field, before, sent, sight);
+            continue;
+        }
+        // In new data, null is the same as leaving a field out; in a patch it empties it.
+        let sent = sent.filter(|value| is_patch || !value.is_null());
+        if sight.is_masked(field) && !is_computed(field, kind) {
+            intake.keep_masked(field, before, sent, sight);
+        } else if let Some(reason) = kept(field, kind, permit, before.is_none()) {
+            intake.keep(field, before, sent.map(|_| reason));
         }
     }
     if permit.is_plugin() {
@@ -84,6 +93,55 @@ impl Intake {
             self.violations
                 .add(pointer(key), reason.code, reason.message);
         }
+        self.put_back(field, before);
+    }
+
+    /// What the sender does not see stays, and has no name of its own to be told apart by: not
+    /// even by whether the value that was sent is the one that stands there.
+    fn hide(
+        &mut self,
+        field: &FieldDefinition,
+        before: Option<&Data>,
+        sent: Option<&Value>,
+        sight: &Sight<'_>,
+    ) {
+        let key = field.key.as_str();
+        if sent.is_some_and(|value| !value.is_null()) {
+            let message = sight.unknown_field(key);
+            self.violations.add(pointer(key), "unknown_field", message);
+        }
+        self.put_back(field, before);
+    }
+
+    /// A mask that is sent back changes nothing, and none is ever kept as a value. Whether
+    /// another value is the one behind the mask is not told.
+    fn keep_masked(
+        &mut self,
+        field: &FieldDefinition,
+        before: Option<&Data>,
+        sent: Option<&Value>,
+        sight: &Sight<'_>,
+    ) {
+        let key = field.key.as_str();
+        let stored = before.and_then(|data| data.get(key));
+        let shown = stored.and_then(|stored| sight.show_value(field, stored));
+        let is_as_read = match sent {
+            None => true,
+            Some(Value::Null) => stored.is_none(),
+            Some(sent) => shown.as_ref() == Some(sent),
+        };
+        let is_writable = sight.may_write(&field.key, operation(before.is_none()));
+        if is_as_read || !is_writable || sent.is_some_and(Sight::is_mask) {
+            if !is_as_read {
+                let message = "is masked for you: leave it out, or as it is";
+                self.violations.add(pointer(key), "read_only", message);
+            }
+            self.put_back(field, before);
+        }
+    }
+
+    fn put_back(&mut self, field: &FieldDefinition, before: Option<&Data>) {
+        let key = field.key.as_str();
         match before.and_then(|data| data.get(key)) {
             Some(stored) => self.data.insert(key.to_owned(), stored.clone()),
             None => self.data.remove(key),
@@ -97,15 +155,25 @@ struct Reason {
     message: &'static str,
 }
 
-fn kept(field: &FieldDefinition, kind: &dyn FieldType, permit: &Permit<'_>) -> Option<Reason> {
-    let reason = |code, message| Some(Reason { code, message });
-    if field.retired {
-        return reason("unknown_field", "there is no such field");
+const fn operation(is_new: bool) -> WriteOperation {
+    match is_new {
+        true => WriteOperation::Create,
+        false => WriteOperation::Update,
     }
+}
+
+fn kept(
+    field: &FieldDefinition,
+    kind: &dyn FieldType,
+    permit: &Permit<'_>,
+    is_new: bool,
+) -> Option<Reason> {
+    let reason = |code, message| Some(Reason { code, message });
     if is_computed(field, kind) {
         return reason("computed", "is computed: leave it out");
     }
-    if field.read_only && !permit.is_plugin() {
+    let is_open = permit.sight().may_write(&field.key, operation(is_new));
+    if !is_open || (field.read_only && !permit.is_plugin()) {
         return reason("read_only", "is read-only: leave it out, or as it is");
     }
     None

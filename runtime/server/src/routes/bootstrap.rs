@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use crm_engine::bootstrap::Ready;
+use crm_model::Actor;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -25,6 +27,10 @@ pub(crate) struct BootstrapBody {
     /// Module → actions.
     #[schema(value_type = Object)]
     permissions: BTreeMap<String, Vec<&'static str>>,
+    /// Module → field → `masked` or `read_only`, where your roles leave a field less than open.
+    /// What they hide does not stand here either.
+    #[schema(value_type = Object)]
+    field_permissions: BTreeMap<String, BTreeMap<String, &'static str>>,
     dashboards: Vec<DashboardBody>,
 }
 
@@ -58,6 +64,23 @@ struct DashboardBody {
     layout: serde_json::Value,
 }
 
+fn field_permissions(
+    ready: &Ready,
+    reader: &Actor,
+) -> BTreeMap<String, BTreeMap<String, &'static str>> {
+    let modules = ready.permissions.keys();
+    let modules = modules.filter_map(|slug| ready.model.module(slug));
+    modules
+        .filter_map(|module| {
+            let sight = ready.model.sight(module, Some(reader));
+            let fields = sight.limited();
+            let fields = fields.map(|(key, access)| (key.to_string(), access.name()));
+            let fields: BTreeMap<_, _> = fields.collect();
+            (!fields.is_empty()).then(|| (module.definition().slug.to_string(), fields))
+        })
+        .collect()
+}
+
 /// Is a template chosen, and what may I see?
 #[utoipa::path(get, path = "/bootstrap", tag = "bootstrap", responses(
     (status = 200, body = BootstrapBody),
@@ -82,6 +105,7 @@ pub(crate) async fn bootstrap_get(
         model_version: None,
         modules: Vec::new(),
         permissions: BTreeMap::new(),
+        field_permissions: BTreeMap::new(),
         dashboards: Vec::new(),
     };
     if let Some(ready) = bootstrap.ready {
@@ -97,8 +121,11 @@ pub(crate) async fn bootstrap_get(
             .modules()
             .filter(|module| ready.permissions.contains_key(&module.definition().slug))
             .filter(|module| !module.definition().hidden)
-            .map(ModuleBody::from)
+            .map(|module| ready.model.sight(module, Some(&caller.actor)).into())
             .collect();
+        let roles = ready.model.roles_of(&caller.actor).into_iter();
+        body.user.roles = roles.map(ToString::to_string).collect();
+        body.field_permissions = field_permissions(&ready, &caller.actor);
         for (module, actions) in &ready.permissions {
             let actions = actions.iter().map(|action| action.name()).collect();
             body.permissions.insert(module.to_string(), actions);

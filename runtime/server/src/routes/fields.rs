@@ -5,9 +5,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use crm_engine::EngineError;
-use crm_model::definition::FieldDefinition;
+use crm_model::definition::{FieldAccess, FieldDefinition};
 use crm_model::overlay::{ModelChange, field_input};
-use crm_model::{Data, FieldKey, Model, Module, ModuleSlug};
+use crm_model::sight::Sight;
+use crm_model::{Actor, Data, FieldKey, Model, ModuleSlug};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -35,6 +36,9 @@ pub(crate) struct FieldBody {
     retired: bool,
     /// Its place among the module's fields, counted from 0.
     position: usize,
+    /// `masked` or `read_only` where your roles leave the field less than open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<&'static str>,
     /// `building` while records that were there before are taken into what was turned on for
     /// the field, `ready` otherwise.
     #[schema(example = "ready")]
@@ -42,16 +46,20 @@ pub(crate) struct FieldBody {
 }
 
 impl FieldBody {
-    /// The fields of a module, in order: those in use, or all.
-    pub(crate) fn all(module: &Module, with_retired: bool) -> Vec<Self> {
-        let fields = module.definition().fields.iter().enumerate();
+    /// The fields of a module that are there for the reader, in order: those in use, or all.
+    pub(crate) fn all(sight: &Sight<'_>, with_retired: bool) -> Vec<Self> {
+        let definition = sight.definition();
+        let fields = definition.fields.iter();
         fields
-            .filter(|(_, field)| with_retired || !field.retired)
-            .map(|(position, field)| Self::of(module, field, position))
+            .filter(|field| with_retired || !field.retired)
+            .map(|field| Self::of(sight, field))
             .collect()
     }
 
-    fn of(module: &Module, field: &FieldDefinition, position: usize) -> Self {
+    fn of(sight: &Sight<'_>, field: &FieldDefinition) -> Self {
+        let module = sight.module();
+        let mut fields = module.definition().fields.iter();
+        let position = fields.position(|other| other.key == field.key);
         let building = module.is_building(&field.key);
         Self {
             // Said apart, always.
@@ -61,17 +69,25 @@ impl FieldBody {
             },
             origin: origin(module.is_own_field(&field.key)),
             retired: field.retired,
-            position,
+            position: position.unwrap_or_default(),
+            access: sight.access(&field.key).map(FieldAccess::name),
             index: if building { "building" } else { "ready" },
         }
     }
 
-    fn find(model: &Model, module: &ModuleSlug, key: &FieldKey) -> Result<Json<Self>, Problem> {
+    fn find(
+        model: &Model,
+        reader: &Actor,
+        module: &ModuleSlug,
+        key: &FieldKey,
+    ) -> Result<Json<Self>, Problem> {
         let module = model.module(module).ok_or_else(Problem::not_found)?;
-        let mut fields = module.definition().fields.iter().enumerate();
+        let sight = model.sight(module, Some(reader));
+        let definition = sight.definition();
+        let mut fields = definition.fields.iter();
         fields
-            .find(|(_, field)| field.key == *key)
-            .map(|(position, field)| Json(Self::of(module, field, position)))
+            .find(|field| field.key == *key)
+            .map(|field| Json(Self::of(&sight, field)))
             .ok_or_else(Problem::not_found)
     }
 }
@@ -110,7 +126,10 @@ pub(crate) async fn fields_list(
     let model = readable(&app, &caller, &slug).await?;
     let module = model.module(&slug).ok_or_else(Problem::not_found)?;
     let with_retired = parameters.include.is_some();
-    Ok(Json(List::whole(FieldBody::all(module, with_retired))))
+    Ok(Json(List::whole(FieldBody::all(
+        &model.sight(module, Some(&caller.actor)),
+        with_retired,
+    ))))
 }
 
 /// Adds a field: `key`, `label`, `type`, what the type takes, and `position`. Live for the next
@@ -135,7 +154,8 @@ pub(crate) async fn field_add(
     let (field, position) = field_input(input).map_err(EngineError::from)?;
     let name = field.key.clone();
     let change = ModelChange::FieldAdd(slug.clone(), Box::new(field), position);
-    let answer = move |model: &Model| match FieldBody::find(model, &slug, &name) {
+    let reader = caller.actor.clone();
+    let answer = move |model: &Model| match FieldBody::find(model, &reader, &slug, &name) {
         Ok(Json(field)) => Answer::json(StatusCode::CREATED, &field),
         Err(_) => Answer::empty(StatusCode::CREATED),
     };
@@ -153,7 +173,7 @@ pub(crate) async fn field_get(
 ) -> Result<Json<FieldBody>, Problem> {
     let (slug, key) = (segment(&module)?, segment(&field)?);
     let model = readable(&app, &caller, &slug).await?;
-    FieldBody::find(&model, &slug, &key)
+    FieldBody::find(&model, &caller.actor, &slug, &key)
 }
 
 /// Changes a field: a merge patch of its definition and its `position`. `{"retired": true}` takes
@@ -180,9 +200,9 @@ pub(crate) async fn field_edit(
     let change = ModelChange::FieldEdit(slug.clone(), key.clone(), patch);
     let model = app
         .engine
-        .model_change(caller.tenant, caller.actor, change, None)
+        .model_change(caller.tenant, caller.actor.clone(), change, None)
         .await?;
-    FieldBody::find(&model, &slug, &key)
+    FieldBody::find(&model, &caller.actor, &slug, &key)
 }
 
 /// Deletes a field of your own: gone at once, its values are taken out of the records in the

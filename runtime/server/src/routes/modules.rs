@@ -9,7 +9,8 @@ use crm_model::definition::{
 };
 use crm_model::overlay::ModelChange;
 use crm_model::permission::{Action, Authority, permit};
-use crm_model::{Data, FieldKey, Model, Module, ModuleSlug};
+use crm_model::sight::Sight;
+use crm_model::{Actor, Data, FieldKey, Model, ModuleSlug};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -52,9 +53,11 @@ pub(crate) struct ModuleBody {
     activity_types: Vec<ActivityTypeDefinition>,
 }
 
-impl From<&Module> for ModuleBody {
-    fn from(module: &Module) -> Self {
-        let definition = module.definition().clone();
+impl From<Sight<'_>> for ModuleBody {
+    fn from(sight: Sight<'_>) -> Self {
+        let fields = FieldBody::all(&sight, false);
+        let module = sight.module();
+        let definition = sight.definition().into_owned();
         let plural = definition.label_plural;
         Self {
             slug: definition.slug.to_string(),
@@ -65,7 +68,7 @@ impl From<&Module> for ModuleBody {
             icon: definition.icon,
             origin: origin(module.is_own()),
             hidden: definition.hidden,
-            fields: FieldBody::all(module, false),
+            fields,
             unique: definition.unique,
             rules: definition.rules,
             activity_types: definition.activity_types,
@@ -74,10 +77,10 @@ impl From<&Module> for ModuleBody {
 }
 
 impl ModuleBody {
-    fn find(model: &Model, slug: &ModuleSlug) -> Result<Json<Self>, Problem> {
+    fn find(model: &Model, reader: &Actor, slug: &ModuleSlug) -> Result<Json<Self>, Problem> {
         model
             .module(slug)
-            .map(|module| Json(module.into()))
+            .map(|module| Json(model.sight(module, Some(reader)).into()))
             .ok_or_else(Problem::not_found)
     }
 }
@@ -202,7 +205,7 @@ pub(crate) async fn modules_list(
             .modules()
             .filter(|module| ready.permissions.contains_key(&module.definition().slug))
             .filter(|module| with_hidden || !module.definition().hidden)
-            .map(ModuleBody::from)
+            .map(|module| ready.model.sight(module, Some(&caller.actor)).into())
             .collect()
     });
     Ok(Json(List::whole(modules)))
@@ -225,7 +228,8 @@ pub(crate) async fn module_add(
 ) -> Result<Response, Problem> {
     let slug = input.slug.clone();
     let change = ModelChange::ModuleAdd(input.into());
-    let answer = move |model: &Model| match ModuleBody::find(model, &slug) {
+    let reader = caller.actor.clone();
+    let answer = move |model: &Model| match ModuleBody::find(model, &reader, &slug) {
         Ok(Json(module)) => Answer::json(StatusCode::CREATED, &module),
         Err(_) => Answer::empty(StatusCode::CREATED),
     };
@@ -243,7 +247,7 @@ pub(crate) async fn module_get(
 ) -> Result<Json<ModuleBody>, Problem> {
     let slug = segment(&module)?;
     let model = readable(&app, &caller, &slug).await?;
-    ModuleBody::find(&model, &slug)
+    ModuleBody::find(&model, &caller.actor, &slug)
 }
 
 /// Changes a module: a merge patch of `label`, `label_plural`, `description`, `icon`, `hidden`,
@@ -268,9 +272,9 @@ pub(crate) async fn module_edit(
     let change = ModelChange::ModuleEdit(slug.clone(), patch);
     let model = app
         .engine
-        .model_change(caller.tenant, caller.actor, change, None)
+        .model_change(caller.tenant, caller.actor.clone(), change, None)
         .await?;
-    ModuleBody::find(&model, &slug)
+    ModuleBody::find(&model, &caller.actor, &slug)
 }
 
 /// Deletes a module of your own: gone at once, with its fields and views; what is left of its
@@ -300,7 +304,7 @@ pub(crate) async fn module_remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// JSON Schema (2020-12) of the module's `data`.
+/// JSON Schema (2020-12) of the module's `data`, as far as your roles show it.
 #[utoipa::path(get, path = "/modules/{module}/schema", tag = "modules",
     params(("module" = String, Path)),
     responses((status = 200, body = Object), (status = 404, body = ProblemBody)))]
@@ -313,6 +317,6 @@ pub(crate) async fn module_schema(
     let model = readable(&app, &caller, &slug).await?;
     model
         .module(&slug)
-        .map(|module| Json(module.schema().clone()))
+        .map(|module| Json(model.sight(module, Some(&caller.actor)).schema()))
         .ok_or_else(Problem::not_found)
 }

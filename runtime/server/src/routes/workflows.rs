@@ -37,7 +37,8 @@ impl From<&WorkflowDefinition> for WorkflowBody {
     }
 }
 
-/// The workflows of the modules that the caller may read.
+/// The workflows of the modules that the caller may read, but for those that name a field which
+/// is not there for them.
 async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBody>, Problem> {
     let bootstrap = app.engine.bootstrap(caller.tenant, &caller.actor).await?;
     let Some(ready) = bootstrap.ready else {
@@ -50,6 +51,12 @@ async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBody>, Proble
         .map(|workflow| workflow.definition());
     Ok(definitions
         .filter(|definition| ready.permissions.contains_key(&definition.module))
+        .filter(|definition| {
+            let module = ready.model.module(&definition.module);
+            let sight = module.map(|module| ready.model.sight(module, Some(&caller.actor)));
+            let text = serde_json::to_string(definition).unwrap_or_default();
+            !sight.is_some_and(|sight| sight.tells(&text))
+        })
         .map(WorkflowBody::from)
         .collect())
 }

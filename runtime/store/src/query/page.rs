@@ -358,5 +358,8 @@ fn passes_in(
             and w.module_slug = {module} and w.record_id = r.id offset 0)"
         ));
     }
+    if let Some(search) = &query.search {
+        passes.push_str(&search::stands_in_seen(sql, search, terms, "r"));
+    }
     passes
 }

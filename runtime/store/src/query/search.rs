@@ -10,6 +10,38 @@ use crate::tenant_tx::TenantTx;
 /// Words that one beginning may stand for; more are not looked for.
 const PREFIX_MAX_WORDS: i64 = 50;
 
+/// Where the reader does not see every searchable field: the words again, in those alone that
+/// they see. The index of words knows records, not fields.
+pub(super) fn stands_in_seen(
+    sql: &mut Sql,
+    search: &Search,
+    terms: &[Vec<String>],
+    record: &str,
+) -> String {
+    let Some(only) = &search.only else {
+        return String::new();
+    };
+    let language = sql.bind(Bind::Text(search.language.clone()));
+    let values: Vec<String> = only
+        .iter()
+        .map(|field| {
+            let field = sql.bind(Bind::Text(field.to_string()));
+            format!("{record}.data -> {field}")
+        })
+        .collect();
+    let seen = format!(
+        "tsvector_to_array(jsonb_to_tsvector({language}::text::regconfig, \
+        jsonb_build_array({}), '[\"string\"]'))",
+        values.join(", ")
+    );
+    let mut stands = String::new();
+    for words in terms {
+        let words = sql.bind(Bind::Texts(words.clone()));
+        stands.push_str(&format!(" and {seen} && {words}"));
+    }
+    stands
+}
+
 /// Reads a search: for each of its words those that count as it.
 pub(super) async fn terms(
     tx: &mut TenantTx,

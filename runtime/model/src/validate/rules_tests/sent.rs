@@ -42,7 +42,7 @@ fn what_was_read_can_be_sent_back() {
     deal.insert("was_a_field".to_owned(), json!("gone"));
     let model = sales_model();
     let module = model.module(&deals()).unwrap();
-    let read = module.visible(&deal).into_owned();
+    let read = model.sight(module, None).show(&deal).into_owned();
     assert!(!read.contains_key("legacy") && !read.contains_key("was_a_field"));
     let base = stored(&deal);
     for mutation in [

@@ -1,0 +1,48 @@
+//! The log of a run as one reader may see it: without values of fields that their roles hide,
+//! masks in the place of those that they mask. What guests wrote as text stays.
+
+use crm_model::{Actor, Data, Model, ModuleSlug};
+use crm_store::runs::{Attempt, Run};
+use serde_json::Value;
+
+/// Takes out of an attempt what is not there for the reader.
+pub(crate) fn show_attempt(model: &Model, reader: &Actor, run: &Run, attempt: &mut Attempt) {
+    let shown = |module: &str, data: &mut Value| {
+        let module = module.parse::<ModuleSlug>().ok();
+        let module = module.and_then(|slug| model.module(&slug));
+        if let (Some(module), Value::Object(data)) = (module, data) {
+            let sight = model.sight(module, Some(reader));
+            if sight.is_limited() {
+                let whole: Data = std::mem::take(data);
+                *data = sight.show(&whole).into_owned();
+            }
+        }
+    };
+    if let Some(event) = attempt.input.0.get_mut("event") {
+        for side in ["before", "after"] {
+            if let Some(data) = event.get_mut(side) {
+                shown(&run.module_slug, data);
+            }
+        }
+        if let Some(Value::Array(changed)) = event.get_mut("changed_fields") {
+            let module = run.module_slug.parse::<ModuleSlug>().ok();
+            let module = module.and_then(|slug| model.module(&slug));
+            let sight = module.map(|module| model.sight(module, Some(reader)));
+            changed.retain(|name| {
+                let key = name.as_str().and_then(|name| name.parse().ok());
+                !key.is_some_and(|key| sight.as_ref().is_some_and(|sight| sight.hides(&key)))
+            });
+        }
+    }
+    for mutation in attempt.mutations.0.as_array_mut().into_iter().flatten() {
+        let module = mutation.get("module").and_then(Value::as_str);
+        let Some(module) = module.map(str::to_owned) else {
+            continue;
+        };
+        for part in ["data", "patch"] {
+            if let Some(data) = mutation.get_mut(part) {
+                shown(&module, data);
+            }
+        }
+    }
+}
