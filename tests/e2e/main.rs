@@ -23,6 +23,7 @@ mod field_types;
 mod fuzz_found;
 mod guests;
 mod history;
+mod identity;
 mod imports;
 mod isolation;
 mod model;

@@ -8,7 +8,7 @@ use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;
-use crm_server::auth::{DevIssuer, Issuers};
+use crm_server::auth::{DevIssuer, IssuerSettings, Issuers};
 use crm_store::admin::{Admin, Published, newest_schema_version};
 use crm_store::{Store, StoreSettings};
 use rand::TryRngCore;
@@ -29,8 +29,16 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub struct HostSettings {
     pub dev_issuer: bool,
+    pub serving: ServingSettings,
     pub store: StoreSettings,
     pub sandbox: SandboxSettings,
+}
+
+/// How requests are taken.
+#[derive(Clone, Debug, Default)]
+pub struct ServingSettings {
+    /// Whose tokens count beside the development issuer's.
+    pub issuers: Vec<IssuerSettings>,
 }
 
 /// A host that is ready to serve.
@@ -38,6 +46,7 @@ pub struct Host {
     pub engine: Engine,
     /// Where it is enabled.
     pub dev_issuer: Option<DevIssuer>,
+    issuers: Issuers,
 }
 
 impl Host {
@@ -61,6 +70,9 @@ impl Host {
             true => Some(dev_issuer(&mut admin).await?),
             false => None,
         };
+        let issuers = Issuers::new(dev_issuer.clone())
+            .with(settings.serving.issuers)
+            .map_err(anyhow::Error::msg)?;
         let runtime = match owner {
             true => database.runtime(&mut admin).await?,
             false => crm_store::admin::runtime_options(database.owner_options()),
@@ -69,6 +81,7 @@ impl Host {
         Ok(Self {
             engine: Engine::new(store, Arc::new(sandbox)),
             dev_issuer,
+            issuers,
         })
     }
 
@@ -96,7 +109,7 @@ impl Host {
             })
         });
         let serving = listener.map(|listener| {
-            let app = App::new(self.engine.clone(), Issuers::new(self.dev_issuer.clone()));
+            let app = App::new(self.engine.clone(), self.issuers.clone());
             tokio::spawn(crm_server::serve(listener, app, stop.clone()))
         });
         let all = async {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::api_key::Scope;
 use crate::capability::{Grant, WriteOperation};
 use crate::definition::RoleDefinition;
 use crate::model::Model;
@@ -59,11 +60,26 @@ impl Action {
     }
 }
 
-/// A person and the roles that the login gave them.
+/// A person and the roles that the login gave them; or a program, with its key's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     pub user_id: UserId,
     pub roles: Vec<RoleSlug>,
+    /// Of an API key: what it may do at most. It stands in events too, so that what follows from
+    /// a key's change stays within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+impl Actor {
+    /// A person with these roles.
+    pub fn person(user_id: UserId, roles: Vec<RoleSlug>) -> Self {
+        Self {
+            user_id,
+            roles,
+            scope: None,
+        }
+    }
 }
 
 /// On whose word something is done: a person's, or a plugin's on behalf of a person.
@@ -167,6 +183,12 @@ impl Roles {
     }
 
     fn allow(&self, actor: &Actor, module: &str, action: Action) -> bool {
+        let scope = actor.scope.as_ref();
+        let within = scope.is_none_or(|scope| scope.allows(module, action));
+        within && self.roles_allow(actor, module, action)
+    }
+
+    fn roles_allow(&self, actor: &Actor, module: &str, action: Action) -> bool {
         actor
             .roles
             .iter()

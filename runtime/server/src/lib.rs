@@ -3,6 +3,7 @@
 //! codes are known here and nowhere else; nothing is decided here.
 
 pub mod auth;
+pub mod tls;
 
 mod app;
 mod extract;

@@ -1,5 +1,7 @@
 //! `crm serve`: the host.
 
+mod edges;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use crm_engine::worker::WorkerSettings;
@@ -12,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::Common;
 use crate::host::{Host, HostSettings, listen, sandbox_settings, stop_signal};
 use crate::{Database, say};
+use edges::EdgeArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
@@ -36,6 +39,8 @@ pub(crate) struct ServeArguments {
         value_parser = clap::value_parser!(u64).range(1..=3600),
         default_value_t = crm_model::limits::LEASE_DEFAULT_SECONDS)]
     lease_seconds: u64,
+    #[command(flatten)]
+    edges: EdgeArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -59,6 +64,7 @@ fn log_to_stderr(json: bool) {
 
 pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<()> {
     log_to_stderr(common.json);
+    let serving = arguments.edges.settings()?;
     let is = |role| arguments.role.contains(&role);
     let listener = match is(Role::Api) {
         true => Some(listen(arguments.listen).await?),
@@ -68,6 +74,7 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
         Database::open(common.database_url.as_deref(), &common.data_dir, say::step).await?;
     let settings = HostSettings {
         dev_issuer: common.dev_issuer,
+        serving,
         store: StoreSettings::default(),
         sandbox: sandbox_settings(&common.data_dir)?,
     };
