@@ -10,6 +10,7 @@
 
 mod activities;
 mod aggregate;
+mod api_keys;
 mod auth;
 mod away;
 mod backfill;

@@ -135,7 +135,13 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::imports::import_run))
         .routes(routes!(routes::tasks::tasks_list))
         .routes(routes!(routes::tasks::task_get))
-        .routes(routes!(routes::tasks::task_cancel));
+        .routes(routes!(routes::tasks::task_cancel))
+        .routes(routes!(
+            routes::api_keys::api_keys_list,
+            routes::api_keys::api_key_add
+        ))
+        .routes(routes!(routes::api_keys::api_key_rotate))
+        .routes(routes!(routes::api_keys::api_key_revoke));
     OpenApiRouter::with_openapi(openapi::document())
         .nest("/api/crm", resources)
         .routes(routes!(routes::operations::healthz))

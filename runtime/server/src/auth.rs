@@ -1,5 +1,6 @@
 //! Who is this? Bearer tokens of configured issuers (`oidc`) and, where somebody turns it on, of
-//! the development issuer (`dev`). A token is never logged, and no answer repeats it.
+//! the development issuer (`dev`); keys for programs, which the engine knows. Neither is ever
+//! logged, and no answer repeats it.
 
 mod claims;
 mod dev;
@@ -12,6 +13,7 @@ pub use settings::{ClaimPaths, IssuerSettings, OneOrMany, SigningAlgorithm, pars
 
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, header, request::Parts};
+use crm_engine::api_keys::API_KEY_START;
 use crm_model::{Actor, TenantId};
 use jsonwebtoken::errors::ErrorKind;
 use serde::Deserialize;
@@ -124,8 +126,23 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
-        app.issuers.verify(token).await
+        let caller = match token.starts_with(API_KEY_START) {
+            true => of_api_key(app, token).await,
+            false => app.issuers.verify(token).await,
+        }?;
+        Ok(caller)
     }
+}
+
+/// Whom a key stands for, the same answer for all that stand for nobody.
+async fn of_api_key(app: &App, key: &str) -> Result<Caller, Problem> {
+    let found = app.engine.api_key_actor(key).await?;
+    let (tenant, actor) = found.ok_or_else(|| unauthorized("the API key is not valid"))?;
+    Ok(Caller {
+        tenant,
+        actor,
+        profile: Profile::default(),
+    })
 }
 
 /// The token of a request. Of several headers nobody could say which one counts.
