@@ -18,6 +18,7 @@ mod bulk;
 mod command;
 mod crash;
 mod customize;
+mod edges;
 mod export;
 mod field_removal;
 mod field_types;

@@ -9,6 +9,7 @@ use crm_engine::worker::WorkerSettings;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;
 use crm_server::auth::{DevIssuer, IssuerSettings, Issuers};
+use crm_server::edges::Edges;
 use crm_store::admin::{Admin, Published, newest_schema_version};
 use crm_store::{Store, StoreSettings};
 use rand::TryRngCore;
@@ -39,6 +40,7 @@ pub struct HostSettings {
 pub struct ServingSettings {
     /// Whose tokens count beside the development issuer's.
     pub issuers: Vec<IssuerSettings>,
+    pub edges: Edges,
 }
 
 /// A host that is ready to serve.
@@ -47,6 +49,7 @@ pub struct Host {
     /// Where it is enabled.
     pub dev_issuer: Option<DevIssuer>,
     issuers: Issuers,
+    edges: Edges,
 }
 
 impl Host {
@@ -82,6 +85,7 @@ impl Host {
             engine: Engine::new(store, Arc::new(sandbox)),
             dev_issuer,
             issuers,
+            edges: settings.serving.edges,
         })
     }
 
@@ -109,7 +113,8 @@ impl Host {
             })
         });
         let serving = listener.map(|listener| {
-            let app = App::new(self.engine.clone(), self.issuers.clone());
+            let app =
+                App::new(self.engine.clone(), self.issuers.clone()).with_edges(self.edges.clone());
             tokio::spawn(crm_server::serve(listener, app, stop.clone()))
         });
         let all = async {

@@ -1,12 +1,12 @@
 //! The application: its state, its router as one list, and what happens to every request and
 //! answer on the way.
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Router, serve::ListenerExt};
 use crm_engine::Engine;
 use crm_model::limits::{
     IMPORT_FILE_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS, UPLOAD_MAX_SECONDS,
@@ -14,8 +14,6 @@ use crm_model::limits::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
@@ -23,6 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::Issuers;
+use crate::edges::rates::{Limits, by_address};
+use crate::edges::{Edges, Rates, headers::with_headers};
 use crate::problem::{self, Kind, Problem};
 use crate::{openapi, routes};
 
@@ -36,6 +36,8 @@ const UPLOAD_BODY_MAX_BYTES: usize = IMPORT_FILE_MAX_BYTES as usize + REQUEST_BO
 pub struct App {
     pub(crate) engine: Engine,
     pub(crate) issuers: Arc<Issuers>,
+    pub(crate) edges: Arc<Edges>,
+    pub(crate) limits: Arc<Limits>,
 }
 
 impl App {
@@ -44,6 +46,17 @@ impl App {
         Self {
             engine,
             issuers: Arc::new(issuers),
+            edges: Arc::default(),
+            limits: Arc::new(Limits::new(Rates::default())),
+        }
+    }
+
+    /// The same with other edges than an embedded server's.
+    pub fn with_edges(self, edges: Edges) -> Self {
+        Self {
+            limits: Arc::new(Limits::new(edges.rates)),
+            edges: Arc::new(edges),
+            ..self
         }
     }
 }
@@ -155,7 +168,8 @@ pub fn router(app: App) -> Router {
     let document = openapi::complete(document);
     let document = Arc::new(document.to_pretty_json().unwrap_or_default());
     let metrics = recorder();
-    router
+    let edges = app.edges.clone();
+    let router = router
         .route(
             "/metrics",
             get(move || async move { metrics.map(PrometheusHandle::render).unwrap_or_default() }),
@@ -173,9 +187,11 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed) })
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX_BYTES))
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), by_address))
         .layer(middleware::from_fn(around))
         .layer(CompressionLayer::new())
-        .with_state(app)
+        .with_state(app);
+    with_headers(router, &edges)
 }
 
 /// Metrics are the process's; the first application installs the recorder.
@@ -250,22 +266,4 @@ fn request_id(request: &Request) -> HeaderValue {
 )]
 fn fresh_request_id() -> String {
     uuid::Uuid::now_v7().to_string()
-}
-
-/// Serves until `stop`, then lets running requests come to their end.
-///
-/// # Errors
-/// From the listener.
-pub async fn serve(
-    listener: TcpListener,
-    app: App,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    // Answers are small and written whole: waiting to fill a packet only delays them.
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
-    axum::serve(listener, router(app))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
 }

@@ -130,6 +130,7 @@ impl FromRequestParts<App> for Caller {
             true => of_api_key(app, token).await,
             false => app.issuers.verify(token).await,
         }?;
+        app.limits.check(&caller)?;
         Ok(caller)
     }
 }

@@ -3,6 +3,7 @@
 //! codes are known here and nowhere else; nothing is decided here.
 
 pub mod auth;
+pub mod edges;
 pub mod tls;
 
 mod app;
@@ -13,4 +14,5 @@ mod page;
 mod problem;
 mod routes;
 
-pub use app::{App, router, serve};
+pub use app::{App, router};
+pub use edges::connections::serve;
