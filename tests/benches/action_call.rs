@@ -301,10 +301,7 @@ fn event() -> Result<Event> {
         before: None,
         after: None,
         changed_fields: Vec::new(),
-        actor: crm_model::Actor {
-            user_id: "bench".parse()?,
-            roles: vec!["owner".parse()?],
-        },
+        actor: crm_model::Actor::person("bench".parse()?, vec!["owner".parse()?]),
         cause: Cause::User,
         depth: 0,
         occurred_at: chrono::DateTime::UNIX_EPOCH,

@@ -40,6 +40,7 @@ impl Serving {
         let database = Database::open(Some(url.as_str()), Path::new(TEMPORARY), crate::say).await?;
         let settings = HostSettings {
             dev_issuer: true,
+            serving: Default::default(),
             store: StoreSettings::default(),
             sandbox: SandboxSettings::default(),
         };
@@ -53,10 +54,7 @@ impl Serving {
             task: tokio::spawn(crm_server::serve(listener, app, stop.clone())),
             host,
             address,
-            person: Actor {
-                user_id: "bench".parse()?,
-                roles: vec!["owner".parse()?],
-            },
+            person: Actor::person("bench".parse()?, vec!["owner".parse()?]),
             issuer,
             stop,
         })

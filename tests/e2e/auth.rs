@@ -24,7 +24,7 @@ fn signed(claims: &Value, algorithm: Algorithm, key: &[u8]) -> String {
 }
 
 /// Base64url without padding, for a token that no library would make.
-fn base64url(text: &str) -> String {
+pub(crate) fn base64url(text: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut encoded = String::new();
     for chunk in text.as_bytes().chunks(3) {

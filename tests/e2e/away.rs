@@ -29,6 +29,7 @@ async fn away_is_503_and_back_is_back() {
         .unwrap();
     let host = HostSettings {
         dev_issuer: true,
+        serving: Default::default(),
         store: StoreSettings {
             acquire_timeout: Duration::from_millis(500),
             ..StoreSettings::default()
@@ -49,10 +50,7 @@ async fn away_is_503_and_back_is_back() {
         .tenant_create(tenant, "T")
         .await
         .unwrap();
-    let actor = crm_model::Actor {
-        user_id: "u".parse().unwrap(),
-        roles: vec!["owner".parse().unwrap()],
-    };
+    let actor = crm_model::Actor::person("u".parse().unwrap(), vec!["owner".parse().unwrap()]);
     let issuer = host.dev_issuer.clone().unwrap();
     let token = issuer
         .sign(tenant, &actor, Duration::from_secs(600))

@@ -19,6 +19,9 @@ pub(crate) fn crm() -> Command {
         "CRM_DEV_ISSUER",
         "CRM_DATA_DIR",
         "CRM_LISTEN",
+        "CRM_ISSUERS",
+        "CRM_PUBLIC_URL",
+        "CRM_CORS_ORIGINS",
         "RUST_LOG",
     ] {
         command.env_remove(name);

@@ -103,10 +103,7 @@ async fn an_import_and_the_host_are_causes_too() {
             module: "doctors".parse().unwrap(),
             data: doctor().as_object().unwrap().clone(),
         };
-        let actor = Actor {
-            user_id: "owner-1".parse().unwrap(),
-            roles: vec!["owner".parse().unwrap()],
-        };
+        let actor = Actor::person("owner-1".parse().unwrap(), vec!["owner".parse().unwrap()]);
         let batch = Batch {
             tenant,
             actor,

@@ -10,6 +10,7 @@
 
 mod activities;
 mod aggregate;
+mod api_keys;
 mod audit;
 mod auth;
 mod authorisation;
@@ -19,12 +20,14 @@ mod bulk;
 mod command;
 mod crash;
 mod customize;
+mod edges;
 mod export;
 mod field_removal;
 mod field_types;
 mod fuzz_found;
 mod guests;
 mod history;
+mod identity;
 mod imports;
 mod isolation;
 mod leak;

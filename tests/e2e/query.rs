@@ -574,10 +574,7 @@ async fn every_way_to_a_page_goes_along_an_index() {
         .await
         .unwrap()
         .unwrap();
-    let actor = Actor {
-        user_id: "owner-1".parse().unwrap(),
-        roles: vec!["owner".parse().unwrap()],
-    };
+    let actor = Actor::person("owner-1".parse().unwrap(), vec!["owner".parse().unwrap()]);
     let scope = Scope::person(&model, &actor, chrono::Utc::now());
     let page = clinic
         .ask(json!({"sort": "score", "limit": 100}))

@@ -239,10 +239,7 @@ async fn collect(
 #[tokio::test]
 async fn every_answer_is_that_of_a_naive_evaluation() {
     let app = TestApp::start().await;
-    let actor = Actor {
-        user_id: "u".parse().unwrap(),
-        roles: vec!["owner".parse().unwrap()],
-    };
+    let actor = Actor::person("u".parse().unwrap(), vec!["owner".parse().unwrap()]);
     for seed in 1..=MODELS {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let (tenant, owner) = app.owner_of("hostile").await;

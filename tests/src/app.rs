@@ -105,6 +105,15 @@ impl TestApp {
         }
     }
 
+    /// Another server on the same engine, which trusts these issuers alone. Its base URL.
+    pub async fn serve(&self, app: impl FnOnce(App) -> App, issuers: Issuers) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let app = app(App::new(self.engine.clone(), issuers));
+        tokio::spawn(crm_server::serve(listener, app, self.stop.clone()));
+        base
+    }
+
     /// A tenant that the host knows, without a template.
     pub async fn tenant(&self, name: &str) -> TenantId {
         let mut admin = Admin::connect(&self.database.owner())
@@ -118,10 +127,7 @@ impl TestApp {
     /// A token.
     pub fn token(&self, tenant: TenantId, role: &str) -> String {
         let roles = vec![role.parse().expect("a role")];
-        let actor = Actor {
-            user_id: format!("{role}-1").parse().expect("a user"),
-            roles,
-        };
+        let actor = Actor::person(format!("{role}-1").parse().expect("a user"), roles);
         self.issuer
             .sign(tenant, &actor, Duration::from_secs(600))
             .expect("a token")

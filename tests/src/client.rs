@@ -54,8 +54,10 @@ impl Answer {
 impl Client {
     /// A caller of the server at this base URL.
     pub fn new(base: &str, token: Option<String>) -> Self {
+        crm_server::tls::install();
         let http = reqwest::Client::builder()
             .no_proxy()
+            .tls_certs_only([])
             .build()
             .expect("a client");
         Self {
@@ -63,6 +65,11 @@ impl Client {
             base: base.to_owned(),
             token,
         }
+    }
+
+    /// What it shows of itself.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// The same caller with another token.

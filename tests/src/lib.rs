@@ -15,3 +15,4 @@ pub mod client;
 pub mod cluster;
 pub mod guests;
 pub mod index;
+pub mod issuer;

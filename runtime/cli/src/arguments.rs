@@ -80,6 +80,7 @@ enum Verb {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let command = Command::parse();
+    crm_server::tls::install();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -9,7 +9,8 @@ use crm_engine::worker::WorkerSettings;
 use crm_model::RoleSlug;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;
-use crm_server::auth::{DevIssuer, Issuers};
+use crm_server::auth::{DevIssuer, IssuerSettings, Issuers};
+use crm_server::edges::Edges;
 use crm_store::admin::{Admin, Published, newest_schema_version};
 use crm_store::{Store, StoreSettings};
 use rand::TryRngCore;
@@ -30,8 +31,17 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub struct HostSettings {
     pub dev_issuer: bool,
+    pub serving: ServingSettings,
     pub store: StoreSettings,
     pub sandbox: SandboxSettings,
+}
+
+/// How requests are taken.
+#[derive(Clone, Debug, Default)]
+pub struct ServingSettings {
+    /// Whose tokens count beside the development issuer's.
+    pub issuers: Vec<IssuerSettings>,
+    pub edges: Edges,
 }
 
 /// A host that is ready to serve.
@@ -41,6 +51,8 @@ pub struct Host {
     pub dev_issuer: Option<DevIssuer>,
     /// Whose role lets them act for other tenants; nobody's unless set.
     pub super_admin_role: Option<RoleSlug>,
+    issuers: Issuers,
+    edges: Edges,
 }
 
 impl Host {
@@ -64,6 +76,9 @@ impl Host {
             true => Some(dev_issuer(&mut admin).await?),
             false => None,
         };
+        let issuers = Issuers::new(dev_issuer.clone())
+            .with(settings.serving.issuers)
+            .map_err(anyhow::Error::msg)?;
         let runtime = match owner {
             true => database.runtime(&mut admin).await?,
             false => crm_store::admin::runtime_options(database.owner_options()),
@@ -73,6 +88,8 @@ impl Host {
             engine: Engine::new(store, Arc::new(sandbox)),
             dev_issuer,
             super_admin_role: None,
+            issuers,
+            edges: settings.serving.edges,
         })
     }
 
@@ -100,7 +117,8 @@ impl Host {
             })
         });
         let serving = listener.map(|listener| {
-            let app = App::new(self.engine.clone(), Issuers::new(self.dev_issuer.clone()))
+            let app = App::new(self.engine.clone(), self.issuers.clone())
+                .with_edges(self.edges.clone())
                 .with_super_admins(self.super_admin_role.clone());
             tokio::spawn(crm_server::serve(listener, app, stop.clone()))
         });

@@ -6,6 +6,7 @@
 //! No SQL here, no wasmtime, no HTTP; no transaction is open while a guest runs.
 
 pub mod activities;
+pub mod api_keys;
 pub mod audit;
 pub mod bootstrap;
 pub mod copy;

@@ -225,10 +225,7 @@ impl Step<'_> {
         records: Vec<(RecordId, Data)>,
     ) -> Result<Vec<(RecordId, Data)>, EngineError> {
         let ids: Vec<RecordId> = records.iter().map(|(id, _)| *id).collect();
-        let by = Actor {
-            user_id: by.clone(),
-            roles: Vec::new(),
-        };
+        let by = Actor::person(by.clone(), Vec::new());
         self.engine
             .records_recompute(&mut self.tx, model, &by, fields, &ids)
             .await?;

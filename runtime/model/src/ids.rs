@@ -68,6 +68,10 @@ uuid_id! {
     ActivityId
 }
 uuid_id! {
+    /// A key for programs.
+    ApiKeyId
+}
+uuid_id! {
     /// A saved view of a module's records.
     ViewId
 }

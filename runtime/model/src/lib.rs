@@ -6,6 +6,7 @@
 //! [`ValidChange`], which only [`validate`] can make and which is all that the store writes.
 
 pub mod activity;
+pub mod api_key;
 pub mod capability;
 pub mod computed;
 pub mod definition;
@@ -51,7 +52,7 @@ pub use activity::NewActivity;
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
 pub use ids::{
-    ActivityId, AuditId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId, ViewId,
+    ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId, ViewId,
 };
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};

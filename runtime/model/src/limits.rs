@@ -249,3 +249,12 @@ pub const MODEL_MAX_ROLES: usize = 100;
 pub const MODEL_MAX_MEMBERS: usize = 10_000;
 /// Roles of one member.
 pub const MEMBER_MAX_ROLES: usize = 20;
+
+/// What a tenant calls an API key.
+pub const API_KEY_NAME_MAX_CHARACTERS: usize = 100;
+/// Modules that the scope of one API key names.
+pub const API_KEY_MAX_SCOPE_MODULES: usize = 100;
+/// Keys of one tenant that may be used.
+pub const TENANT_MAX_API_KEYS: i64 = 200;
+/// How long a replaced secret of an API key may go on: 30 days.
+pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 24 * 3600;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api_key::Scope;
 use crate::capability::{Grant, WriteOperation};
 use crate::model::Model;
 use crate::names::{ModuleSlug, RoleSlug, UserId};
@@ -64,11 +65,26 @@ impl Action {
     }
 }
 
-/// A person and the roles that the login gave them.
+/// A person and the roles that the login gave them; or a program, with its key's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     pub user_id: UserId,
     pub roles: Vec<RoleSlug>,
+    /// Of an API key: what it may do at most. It stands in events too, so that what follows from
+    /// a key's change stays within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+impl Actor {
+    /// A person with these roles.
+    pub fn person(user_id: UserId, roles: Vec<RoleSlug>) -> Self {
+        Self {
+            user_id,
+            roles,
+            scope: None,
+        }
+    }
 }
 
 /// On whose word something is done: a person's, or a plugin's on behalf of a person.

@@ -107,7 +107,9 @@ impl Roles {
     }
 
     pub(crate) fn allow(&self, actor: &Actor, module: &str, action: Action) -> bool {
-        self.of(actor).any(|role| role.allows(module, action))
+        let scope = actor.scope.as_ref();
+        scope.is_none_or(|scope| scope.allows(module, action))
+            && self.of(actor).any(|role| role.allows(module, action))
     }
 
     pub(crate) fn permissions(

@@ -153,10 +153,7 @@ pub(crate) fn model() -> Model {
 }
 
 pub(crate) fn actor(role: &str) -> Actor {
-    Actor {
-        user_id: "u-1".parse().unwrap(),
-        roles: vec![role.parse().unwrap()],
-    }
+    Actor::person("u-1".parse().unwrap(), vec![role.parse().unwrap()])
 }
 
 /// Nothing around the record.

@@ -35,11 +35,16 @@ pub(crate) async fn acting(app: &App, parts: &Parts, caller: Caller) -> Result<C
     let actor = Actor {
         user_id: caller.actor.user_id,
         roles: ROLE.parse().into_iter().collect(),
+        scope: caller.actor.scope,
     };
     let path = parts.uri.path();
     let request = format!("{} {path}", parts.method);
     app.engine
         .tenant_enter(tenant, caller.tenant, &actor, &request)
         .await?;
-    Ok(Caller { tenant, actor })
+    Ok(Caller {
+        tenant,
+        actor,
+        profile: caller.profile,
+    })
 }

@@ -1,12 +1,12 @@
 //! The application: its state, its router as one list, and what happens to every request and
 //! answer on the way.
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Router, serve::ListenerExt};
 use crm_engine::Engine;
 use crm_engine::audit::Origin;
 use crm_model::RoleSlug;
@@ -14,11 +14,8 @@ use crm_model::limits::{
     IMPORT_FILE_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS, UPLOAD_MAX_SECONDS,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
@@ -27,6 +24,8 @@ use utoipa_axum::routes;
 
 use crate::acting::SuperAdmins;
 use crate::auth::Issuers;
+use crate::edges::rates::{Limits, Peer, by_address};
+use crate::edges::{Edges, Rates, headers::with_headers};
 use crate::problem::{self, Kind, Problem};
 use crate::{openapi, routes};
 
@@ -41,6 +40,8 @@ pub struct App {
     pub(crate) engine: Engine,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) super_admins: SuperAdmins,
+    pub(crate) edges: Arc<Edges>,
+    pub(crate) limits: Arc<Limits>,
 }
 
 impl App {
@@ -50,6 +51,17 @@ impl App {
             engine,
             issuers: Arc::new(issuers),
             super_admins: SuperAdmins::default(),
+            edges: Arc::default(),
+            limits: Arc::new(Limits::new(Rates::default())),
+        }
+    }
+
+    /// The same with other edges than an embedded server's.
+    pub fn with_edges(self, edges: Edges) -> Self {
+        Self {
+            limits: Arc::new(Limits::new(edges.rates)),
+            edges: Arc::new(edges),
+            ..self
         }
     }
 
@@ -161,7 +173,13 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::audit::audit_list))
         .routes(routes!(routes::tasks::tasks_list))
         .routes(routes!(routes::tasks::task_get))
-        .routes(routes!(routes::tasks::task_cancel));
+        .routes(routes!(routes::tasks::task_cancel))
+        .routes(routes!(
+            routes::api_keys::api_keys_list,
+            routes::api_keys::api_key_add
+        ))
+        .routes(routes!(routes::api_keys::api_key_rotate))
+        .routes(routes!(routes::api_keys::api_key_revoke));
     OpenApiRouter::with_openapi(openapi::document())
         .nest("/api/crm", resources)
         .routes(routes!(routes::operations::healthz))
@@ -175,7 +193,8 @@ pub fn router(app: App) -> Router {
     let document = openapi::complete(document);
     let document = Arc::new(document.to_pretty_json().unwrap_or_default());
     let metrics = recorder();
-    router
+    let edges = app.edges.clone();
+    let router = router
         .route(
             "/metrics",
             get(move || async move { metrics.map(PrometheusHandle::render).unwrap_or_default() }),
@@ -193,9 +212,11 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed) })
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX_BYTES))
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), by_address))
         .layer(middleware::from_fn(around))
         .layer(CompressionLayer::new())
-        .with_state(app)
+        .with_state(app);
+    with_headers(router, &edges)
 }
 
 /// Metrics are the process's; the first application installs the recorder.
@@ -245,8 +266,8 @@ async fn around(request: Request, next: Next) -> Response {
 /// Where a request comes from, for the audit log. What proxies say of it is not asked: anybody may
 /// say that.
 fn origin(request: &Request, id: &HeaderValue) -> Origin {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = peer.map(|ConnectInfo(peer)| peer.ip().to_string());
+    let peer = request.extensions().get::<Peer>();
+    let address = peer.map(|peer| peer.0.ip().to_string());
     Origin::new(address, id.to_str().ok().map(str::to_owned))
 }
 
@@ -280,23 +301,4 @@ fn request_id(request: &Request) -> HeaderValue {
 )]
 fn fresh_request_id() -> String {
     uuid::Uuid::now_v7().to_string()
-}
-
-/// Serves until `stop`, then lets running requests come to their end.
-///
-/// # Errors
-/// From the listener.
-pub async fn serve(
-    listener: TcpListener,
-    app: App,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    // Answers are small and written whole: waiting to fill a packet only delays them.
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
-    let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
 }

@@ -1,114 +1,95 @@
-//! Who is this? Bearer tokens of configured issuers, each with its algorithm pinned. So far there
-//! is one: the development issuer, off unless somebody turns it on.
+//! Who is this? Bearer tokens of configured issuers (`oidc`) and, where somebody turns it on, of
+//! the development issuer (`dev`); keys for programs, which the engine knows. Neither is ever
+//! logged, and no answer repeats it.
+
+mod claims;
+mod dev;
+mod keys;
+mod oidc;
+mod settings;
+
+pub use dev::{AUDIENCE, DEV_ISSUER, DevIssuer};
+pub use settings::{ClaimPaths, IssuerSettings, OneOrMany, SigningAlgorithm, parse_issuers};
 
 use axum::extract::FromRequestParts;
-use axum::http::{header, request::Parts};
-use crm_model::{Actor, RoleSlug, TenantId, UserId};
+use axum::http::{HeaderMap, header, request::Parts};
+use crm_engine::api_keys::API_KEY_START;
+use crm_model::{Actor, TenantId};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::acting::acting;
 use crate::app::App;
 use crate::problem::{Kind, Problem};
+use oidc::OidcIssuer;
 
-/// `iss` of development tokens.
-pub const DEV_ISSUER: &str = "crm-dev";
-/// `aud` of tokens for this API.
-pub const AUDIENCE: &str = "crm";
-/// How far clocks may be apart.
-const LEEWAY_SECONDS: u64 = 5;
 /// Roles that one token may carry.
 const TOKEN_MAX_ROLES: usize = 20;
 
 /// Whose tokens count.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Issuers {
     dev: Option<DevIssuer>,
+    oidc: BTreeMap<String, Arc<OidcIssuer>>,
+}
+
+impl std::fmt::Debug for Issuers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.oidc.keys();
+        formatter.debug_set().entries(names).finish()
+    }
 }
 
 impl Issuers {
     /// Nobody's tokens count, but for the development issuer's where it is given.
     pub fn new(dev: Option<DevIssuer>) -> Self {
-        Self { dev }
-    }
-}
-
-/// The local issuer for development: signs and verifies with one shared key (HMAC-SHA-256).
-#[derive(Clone)]
-pub struct DevIssuer {
-    signing: EncodingKey,
-    verifying: DecodingKey,
-    validation: Validation,
-}
-
-impl std::fmt::Debug for DevIssuer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("DevIssuer")
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    iss: String,
-    aud: String,
-    sub: UserId,
-    tenant: TenantId,
-    roles: Vec<RoleSlug>,
-    iat: u64,
-    exp: u64,
-}
-
-impl DevIssuer {
-    /// An issuer with this key.
-    pub fn new(key: &[u8]) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
-        validation.set_issuer(&[DEV_ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         Self {
-            signing: EncodingKey::from_secret(key),
-            verifying: DecodingKey::from_secret(key),
-            validation,
+            dev,
+            ..Self::default()
         }
     }
 
-    /// Signs a token for a person of a tenant, good for `ttl` from now.
+    /// Those of these issuers count too.
     ///
     /// # Errors
-    /// A sentence, should signing fail.
-    pub fn sign(&self, tenant: TenantId, actor: &Actor, ttl: Duration) -> Result<String, String> {
-        let now = jsonwebtoken::get_current_timestamp();
-        let claims = Claims {
-            iss: DEV_ISSUER.to_owned(),
-            aud: AUDIENCE.to_owned(),
-            sub: actor.user_id.clone(),
-            tenant,
-            roles: actor.roles.clone(),
-            iat: now,
-            exp: now + ttl.as_secs(),
-        };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
-            .map_err(|error| error.to_string())
+    /// A sentence that says what is wrong with which.
+    pub fn with(mut self, issuers: Vec<IssuerSettings>) -> Result<Self, String> {
+        crate::tls::install();
+        for settings in issuers {
+            let name = settings.issuer.clone();
+            let issuer =
+                OidcIssuer::new(settings).map_err(|error| format!("issuer “{name}”: {error}"))?;
+            if self.oidc.insert(name.clone(), Arc::new(issuer)).is_some() {
+                return Err(format!("issuer “{name}” stands there twice"));
+            }
+        }
+        Ok(self)
     }
 
-    fn verify(&self, token: &str) -> Result<Caller, Problem> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)
-            .map_err(|error| unauthorized(refusal(error.kind())))?
-            .claims;
-        if claims.roles.len() > TOKEN_MAX_ROLES {
-            return Err(unauthorized("the token carries too many roles"));
+    async fn verify(&self, token: &str) -> Result<Caller, Problem> {
+        /// Whom to ask; nothing of it counts before the signature does.
+        #[derive(Deserialize)]
+        struct Unverified {
+            iss: String,
         }
-        Ok(Caller {
-            tenant: claims.tenant,
-            actor: Actor {
-                user_id: claims.sub,
-                roles: claims.roles,
-            },
-        })
+        if self.dev.is_none() && self.oidc.is_empty() {
+            return Err(unauthorized("no issuer is configured on this server"));
+        }
+        let invalid = |_| unauthorized("the token is not valid");
+        let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
+        let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Unverified>(token);
+        let issuer = claims.map_err(invalid)?.iss;
+        if issuer == DEV_ISSUER
+            && let Some(dev) = &self.dev
+        {
+            return dev.verify(token);
+        }
+        match self.oidc.get(&issuer) {
+            Some(issuer) => issuer.verify(&header, token).await,
+            None => Err(unauthorized(refusal(&ErrorKind::InvalidIssuer))),
+        }
     }
 }
 
@@ -131,25 +112,53 @@ fn unauthorized(detail: &str) -> Problem {
 pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
+    pub(crate) profile: Profile,
+}
+
+/// What an issuer says of a person beside who they are. Decides nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Profile {
+    pub(crate) name: Option<String>,
+    pub(crate) email: Option<String>,
 }
 
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION);
-        let header = header.ok_or_else(|| unauthorized("there is no token"))?;
-        let token = header
-            .to_str()
-            .ok()
-            .and_then(|header| header.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(|| unauthorized("the Authorization header is not `Bearer <token>`"))?;
-        let dev = app.issuers.dev.as_ref();
-        let caller = dev
-            .ok_or_else(|| unauthorized("no issuer is configured on this server"))?
-            .verify(token)?;
+        let token = bearer(&parts.headers)?;
+        let caller = match token.starts_with(API_KEY_START) {
+            true => of_api_key(app, token).await,
+            false => app.issuers.verify(token).await,
+        }?;
+        app.limits.check(&caller)?;
         acting(app, parts, caller).await
     }
+}
+
+/// Whom a key stands for, the same answer for all that stand for nobody.
+async fn of_api_key(app: &App, key: &str) -> Result<Caller, Problem> {
+    let found = app.engine.api_key_actor(key).await?;
+    let (tenant, actor) = found.ok_or_else(|| unauthorized("the API key is not valid"))?;
+    Ok(Caller {
+        tenant,
+        actor,
+        profile: Profile::default(),
+    })
+}
+
+/// The token of a request. Of several headers nobody could say which one counts.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let header = given
+        .next()
+        .ok_or_else(|| unauthorized("there is no token"))?;
+    header
+        .to_str()
+        .ok()
+        .filter(|_| given.next().is_none())
+        .and_then(|header| header.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .ok_or_else(|| unauthorized("the Authorization header is not `Bearer <token>`"))
 }

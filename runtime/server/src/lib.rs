@@ -3,6 +3,8 @@
 //! codes are known here and nowhere else; nothing is decided here.
 
 pub mod auth;
+pub mod edges;
+pub mod tls;
 
 mod acting;
 mod app;
@@ -13,4 +15,5 @@ mod page;
 mod problem;
 mod routes;
 
-pub use app::{App, router, serve};
+pub use app::{App, router};
+pub use edges::connections::serve;

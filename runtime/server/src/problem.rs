@@ -11,6 +11,10 @@ use problem_details::ProblemDetails;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::edges::rates::Limited;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// When to come back after the database was away.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
@@ -33,6 +37,7 @@ pub(crate) enum Kind {
     KeyReused,
     BulkRefused,
     NotTried,
+    TooMany,
     Internal,
     Unavailable,
 }
@@ -55,6 +60,7 @@ impl Kind {
         Self::KeyReused,
         Self::BulkRefused,
         Self::NotTried,
+        Self::TooMany,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -172,6 +178,14 @@ impl Kind {
                 "In an atomic bulk request another operation was refused, so nothing was done. \
                  Mend that one and send all of them again.",
             ),
+            Self::TooMany => (
+                "too-many-requests",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
+                "You, your tenant or your address ask more often than this server allows. Try \
+                 again after the seconds in `Retry-After`; the `RateLimit` headers say which limit \
+                 it was.",
+            ),
             Self::Internal => (
                 "internal",
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -196,6 +210,8 @@ pub(crate) struct Problem {
     errors: Violations,
     conflicts: Vec<ConflictBody>,
     results: Vec<serde_json::Value>,
+    /// Boxed: it is rare, and every result carries its size.
+    limited: Option<Box<Limited>>,
 }
 
 /// A field in dispute.
@@ -282,6 +298,15 @@ impl Problem {
             errors: Violations::default(),
             conflicts: Vec::new(),
             results: Vec::new(),
+            limited: None,
+        }
+    }
+
+    /// For somebody who asks too often.
+    pub(crate) fn limited(limited: Limited) -> Self {
+        Self {
+            limited: Some(Box::new(limited)),
+            ..Self::detailed(Kind::TooMany, limited.detail())
         }
     }
 
@@ -438,6 +463,14 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
+        if let Some(limited) = &self.limited {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, limited.retry_after());
+            if let Some((policy, left)) = limited.rate_limit() {
+                headers.insert(RATE_LIMIT_POLICY, policy);
+                headers.insert(RATE_LIMIT, left);
+            }
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -471,7 +504,13 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
         });
     let details = problem.details(Some(request_id.to_owned()));
     let mut finished = details.into_response();
-    for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ALLOW] {
+    for name in [
+        header::WWW_AUTHENTICATE,
+        header::RETRY_AFTER,
+        header::ALLOW,
+        RATE_LIMIT,
+        RATE_LIMIT_POLICY,
+    ] {
         keep(&name, &response, &mut finished);
     }
     finished

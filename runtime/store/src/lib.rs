@@ -6,6 +6,7 @@
 
 pub mod activities;
 pub mod admin;
+pub mod api_keys;
 pub mod audit;
 pub mod building;
 pub mod commit;

@@ -25,6 +25,7 @@ pub(crate) async fn with_tenant(
         let tenant = find(&mut admin, tenant).await?;
         let settings = HostSettings {
             dev_issuer: false,
+            serving: Default::default(),
             store: StoreSettings::default(),
             sandbox: sandbox_settings(&common.data_dir)?,
         };

@@ -1,5 +1,7 @@
 //! `crm serve`: the host.
 
+mod edges;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use crm_engine::worker::WorkerSettings;
@@ -13,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::Common;
 use crate::host::{Host, HostSettings, listen, sandbox_settings, stop_signal};
 use crate::{Database, say};
+use edges::EdgeArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
@@ -41,6 +44,8 @@ pub(crate) struct ServeArguments {
     /// request stands in that tenant's audit log
     #[arg(long, env = "CRM_SUPER_ADMIN_ROLE", value_name = "ROLE")]
     super_admin_role: Option<RoleSlug>,
+    #[command(flatten)]
+    edges: EdgeArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,6 +69,7 @@ fn log_to_stderr(json: bool) {
 
 pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<()> {
     log_to_stderr(common.json);
+    let serving = arguments.edges.settings()?;
     let is = |role| arguments.role.contains(&role);
     let listener = match is(Role::Api) {
         true => Some(listen(arguments.listen).await?),
@@ -73,6 +79,7 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
         Database::open(common.database_url.as_deref(), &common.data_dir, say::step).await?;
     let settings = HostSettings {
         dev_issuer: common.dev_issuer,
+        serving,
         store: StoreSettings::default(),
         sandbox: sandbox_settings(&common.data_dir)?,
     };

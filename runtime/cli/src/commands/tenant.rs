@@ -71,6 +71,7 @@ async fn create(
         Some(template) => {
             let settings = HostSettings {
                 dev_issuer: false,
+                serving: Default::default(),
                 store: StoreSettings::default(),
                 sandbox: sandbox_settings(&common.data_dir)?,
             };
@@ -97,10 +98,7 @@ async fn create(
 
 /// Whoever has the database acts as an owner.
 pub(crate) fn operator() -> Result<Actor> {
-    Ok(Actor {
-        user_id: OPERATOR.parse()?,
-        roles: vec!["owner".parse()?],
-    })
+    Ok(Actor::person(OPERATOR.parse()?, vec!["owner".parse()?]))
 }
 
 async fn suspend(database: &Database, tenant: &str, suspended: bool) -> Result<()> {

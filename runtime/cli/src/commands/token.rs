@@ -54,10 +54,7 @@ async fn sign(database: &Database, arguments: &TokenArguments) -> Result<String>
     let mut admin = database.admin().await?;
     migrate(&mut admin, say::step).await?;
     let tenant = find(&mut admin, &arguments.tenant).await?;
-    let actor = Actor {
-        user_id: arguments.user.clone(),
-        roles: arguments.role.clone(),
-    };
+    let actor = Actor::person(arguments.user.clone(), arguments.role.clone());
     let issuer = dev_issuer(&mut admin).await?;
     issuer
         .sign(tenant, &actor, Duration::from_secs(arguments.ttl))

@@ -23,7 +23,7 @@ use crate::arguments::Common;
 use crate::commands::tenant::new_tenant_id;
 use crate::demo::client::Client;
 use crate::demo::data::Data;
-use crate::host::{Host, HostSettings, listen, sandbox_settings, stop_signal};
+use crate::host::{Host, HostSettings, ServingSettings, listen, sandbox_settings, stop_signal};
 use crate::{Database, say};
 
 /// The demo tenant.
@@ -71,6 +71,7 @@ pub(crate) async fn demo(common: Common, arguments: DemoArguments) -> Result<()>
     let shown = async {
         let settings = HostSettings {
             dev_issuer: true,
+            serving: ServingSettings::default(),
             store: StoreSettings::default(),
             sandbox: sandbox_settings(&common.data_dir)?,
         };
@@ -177,10 +178,7 @@ async fn find_or_create(database: &Database) -> Result<TenantId> {
 }
 
 fn sign(issuer: &DevIssuer, tenant: TenantId) -> Result<String> {
-    let actor = Actor {
-        user_id: USER.parse()?,
-        roles: vec!["owner".parse()?],
-    };
+    let actor = Actor::person(USER.parse()?, vec!["owner".parse()?]);
     issuer
         .sign(tenant, &actor, TOKEN_TTL)
         .map_err(anyhow::Error::msg)

@@ -12,11 +12,12 @@ const TENANT_PATHS: &str = "/api/crm/";
 const PROBLEM: &str = "application/problem+json";
 
 /// What a request of any operation of a tenant may run into.
-const ANYWHERE: [Kind; 5] = [
+const ANYWHERE: [Kind; 6] = [
     Kind::MalformedRequest,
     Kind::Unauthorized,
     Kind::Forbidden,
     Kind::Invalid,
+    Kind::TooMany,
     Kind::Unavailable,
 ];
 const WITH_BODY: [Kind; 2] = [Kind::TooLarge, Kind::UnsupportedMediaType];
@@ -129,7 +130,9 @@ mod tests {
         let operation = completed("/api/crm/modules", HttpMethod::Post, operation);
         assert_eq!(
             statuses(&operation),
-            ["400", "401", "403", "409", "413", "415", "422", "503"]
+            [
+                "400", "401", "403", "409", "413", "415", "422", "429", "503"
+            ]
         );
     }
 
@@ -142,7 +145,7 @@ mod tests {
         );
         assert_eq!(
             statuses(&operation),
-            ["400", "401", "403", "404", "422", "503"]
+            ["400", "401", "403", "404", "422", "429", "503"]
         );
         assert!(
             statuses(&completed(

@@ -46,6 +46,11 @@ struct TenantBody {
 struct UserBody {
     id: String,
     roles: Vec<String>,
+    /// As the token's issuer has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
 }
 
 /// A template and its version.
@@ -100,6 +105,8 @@ pub(crate) async fn bootstrap_get(
         user: UserBody {
             id: caller.actor.user_id.to_string(),
             roles: caller.actor.roles.iter().map(ToString::to_string).collect(),
+            name: caller.profile.name,
+            email: caller.profile.email,
         },
         template: None,
         model_version: None,
