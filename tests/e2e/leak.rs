@@ -125,10 +125,7 @@ impl Fuzz {
         };
         let store = Store::connect(database.runtime(), settings).await.unwrap();
         let engine = Engine::new(store.clone(), cluster().sandbox());
-        let actor = Actor {
-            user_id: "owner-1".parse().unwrap(),
-            roles: vec!["owner".parse().unwrap()],
-        };
+        let actor = Actor::person("owner-1".parse().unwrap(), vec!["owner".parse().unwrap()]);
         let tenants: Vec<Tenant> = (0..TENANTS)
             .map(|_| Tenant {
                 id: TenantId::new(Uuid::now_v7()),

@@ -117,10 +117,7 @@ impl Engine {
                     "what others may do is told to those who may manage all modules",
                 ));
             }
-            Some(user) if user != caller.user_id => Actor {
-                user_id: user,
-                roles: Vec::new(),
-            },
+            Some(user) if user != caller.user_id => Actor::person(user, Vec::new()),
             _ => caller.clone(),
         };
         let permitted = permit(

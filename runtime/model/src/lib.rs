@@ -52,7 +52,8 @@ pub use activity::NewActivity;
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
 pub use ids::{
-    ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId, ViewId,
+    ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId,
+    ViewId,
 };
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};

@@ -24,10 +24,8 @@ fn limited() -> Model {
 }
 
 fn actor(roles: &[&str]) -> Actor {
-    Actor {
-        user_id: "u-1".parse().unwrap(),
-        roles: roles.iter().map(|role| role.parse().unwrap()).collect(),
-    }
+    let roles = roles.iter().map(|role| role.parse().unwrap()).collect();
+    Actor::person("u-1".parse().unwrap(), roles)
 }
 
 fn data(value: Value) -> Data {
