@@ -18,7 +18,10 @@ const OF_NOBODY: [&str; 4] = [
 ];
 /// Writes whose paths name nothing. What the bodies of the last three name,
 /// [`bodies_cannot_name_another_tenants_things`] asks for.
-const COLLECTION_WRITES: [&str; 6] = [
+const COLLECTION_WRITES: [&str; 9] = [
+    "POST /api/crm/api-keys",
+    "POST /api/crm/members",
+    "POST /api/crm/roles",
     "POST /api/crm/modules",
     "POST /api/crm/templates/select",
     "PATCH /api/crm/settings",
@@ -27,7 +30,11 @@ const COLLECTION_WRITES: [&str; 6] = [
     "POST /api/crm/imports",
 ];
 /// Lists that want to know something first.
-const LIST_PARAMETERS: [(&str, &str); 2] = [
+const LIST_PARAMETERS: [(&str, &str); 3] = [
+    (
+        "/api/crm/permissions/explain",
+        "?module=patients&action=read",
+    ),
     ("/api/crm/search", "?q=marked"),
     ("/api/crm/timeline", "?user=owner-1"),
 ];
@@ -51,6 +58,9 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
     Some(match (resource, parameter) {
         (_, "module") => "module",
         (_, "field") => "field",
+        ("api-keys", "id") => "api_key",
+        ("members", "user") => "member",
+        ("roles", "slug") => "role",
         ("activities", "id") => "activity",
         ("imports", "id") => "import",
         ("records", "id") => "record",
@@ -70,6 +80,8 @@ fn body(method: &Method, path: &str) -> Option<Option<Value>> {
     let path = path.strip_prefix("/api/crm/")?;
     let body = match path {
         "activities/{id}" => json!({"title": "changed"}),
+        "api-keys/{id}/rotate" => json!({}),
+        "roles/{slug}" => json!({"label": "Changed"}),
         "imports/{id}/run" => json!({"dry_run": true}),
         "modules/{module}" | "modules/{module}/fields/{field}" => json!({"label": "Changed"}),
         "modules/{module}/fields" => json!({"key": "added", "label": "Added", "type": "text"}),
@@ -134,7 +146,17 @@ async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, String> {
         "steps": [{"action": "field-set", "config": {"set": {"welcome_note": "'x'"}}}],
     });
     owner.post("workflows", workflow).await.expect(201);
+    let role = format!("{mark}_role");
+    let named = json!({"slug": role, "label": mark});
+    owner.post("roles", named).await.expect(201);
+    let member = format!("{mark}_user");
+    let has = json!({"user_id": member, "roles": ["viewer"]});
+    owner.post("members", has).await.expect(201);
+    let key = owner.post("api-keys", json!({"name": mark})).await;
     BTreeMap::from([
+        ("api_key", id(&key.expect(201))),
+        ("role", role),
+        ("member", member),
         ("module", module),
         ("field", format!("{mark}_field")),
         ("record", record),
@@ -158,6 +180,9 @@ async fn delete_some(owner: &Client) -> BTreeMap<&'static str, String> {
         format!("views/{}", gone["view"]),
         format!("modules/patients/fields/{}", gone["field"]),
         format!("modules/{}", gone["module"]),
+        format!("api-keys/{}", gone["api_key"]),
+        format!("members/{}", gone["member"]),
+        format!("roles/{}", gone["role"]),
     ] {
         let deleted = owner.delete(&path).await;
         assert!(deleted.status.is_success(), "{path}: {}", deleted.body);
@@ -174,7 +199,7 @@ fn things(
     deleted: &BTreeMap<&'static str, String>,
 ) -> Things {
     let of_kind = |(kind, own): (&&'static str, &String)| {
-        let named = ["module", "field", "workflow"].contains(kind);
+        let named = ["module", "field", "workflow", "role", "member"].contains(kind);
         let (malformed, missing) = match named {
             true => ("No%20Such", "nowhere".to_owned()),
             false => ("not-an-id", Uuid::now_v7().to_string()),

@@ -8,9 +8,11 @@ use crm_model::permission::manages_all;
 use crm_model::{Actor, ApiKeyId, TenantId, UserId, Violations};
 use crm_store::TenantTx;
 use crm_store::api_keys::ApiKey;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::audit::{Act, audit_write};
 use crate::read::{Page, PageRequest};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
@@ -57,6 +59,19 @@ impl ApiSecret {
 
 fn hash(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
+}
+
+/// How the audit log tells of a key: without anything of its secret.
+fn act(action: &'static str, key: &ApiKey) -> Act {
+    Act {
+        after: Some(json!({
+            "name": key.name,
+            "roles": key.roles,
+            "scopes": key.scope,
+            "expires_at": key.expires_at,
+        })),
+        ..Act::plain(action, format!("api-keys/{}", key.id))
+    }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -158,6 +173,7 @@ impl Engine {
             crm_store::api_keys::api_key_insert(&mut tx, &key).await?;
             let hash = secret.hash();
             crm_store::api_keys::api_key_secret_insert(&mut tx, &key, &hash, at, at).await?;
+            audit_write(&mut tx, &actor, act("api_key.added", &key)).await?;
             receipt_keep(&mut tx, &actor, receipt.as_ref(), &key).await?;
             tx.commit().await?;
             Ok((key, secret))
@@ -198,6 +214,7 @@ impl Engine {
             let (hash, at) = (secret.hash(), fresh::now());
             let until = at + TimeDelta::seconds(overlap_seconds);
             crm_store::api_keys::api_key_secret_insert(&mut tx, &key, &hash, at, until).await?;
+            audit_write(&mut tx, &actor, act("api_key.rotated", &key)).await?;
             receipt_keep(&mut tx, &actor, receipt.as_ref(), &key).await?;
             tx.commit().await?;
             Ok((key, secret))
@@ -221,6 +238,7 @@ impl Engine {
             let found = crm_store::api_keys::api_key_lock(&mut tx, key).await?;
             let key = found.ok_or(NOT_FOUND)?;
             crm_store::api_keys::api_key_revoke(&mut tx, key.id, fresh::now()).await?;
+            audit_write(&mut tx, &actor, act("api_key.revoked", &key)).await?;
             Ok(tx.commit().await?)
         })
         .await

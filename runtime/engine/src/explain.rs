@@ -128,7 +128,7 @@ impl Engine {
         );
         let mut allowed = permitted.is_ok();
         let mut reason = match &permitted {
-            Ok(_) => "a role of theirs allows it".to_owned(),
+            Ok(_) => "one of their roles allows it".to_owned(),
             Err(Denied::Invisible { module }) => format!("to them there is no module “{module}”"),
             Err(Denied::Forbidden { .. }) => "none of their roles allows it".to_owned(),
         };
