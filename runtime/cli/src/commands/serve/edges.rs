@@ -27,7 +27,7 @@ pub(super) struct EdgeArguments {
     #[arg(
         long,
         env = "CRM_RATE_CREDENTIAL",
-        default_value = "5000/20000",
+        default_value = "20000/40000",
         value_name = "RATE"
     )]
     rate_credential: RateOrOff,
@@ -35,7 +35,7 @@ pub(super) struct EdgeArguments {
     #[arg(
         long,
         env = "CRM_RATE_TENANT",
-        default_value = "10000/40000",
+        default_value = "40000/80000",
         value_name = "RATE"
     )]
     rate_tenant: RateOrOff,
