@@ -77,6 +77,17 @@ fn body_without_name(answer: &Answer, name: &str) -> String {
     body.to_string().replace(name, "…")
 }
 
+/// The answer about a hidden field is the one about the field `xyzzy`, which there never was.
+#[track_caller]
+fn answers_as_unknown(status: u16, (hidden, name): (&Answer, &str), unknown: &Answer) {
+    assert_eq!(hidden.status, status, "{name}: {}", hidden.body);
+    assert_eq!(
+        body_without_name(hidden, name),
+        body_without_name(unknown, "xyzzy"),
+        "hidden and unknown answer alike"
+    );
+}
+
 #[tokio::test]
 async fn records_and_lists_are_shown_without_what_is_hidden() {
     let ward = ward().await;
@@ -102,12 +113,7 @@ async fn nobody_looks_records_up_by_what_they_do_not_see() {
             let of = |name: &str| format!("records/patients?{}", query.replace('@', name));
             let hidden = ward.clerk.get(&of(name)).await;
             let unknown = ward.clerk.get(&of("xyzzy")).await;
-            assert_eq!(hidden.status, 422, "{query} {name}");
-            assert_eq!(
-                body_without_name(&hidden, name),
-                body_without_name(&unknown, "xyzzy"),
-                "{query}: hidden and unknown answer alike"
-            );
+            answers_as_unknown(422, (&hidden, name), &unknown);
         }
     }
     for query in [
@@ -245,11 +251,7 @@ async fn exports_hold_what_is_seen() {
         assert!(file.body.to_string().contains("••••4567"), "{}", file.body);
         let named = ward.clerk.get(&format!("{path}&fields=notes")).await;
         let unknown = ward.clerk.get(&format!("{path}&fields=xyzzy")).await;
-        assert_eq!(named.status, 422);
-        assert_eq!(
-            body_without_name(&named, "notes"),
-            body_without_name(&unknown, "xyzzy")
-        );
+        answers_as_unknown(422, (&named, "notes"), &unknown);
     }
 }
 
@@ -272,11 +274,7 @@ async fn histories_and_timelines_tell_nothing_of_hidden_fields() {
     let of = |field: &str| format!("{}/history?field={field}", ward.path);
     let hidden = ward.clerk.get(&of("notes")).await;
     let unknown = ward.clerk.get(&of("xyzzy")).await;
-    assert_eq!(hidden.status, 422);
-    assert_eq!(
-        body_without_name(&hidden, "notes"),
-        body_without_name(&unknown, "xyzzy")
-    );
+    answers_as_unknown(422, (&hidden, "notes"), &unknown);
 }
 
 #[tokio::test]
@@ -343,11 +341,7 @@ async fn the_model_is_shown_without_hidden_fields() {
     }
     let gone = ward.clerk.get("modules/patients/fields/notes").await;
     let unknown = ward.clerk.get("modules/patients/fields/xyzzy").await;
-    assert_eq!(gone.status, 404);
-    assert_eq!(
-        body_without_name(&gone, "notes"),
-        body_without_name(&unknown, "xyzzy")
-    );
+    answers_as_unknown(404, (&gone, "notes"), &unknown);
     let phone = ward
         .clerk
         .get("modules/patients/fields/phone")
@@ -370,11 +364,7 @@ async fn writing_to_a_hidden_field_answers_as_to_an_unknown_one() {
                 .clerk
                 .patch(&ward.path, of("xyzzy", value.clone()))
                 .await;
-            assert_eq!(hidden.status, 422);
-            assert_eq!(
-                body_without_name(&hidden, name),
-                body_without_name(&unknown, "xyzzy")
-            );
+            answers_as_unknown(422, (&hidden, name), &unknown);
             let hidden = ward
                 .clerk
                 .post("records/patients", of(name, value.clone()))
@@ -383,11 +373,7 @@ async fn writing_to_a_hidden_field_answers_as_to_an_unknown_one() {
                 .clerk
                 .post("records/patients", of("xyzzy", value.clone()))
                 .await;
-            assert_eq!(hidden.status, 422);
-            assert_eq!(
-                body_without_name(&hidden, name),
-                body_without_name(&unknown, "xyzzy")
-            );
+            answers_as_unknown(422, (&hidden, name), &unknown);
         }
     }
     let near = ward
