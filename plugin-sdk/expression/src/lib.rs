@@ -16,6 +16,7 @@
 //! ```
 
 mod calls;
+mod clause;
 mod context;
 mod cost;
 mod dates;
@@ -42,6 +43,7 @@ use zen_expression::lexer::Lexer;
 use zen_expression::parser::Parser;
 use zen_expression::{IsolateError, vm::VM};
 
+pub use clause::{Clause, Comparison, Operand};
 pub use context::{Context, Input};
 pub use error::{ExpressionError, Position};
 pub use rust_decimal::Decimal;

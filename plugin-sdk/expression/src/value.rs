@@ -65,7 +65,7 @@ pub(crate) fn json_from_variable(variable: &Variable) -> Value {
 }
 
 /// Keeps trailing zeros of what is not whole: `"24.50"` stays a price.
-fn json_from_decimal(number: Decimal) -> Value {
+pub(crate) fn json_from_decimal(number: Decimal) -> Value {
     match number.to_i64() {
         Some(whole) if number.is_integer() => Value::from(whole),
         _ if number.is_integer() => Value::String(number.normalize().to_string()),

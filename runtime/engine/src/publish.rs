@@ -79,6 +79,7 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
         workflows: Vec::new(),
         settings: Settings::default(),
         members: Default::default(),
+        teams: Default::default(),
         building: BTreeSet::new(),
         suspended: false,
     })?;

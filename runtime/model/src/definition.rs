@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capability::Capabilities;
-use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, WorkflowSlug};
+use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TeamSlug, UserId, WorkflowSlug};
 
 /// Everything that a template says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -298,6 +298,38 @@ pub struct RoleDefinition {
     /// Module → field → how far it is open to the role; fields that are not named are open.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<ModuleSlug, BTreeMap<FieldKey, FieldAccess>>,
+    /// Module, or `*` for every one → which of its records the role reaches; all where nothing
+    /// is said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: BTreeMap<String, RecordRules>,
+}
+
+/// Which records of a module a role reaches: those for which one of the rules holds. A rule is
+/// `own`, `team`, `all`, or an expression such as `record.region in user.regions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordRules {
+    /// All where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Vec<String>>,
+    /// What a new record has to satisfy. Those of `read` where it is left out, as for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Vec<String>>,
+    /// To the trash, back from it, and for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<Vec<String>>,
+}
+
+/// People who work together: they may share what is theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeamDefinition {
+    pub slug: TeamSlug,
+    pub label: String,
+    #[serde(default)]
+    pub members: BTreeSet<UserId>,
 }
 
 /// How far a field is open to a role. From the least to the most generous.

@@ -60,7 +60,7 @@ impl Part {
 }
 
 /// A value that can be compared with others of its form.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Comparable {
     /// `Text`, `Exact`, and members of a `List`.
     Text(String),

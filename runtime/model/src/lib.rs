@@ -26,6 +26,7 @@ pub mod operator;
 pub mod overlay;
 pub mod permission;
 pub mod query;
+pub mod reach;
 pub mod relations;
 pub mod roles;
 pub mod settings;
@@ -58,7 +59,9 @@ pub use ids::{
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};
 pub use mutation::Mutation;
-pub use names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId, WorkflowSlug};
+pub use names::{
+    FieldKey, ModuleSlug, PluginName, RoleSlug, TeamSlug, TemplateSlug, UserId, WorkflowSlug,
+};
 pub use permission::{Action, Actor, Authority, Denied, Permit};
 pub use relations::{ReferenceRule, RollupUse};
 pub use validate::{Refusal, ValidChange};

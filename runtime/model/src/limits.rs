@@ -249,6 +249,18 @@ pub const MODEL_MAX_ROLES: usize = 100;
 pub const MODEL_MAX_MEMBERS: usize = 10_000;
 /// Roles of one member.
 pub const MEMBER_MAX_ROLES: usize = 20;
+/// Attributes of one member.
+pub const MEMBER_MAX_ATTRIBUTES: usize = 50;
+/// A member's attributes as JSON.
+pub const MEMBER_ATTRIBUTES_MAX_BYTES: usize = 16 << 10;
+/// Teams of a tenant.
+pub const MODEL_MAX_TEAMS: usize = 1_000;
+/// People in one team.
+pub const TEAM_MAX_MEMBERS: usize = 1_000;
+/// Rules of one role for what is done to records of one module.
+pub const RECORD_RULES_MAX_COUNT: usize = 10;
+/// People and teams that one record is shared with.
+pub const RECORD_MAX_SHARES: i64 = 100;
 
 /// What a tenant calls an API key.
 pub const API_KEY_NAME_MAX_CHARACTERS: usize = 100;

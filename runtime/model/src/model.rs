@@ -8,15 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::capability::Grant;
-use crate::definition::TemplateDefinition;
+use crate::definition::{TeamDefinition, TemplateDefinition};
 use crate::ids::TenantId;
 use crate::limits;
-use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug};
+use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId};
 use crate::overlay::{MergedModule, Overlay};
 use crate::permission::{Action, Actor};
 use crate::query::{Filter, Scope};
+use crate::reach::Reaches;
 use crate::relations::{Links, ReferenceRule, RollupUse};
-use crate::roles::{Members, Role, Roles};
+use crate::roles::{Members, Role, Roles, Teams};
 use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::workflow::Workflow;
@@ -62,8 +63,9 @@ pub struct ModelSource {
     pub workflows: Vec<crate::definition::WorkflowDefinition>,
     /// Plugins that the tenant installed.
     pub plugins: BTreeMap<PluginName, InstalledPlugin>,
-    /// Who has roles here beside those of the login.
+    /// What the tenant knows of its people.
     pub members: Members,
+    pub teams: Teams,
     /// Fields whose rows in the typed index, unique values or words are not complete yet,
     /// because they came to records that were there before.
     pub building: BTreeSet<(ModuleSlug, FieldKey)>,
@@ -118,7 +120,7 @@ impl Model {
         let links = Links::compile(&modules)?;
         let workflows = definition.workflows.into_iter().chain(source.workflows);
         let workflows = Workflow::compile_all(workflows, &modules, &source.plugins)?;
-        let roles = Roles::compile(roles, source.members, &modules)
+        let roles = Roles::compile(roles, source.members, source.teams, &modules)
             .map_err(|message| ModelError::new("roles", message))?;
         let plugins = source.plugins;
         let model = Self {
@@ -134,6 +136,9 @@ impl Model {
             suspended,
         };
         model.check_rollup_filters()?;
+        model
+            .check_reaches()
+            .map_err(|message| ModelError::new("roles", message))?;
         Ok(model)
     }
 
@@ -214,9 +219,23 @@ impl Model {
         self.roles.find(slug)
     }
 
-    /// Who has which roles here, beside those of the login.
+    /// What the tenant knows of its people.
     pub fn members(&self) -> &Members {
         self.roles.members()
+    }
+
+    /// The teams, by name.
+    pub fn teams(&self) -> &Teams {
+        self.roles.teams()
+    }
+
+    /// The teams that somebody is in.
+    pub fn teams_of(&self, user: &UserId) -> impl Iterator<Item = &TeamDefinition> {
+        self.roles.teams_of(user)
+    }
+
+    pub(crate) fn reaches(&self) -> &Reaches {
+        self.roles.reaches()
     }
 
     /// The roles of a person: those that the login gave, and those that they have here. Also

@@ -103,6 +103,10 @@ name! {
     RoleSlug, "role name", &['_', '-'], "- and _"
 }
 name! {
+    /// People who work together: `west`.
+    TeamSlug, "team name", &['_', '-'], "- and _"
+}
+name! {
     /// A published component: `field-set`.
     PluginName, "plugin name", &['_', '-'], "- and _"
 }

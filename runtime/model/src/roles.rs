@@ -1,18 +1,33 @@
 //! The roles of one model, compiled, and who has them: what each lets people do, and how far it
 //! opens fields. Several roles of a person add up; where they differ, the more generous counts.
 
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::definition::{FieldAccess, RoleDefinition};
+use crate::Data;
+use crate::definition::{FieldAccess, RoleDefinition, TeamDefinition};
 use crate::model::Module;
-use crate::names::{FieldKey, ModuleSlug, RoleSlug, UserId};
+use crate::names::{FieldKey, ModuleSlug, RoleSlug, TeamSlug, UserId};
 use crate::permission::{Action, Actor};
+use crate::reach::Reaches;
 
 /// Stands for every module or every action in a role.
 pub(crate) const ANY: &str = "*";
 
-/// Who has which roles in a tenant, beside those that the login gives.
-pub type Members = BTreeMap<UserId, BTreeSet<RoleSlug>>;
+/// What a tenant knows of somebody.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Member {
+    /// Beside those that the login gives.
+    pub roles: BTreeSet<RoleSlug>,
+    /// What rules for records see as `user.…`: `{"regions": ["west"]}`.
+    pub attributes: Data,
+}
+
+/// What a tenant knows of its people.
+pub type Members = BTreeMap<UserId, Member>;
+
+/// A tenant's teams.
+pub type Teams = BTreeMap<TeamSlug, TeamDefinition>;
 
 /// A role, and who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +66,9 @@ impl RoleDefinition {
 pub(crate) struct Roles {
     roles: BTreeMap<RoleSlug, Role>,
     members: Members,
+    teams: Teams,
+    teams_of: BTreeMap<UserId, Vec<TeamSlug>>,
+    reaches: Reaches,
     /// Whether any role says anything of fields.
     limit_fields: bool,
 }
@@ -59,6 +77,7 @@ impl Roles {
     pub(crate) fn compile(
         roles: Vec<Role>,
         members: Members,
+        teams: Teams,
         modules: &BTreeMap<ModuleSlug, Module>,
     ) -> Result<Self, String> {
         let mut compiled = BTreeMap::new();
@@ -70,12 +89,27 @@ impl Roles {
                 return Err(format!("role “{slug}” stands there twice"));
             }
         }
+        let definitions = compiled.values().map(|role: &Role| &role.definition);
+        let reaches = Reaches::compile(definitions)
+            .map_err(|(slug, message)| format!("role “{slug}” {message}"))?;
+        let mut teams_of: BTreeMap<UserId, Vec<TeamSlug>> = BTreeMap::new();
+        for team in teams.values() {
+            for user in &team.members {
+                teams_of
+                    .entry(user.clone())
+                    .or_default()
+                    .push(team.slug.clone());
+            }
+        }
         Ok(Self {
             limit_fields: compiled
                 .values()
                 .any(|role: &Role| !role.definition.fields.is_empty()),
             roles: compiled,
             members,
+            teams,
+            teams_of,
+            reaches,
         })
     }
 
@@ -95,9 +129,23 @@ impl Roles {
         &self.members
     }
 
+    pub(crate) fn teams(&self) -> &Teams {
+        &self.teams
+    }
+
+    pub(crate) fn teams_of(&self, user: &UserId) -> impl Iterator<Item = &TeamDefinition> {
+        let slugs = self.teams_of.get(user).into_iter().flatten();
+        slugs.filter_map(|slug| self.teams.get(slug))
+    }
+
+    pub(crate) fn reaches(&self) -> &Reaches {
+        &self.reaches
+    }
+
     /// The roles of a person: those that the login gave, and those of the tenant's member.
     pub(crate) fn slugs_of<'a>(&'a self, actor: &'a Actor) -> BTreeSet<&'a RoleSlug> {
-        let member = self.members.get(&actor.user_id).into_iter().flatten();
+        let member = self.members.get(&actor.user_id);
+        let member = member.into_iter().flat_map(|member| &member.roles);
         actor.roles.iter().chain(member).collect()
     }
 
@@ -135,6 +183,12 @@ fn check(role: &RoleDefinition, modules: &BTreeMap<ModuleSlug, Module>) -> Resul
         if action != ANY && !Action::ALL.iter().any(|known| known.name() == action) {
             return Err(format!("names an unknown action “{action}”"));
         }
+    }
+    let known = |name: &String| name == ANY || modules.contains_key(name.as_str());
+    if let Some(name) = role.records.keys().find(|name| !known(name)) {
+        return Err(format!(
+            "has rules for records of an unknown module “{name}”"
+        ));
     }
     for (slug, fields) in &role.fields {
         let module = modules.get(slug);

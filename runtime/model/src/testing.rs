@@ -28,6 +28,7 @@ pub(crate) fn source(definition: Value) -> ModelSource {
         workflows: Vec::new(),
         plugins: BTreeMap::from([("tick".parse().unwrap(), plugin)]),
         members: BTreeMap::new(),
+        teams: BTreeMap::new(),
         building: std::collections::BTreeSet::new(),
         suspended: false,
     }

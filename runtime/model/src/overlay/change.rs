@@ -2,13 +2,15 @@
 //! what a change may touch; whether the result is a model is for compiling to say.
 
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 use super::edit::{FieldEdit, ModuleEdit, attributes};
 use crate::Data;
-use crate::definition::{FieldDefinition, ModuleDefinition, RoleDefinition, WorkflowDefinition};
+use crate::definition::{
+    FieldDefinition, ModuleDefinition, RoleDefinition, TeamDefinition, WorkflowDefinition,
+};
 use crate::model::ModelSource;
-use crate::names::{FieldKey, ModuleSlug, RoleSlug, UserId};
+use crate::names::{FieldKey, ModuleSlug, RoleSlug, TeamSlug, UserId};
+use crate::roles::Member;
 use crate::settings::Settings;
 use crate::validate::holds_nul;
 use crate::violation::{Violations, pointer_segment};
@@ -42,10 +44,17 @@ pub enum ModelChange {
     RoleEdit(RoleSlug, Data),
     /// A role of the tenant's own goes.
     RoleRemove(RoleSlug),
-    /// Somebody has these roles from now on, and no others but those of the login.
-    MemberPut(UserId, BTreeSet<RoleSlug>),
-    /// Somebody has no roles any more but those of the login.
+    /// Somebody has these roles from now on, and no others but those of the login; and these
+    /// attributes.
+    MemberPut(UserId, Member),
+    /// Somebody has no roles any more but those of the login, and no attributes.
     MemberRemove(UserId),
+    /// A team.
+    TeamAdd(TeamDefinition),
+    /// A merge patch of a team.
+    TeamEdit(TeamSlug, Data),
+    /// A team goes, and with it what was shared with it.
+    TeamRemove(TeamSlug),
 }
 
 impl ModelChange {
@@ -55,6 +64,7 @@ impl ModelChange {
             Self::ModuleAdd(_) | Self::ModuleRemove { .. } | Self::Settings(_) => None,
             Self::RoleAdd(_) | Self::RoleEdit(..) | Self::RoleRemove(_) => None,
             Self::MemberPut(..) | Self::MemberRemove(_) => None,
+            Self::TeamAdd(_) | Self::TeamEdit(..) | Self::TeamRemove(_) => None,
             Self::ModuleEdit(module, _)
             | Self::FieldAdd(module, _, _)
             | Self::FieldEdit(module, _, _)
@@ -83,6 +93,9 @@ impl ModelChange {
                 | Self::RoleRemove(_)
                 | Self::MemberPut(..)
                 | Self::MemberRemove(_)
+                | Self::TeamAdd(_)
+                | Self::TeamEdit(..)
+                | Self::TeamRemove(_)
         )
     }
 }
@@ -102,8 +115,11 @@ pub enum OverlayWrite {
     Settings(Settings),
     Role(RoleDefinition),
     RoleGone(RoleSlug),
-    Member(UserId, BTreeSet<RoleSlug>),
+    Member(UserId, Member),
     MemberGone(UserId),
+    Team(TeamDefinition),
+    /// With what was shared with it.
+    TeamGone(TeamSlug),
 }
 
 /// Why a change cannot be.
@@ -154,8 +170,11 @@ pub fn revise(
         ModelChange::RoleAdd(role) => super::roles::add(source, role),
         ModelChange::RoleEdit(slug, patch) => super::roles::edit(source, slug, patch),
         ModelChange::RoleRemove(slug) => super::roles::remove(source, slug),
-        ModelChange::MemberPut(user, roles) => super::roles::member_put(source, user, roles),
-        ModelChange::MemberRemove(user) => super::roles::member_remove(source, user),
+        ModelChange::MemberPut(user, member) => super::people::member_put(source, user, member),
+        ModelChange::MemberRemove(user) => super::people::member_remove(source, user),
+        ModelChange::TeamAdd(team) => super::people::team_add(source, team),
+        ModelChange::TeamEdit(slug, patch) => super::people::team_edit(source, slug, patch),
+        ModelChange::TeamRemove(slug) => super::people::team_remove(source, slug),
         ModelChange::Settings(patch) => {
             source.settings = source.settings.patched(&patch)?;
             Ok(vec![OverlayWrite::Settings(source.settings.clone())])
@@ -171,12 +190,15 @@ fn attributes_of(change: &ModelChange) -> Data {
         ModelChange::ModuleEdit(_, patch)
         | ModelChange::FieldEdit(_, _, patch)
         | ModelChange::RoleEdit(_, patch)
+        | ModelChange::TeamEdit(_, patch)
         | ModelChange::Settings(patch) => patch.clone(),
         ModelChange::RoleAdd(role) => attributes(role),
+        ModelChange::TeamAdd(team) => attributes(team),
+        ModelChange::MemberPut(_, member) => member.attributes.clone(),
         ModelChange::ModuleRemove { .. }
         | ModelChange::FieldRemove(..)
         | ModelChange::RoleRemove(_)
-        | ModelChange::MemberPut(..)
+        | ModelChange::TeamRemove(_)
         | ModelChange::MemberRemove(_) => Data::new(),
     }
 }

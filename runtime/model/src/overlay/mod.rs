@@ -7,6 +7,7 @@ mod change;
 mod edit;
 mod fields;
 mod modules;
+mod people;
 mod rebuild;
 mod roles;
 

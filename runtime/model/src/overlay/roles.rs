@@ -1,16 +1,14 @@
-//! Roles and members of a tenant: roles of its own, edits of the template's, and who has which.
+//! Roles of a tenant: its own, and edits of the template's.
 //! A role that the tenant edited stands in the place of the template's as a whole.
-
-use std::collections::BTreeSet;
 
 use super::Overlay;
 use super::change::{OverlayRefusal, OverlayWrite, parsed};
 use super::edit::attributes;
 use crate::Data;
 use crate::definition::{RoleDefinition, TemplateDefinition};
-use crate::limits::{LABEL_MAX_CHARACTERS, MEMBER_MAX_ROLES, MODEL_MAX_MEMBERS, MODEL_MAX_ROLES};
+use crate::limits::{LABEL_MAX_CHARACTERS, MODEL_MAX_ROLES};
 use crate::model::ModelSource;
-use crate::names::{RoleSlug, UserId};
+use crate::names::RoleSlug;
 use crate::roles::{ANY, Role};
 use crate::validate::merge_patch;
 
@@ -36,7 +34,7 @@ impl Overlay {
     }
 }
 
-fn find(source: &ModelSource, slug: &RoleSlug) -> Result<Role, OverlayRefusal> {
+pub(super) fn find(source: &ModelSource, slug: &RoleSlug) -> Result<Role, OverlayRefusal> {
     let mut roles = source.overlay.merge_roles(&source.definition).into_iter();
     roles
         .find(|role| role.definition.slug == *slug)
@@ -77,27 +75,36 @@ pub(super) fn edit(
     put(source, wanted)
 }
 
+pub(super) fn check_label(label: &str) -> Result<(), OverlayRefusal> {
+    if label.trim().is_empty() || label.chars().count() > LABEL_MAX_CHARACTERS {
+        let message = format!("a label has 1 to {LABEL_MAX_CHARACTERS} characters");
+        return Err(OverlayRefusal::invalid("/label", "length", message));
+    }
+    Ok(())
+}
+
 fn put(
     source: &mut ModelSource,
     role: RoleDefinition,
 ) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
-    let characters = role.label.chars().count();
-    if role.label.trim().is_empty() || characters > LABEL_MAX_CHARACTERS {
-        let message = format!("a label has 1 to {LABEL_MAX_CHARACTERS} characters");
-        return Err(OverlayRefusal::invalid("/label", "length", message));
-    }
+    check_label(&role.label)?;
     let modules = source.overlay.merge(&source.definition);
     let is_there = |name: &String| {
         let mut modules = modules.iter();
         name == ANY || modules.any(|module| module.definition.slug.as_str() == name.as_str())
     };
-    if let Some(name) = role.permissions.keys().find(|name| !is_there(name)) {
-        let message = format!("there is no module “{name}”");
-        return Err(OverlayRefusal::invalid(
+    let named = [
+        (
             "/permissions",
-            "unknown_module",
-            message,
-        ));
+            role.permissions.keys().find(|name| !is_there(name)),
+        ),
+        ("/records", role.records.keys().find(|name| !is_there(name))),
+    ];
+    for (pointer, name) in named {
+        if let Some(name) = name {
+            let message = format!("there is no module “{name}”");
+            return Err(OverlayRefusal::invalid(pointer, "unknown_module", message));
+        }
     }
     source.overlay.roles.insert(role.slug.clone(), role.clone());
     Ok(vec![OverlayWrite::Role(role)])
@@ -114,7 +121,7 @@ pub(super) fn remove(
     let has_it = source
         .members
         .values()
-        .filter(|roles| roles.contains(&slug));
+        .filter(|member| member.roles.contains(&slug));
     match has_it.count() {
         0 => {}
         count => {
@@ -124,42 +131,4 @@ pub(super) fn remove(
     }
     source.overlay.roles.remove(&slug);
     Ok(vec![OverlayWrite::RoleGone(slug)])
-}
-
-pub(super) fn member_put(
-    source: &mut ModelSource,
-    user: UserId,
-    roles: BTreeSet<RoleSlug>,
-) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
-    if roles.is_empty() || roles.len() > MEMBER_MAX_ROLES {
-        let message = format!("a member has 1 to {MEMBER_MAX_ROLES} roles");
-        return Err(OverlayRefusal::invalid("/roles", "length", message));
-    }
-    for (index, role) in roles.iter().enumerate() {
-        if find(source, role).is_err() {
-            let message = format!("there is no role “{role}”");
-            let pointer = format!("/roles/{index}");
-            return Err(OverlayRefusal::invalid(&pointer, "unknown_role", message));
-        }
-    }
-    let known = source.members.get(&user);
-    if known == Some(&roles) {
-        return Ok(Vec::new());
-    }
-    if known.is_none() && source.members.len() >= MODEL_MAX_MEMBERS {
-        let message = format!("a tenant has at most {MODEL_MAX_MEMBERS} members with roles");
-        return Err(OverlayRefusal::Conflict(message));
-    }
-    source.members.insert(user.clone(), roles.clone());
-    Ok(vec![OverlayWrite::Member(user, roles)])
-}
-
-pub(super) fn member_remove(
-    source: &mut ModelSource,
-    user: UserId,
-) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
-    match source.members.remove(&user) {
-        Some(_) => Ok(vec![OverlayWrite::MemberGone(user)]),
-        None => Err(OverlayRefusal::NotFound("member")),
-    }
 }

@@ -84,6 +84,8 @@ pub enum Bucket {
 pub struct Aggregate {
     pub module: ModuleSlug,
     pub filter: Filter,
+    /// Which records are there for the reader; none: all.
+    pub reach: Option<Filter>,
     pub groups: Vec<Group>,
     pub metrics: Vec<Metric>,
     /// Places in groups and metrics together, and whether from the largest down.
@@ -172,6 +174,7 @@ impl Aggregate {
         Ok(Self {
             module: slug.clone(),
             filter: filter.unwrap_or(Filter::All(Vec::new())),
+            reach: scope.reach(module),
             groups,
             metrics,
             sort,

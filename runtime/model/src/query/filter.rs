@@ -13,7 +13,7 @@ use crate::model::Module;
 use crate::names::FieldKey;
 
 /// A filter over records of one module.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// Every one holds; true where there is none.
     All(Vec<Filter>),
@@ -26,17 +26,23 @@ pub enum Filter {
         link: Link,
         filter: Box<Filter>,
     },
+    /// The record is shared with one of these, see [`crate::reach::Subject`].
+    Shared {
+        subjects: Vec<String>,
+        /// Not only to be read.
+        to_change: bool,
+    },
 }
 
 /// A question about one value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Condition {
     pub target: Target,
     pub test: Test,
 }
 
 /// What is asked of a value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
     /// It is there, and not `""` or `[]`.
     Present,
@@ -56,7 +62,7 @@ pub enum Test {
 }
 
 /// An end of a range.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bound {
     pub value: Comparable,
     pub inclusive: bool,
@@ -126,7 +132,7 @@ impl Filter {
                     .collect(),
                 _ => Vec::new(),
             },
-            Self::Any(_) | Self::Related { .. } => Vec::new(),
+            Self::Any(_) | Self::Related { .. } | Self::Shared { .. } => Vec::new(),
         }
     }
 
@@ -138,6 +144,7 @@ impl Filter {
             }
             Self::Not(inner) => inner.unindexed(),
             Self::Related { filter, .. } => filter.unindexed(),
+            Self::Shared { .. } => Vec::new(),
             Self::Test(Condition { target, .. }) => {
                 let plain = matches!(target.place, Place::Data { .. }) && target.slot.is_none();
                 plain.then_some(target.name.as_str()).into_iter().collect()

@@ -45,6 +45,8 @@ use crate::violation::{Violations, pointer_segment};
 pub struct Query {
     pub module: ModuleSlug,
     pub filter: Filter,
+    /// Which records are there for the reader; none: all.
+    pub reach: Option<Filter>,
     /// Empty: newest first.
     pub sort: Vec<SortKey>,
     /// Fields of the data to show; none: all.
@@ -123,6 +125,7 @@ impl Query {
         Ok(Self {
             module: slug.clone(),
             filter,
+            reach: scope.reach(module),
             sort,
             fields,
             expand,
@@ -140,6 +143,7 @@ impl Query {
         Self {
             module,
             filter,
+            reach: None,
             sort: Vec::new(),
             fields: None,
             expand: Vec::new(),

@@ -10,6 +10,8 @@ use crate::names::ModuleSlug;
 use crate::permission::{Action, Actor, Authority, permit};
 use crate::sight::Sight;
 
+use super::filter::Filter;
+
 /// For whom and when a query is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
@@ -60,6 +62,12 @@ impl<'a> Scope<'a> {
         self.model
             .module(slug)
             .filter(|_| self.actor.is_none_or(may))
+    }
+
+    /// Which records of a module are there for the reader; none: all.
+    pub fn reach(&self, module: &Module) -> Option<Filter> {
+        let actor = self.actor?;
+        self.model.reach(module, actor, Action::Read, self.now)
     }
 
     /// What the reader sees of a module.

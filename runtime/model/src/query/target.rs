@@ -2,7 +2,9 @@
 //! `created_at`. A name that is not there for the reader is unknown, whatever the reason.
 
 use serde_json::Value;
+use std::sync::Arc;
 
+use super::filter::Filter;
 use super::scope::Scope;
 use crate::definition::FieldDefinition;
 use crate::derived;
@@ -111,6 +113,8 @@ pub struct Link {
     /// Whose records are at the other end.
     pub module: ModuleSlug,
     pub way: Way,
+    /// Those of them that are there for the reader; none: all.
+    pub reach: Option<Arc<Filter>>,
 }
 
 /// How records are tied.
@@ -324,6 +328,7 @@ impl<'a> Scope<'a> {
         let link = Link {
             module: slug.clone(),
             way,
+            reach: self.reach(module).map(Arc::new),
         };
         Some((link, module))
     }
