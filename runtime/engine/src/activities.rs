@@ -2,17 +2,51 @@
 //! [`crate::write`]. What the system wrote stays as it is.
 
 use crm_model::activity::ActivityPatch;
-use crm_model::permission::{Authority, permit_activity};
+use crm_model::permission::{Action, Authority, permit_activity};
 use crm_model::{ActivityId, Actor, Model, ModuleSlug, RecordId, Refusal, TenantId};
-use crm_store::TenantTx;
 use crm_store::activities::{Activity, ActivityFilter};
+use crm_store::{StoreError, TenantTx};
 use std::sync::Arc;
 
+use crate::reach::{OfRecords, Reading, check_reach};
 use crate::read::{Page, PageRequest, readable};
 use crate::{Engine, EngineError, fresh};
 
 /// Nobody learns which entries there are of modules that they may not read.
 const NO_ACTIVITY: EngineError = EngineError::NotFound("activity");
+
+/// Entries of records of these modules.
+pub(crate) struct Across<'a> {
+    pub(crate) modules: &'a [ModuleSlug],
+    pub(crate) filter: &'a ActivityFilter,
+}
+
+impl OfRecords for Across<'_> {
+    type Row = Activity;
+    type Place = ActivityId;
+
+    async fn fetch(
+        &self,
+        tx: &mut TenantTx,
+        before: Option<ActivityId>,
+        limit: u32,
+    ) -> Result<Vec<Activity>, StoreError> {
+        let (modules, filter) = (self.modules, self.filter);
+        crm_store::activities::activities_across(tx, modules, filter, before, limit).await
+    }
+
+    fn of(activity: &Activity) -> (ActivityId, ModuleSlug, RecordId) {
+        (activity.id, activity.module.clone(), activity.record_id)
+    }
+}
+
+/// Of a record that is not there there is no entry.
+fn no_activity(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Refused(Refusal::NotFound) => NO_ACTIVITY,
+        other => other,
+    }
+}
 
 impl Engine {
     /// One entry.
@@ -28,7 +62,11 @@ impl Engine {
         let (mut tx, model) = self.begin_across(tenant).await?;
         let found = crm_store::activities::activity_read(&mut tx, activity).await?;
         let may_read = |activity: &Activity| readable(&model, actor).contains(&activity.module);
-        found.filter(may_read).ok_or(NO_ACTIVITY)
+        let found = found.filter(may_read).ok_or(NO_ACTIVITY)?;
+        let record = (&found.module, found.record_id);
+        let there = check_reach(&mut tx, (&model, actor), record, Action::Read);
+        there.await.map_err(no_activity)?;
+        Ok(found)
     }
 
     /// A page of a record's entries, the last written first. Of the filter, kind and done count.
@@ -64,9 +102,12 @@ impl Engine {
     ) -> Result<Page<Activity>, EngineError> {
         let (mut tx, model) = self.begin_across(tenant).await?;
         let modules = readable(&model, actor);
-        let (before, limit) = (page.before, page.limit + 1);
-        let rows =
-            crm_store::activities::activities_across(&mut tx, &modules, filter, before, limit);
+        let reading = Reading::new(&model, actor);
+        let list = Across {
+            modules: &modules,
+            filter,
+        };
+        let rows = reading.rows(&mut tx, &list, (page.before, page.limit + 1));
         Ok(Page::cut(rows.await?, page.limit))
     }
 
@@ -141,6 +182,9 @@ impl Engine {
         let found = crm_store::activities::activity_lock(&mut tx, activity).await?;
         let entry = found.ok_or(NO_ACTIVITY)?;
         permit_activity(&model, Authority::User(actor), &entry.module)?;
+        let record = (&entry.module, entry.record_id);
+        let open = check_reach(&mut tx, (&model, actor), record, Action::Update);
+        open.await.map_err(no_activity)?;
         if entry.kind.is_system() {
             return Err(EngineError::Forbidden(
                 "what the system wrote on a timeline stays as it is",

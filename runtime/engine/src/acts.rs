@@ -2,7 +2,7 @@
 //! and how that looked before and after.
 
 use crm_model::overlay::ModelChange;
-use crm_model::{FieldKey, Model, ModuleSlug, RoleSlug, UserId};
+use crm_model::{FieldKey, Model, ModuleSlug, RoleSlug, TeamSlug, UserId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,6 +24,7 @@ enum Thing {
     Settings,
     Role(RoleSlug),
     Member(UserId),
+    Team(TeamSlug),
 }
 
 impl ModelAct {
@@ -53,12 +54,16 @@ impl ModelAct {
             ModelChange::RoleRemove(role) => ("role.removed", Thing::Role(role.clone())),
             ModelChange::MemberPut(user, _) => ("member.put", Thing::Member(user.clone())),
             ModelChange::MemberRemove(user) => ("member.removed", Thing::Member(user.clone())),
+            ModelChange::TeamAdd(team) => ("team.added", Thing::Team(team.slug.clone())),
+            ModelChange::TeamEdit(team, _) => ("team.edited", Thing::Team(team.clone())),
+            ModelChange::TeamRemove(team) => ("team.removed", Thing::Team(team.clone())),
         };
         let target = match (&thing, change) {
             (Thing::Module(module), _) => format!("modules/{module}"),
             (Thing::Field(module, field), _) => format!("modules/{module}/fields/{field}"),
             (Thing::Role(role), _) => format!("roles/{role}"),
             (Thing::Member(user), _) => format!("members/{user}"),
+            (Thing::Team(team), _) => format!("teams/{team}"),
             (_, ModelChange::WorkflowAdd(workflow)) => format!("workflows/{}", workflow.slug),
             _ => "settings".to_owned(),
         };
@@ -93,6 +98,7 @@ impl Thing {
             Self::Workflow(workflow) => workflow.clone(),
             Self::Role(role) => value(&model.role(role)?.definition),
             Self::Member(user) => value(model.members().get(user)?),
+            Self::Team(team) => value(model.teams().get(team)?),
             Self::Settings => {
                 let settings = model.settings();
                 let zone = settings.time_zone.name();

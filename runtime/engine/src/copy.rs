@@ -29,6 +29,7 @@ impl Engine {
         let model = model.ok_or_else(|| EngineError::no_module(&module))?;
         let permitted = permit(&model, Authority::User(&actor), Action::Read, &module)?;
         let found = found.ok_or(Refusal::NotFound)?;
+        self.check_there(&model, &actor, (&module, record)).await?;
         let mut data = permitted.sight().copy_of(&found.data);
         data.extend(changes);
         let mutation = Mutation::Create { module, data };

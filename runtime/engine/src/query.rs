@@ -214,7 +214,7 @@ async fn expand(
         let ends = ends(tx, rows, expansion).await?;
         let wanted: BTreeSet<RecordId> = ends.values().flatten().copied().collect();
         let wanted: Vec<RecordId> = wanted.into_iter().collect();
-        let found = query::by_ids(tx, &expansion.link.module, wanted).await?;
+        let found = query::by_ids(tx, &expansion.link, wanted).await?;
         let mut others = shown(found, reader);
         Box::pin(expand(tx, reader, &mut others, &expansion.inner)).await?;
         let others: BTreeMap<RecordId, Shown> = others

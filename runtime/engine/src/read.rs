@@ -3,13 +3,14 @@
 
 use crm_model::permission::{Action, Authority, permit};
 use crm_model::{Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
-use crm_store::TenantTx;
 use crm_store::jobs::JobCounts;
 use crm_store::models::Usage;
 use crm_store::records::Record;
 use crm_store::runs::{Attempt, Run, RunFilter};
+use crm_store::{StoreError, TenantTx};
 use std::sync::Arc;
 
+use crate::reach::{OfRecords, Reading, check_reach, reach};
 use crate::{Engine, EngineError, run_sight};
 
 /// A part of a list, and whether there is more.
@@ -64,6 +65,29 @@ pub struct PageRequest<T> {
     pub total: bool,
 }
 
+struct Runs<'a> {
+    filter: &'a RunFilter,
+}
+
+impl OfRecords for Runs<'_> {
+    type Row = Run;
+    type Place = JobId;
+
+    async fn fetch(
+        &self,
+        tx: &mut TenantTx,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        crm_store::runs::runs_page(tx, self.filter, before, limit).await
+    }
+
+    fn of(run: &Run) -> (JobId, ModuleSlug, RecordId) {
+        let record = RecordId::new(run.record_id);
+        (JobId::new(run.id), run.module_slug.clone(), record)
+    }
+}
+
 fn check_read<'a>(
     model: Option<&'a Model>,
     actor: &Actor,
@@ -91,6 +115,7 @@ impl Engine {
         let model = self.model_at(tenant, version).await?;
         let model = check_read(model.as_deref(), actor, module)?;
         let mut found = found.ok_or(Refusal::NotFound)?;
+        self.check_there(model, actor, (module, record)).await?;
         if let Some(module) = model.module(module) {
             found.data = model
                 .sight(module, Some(actor))
@@ -98,6 +123,20 @@ impl Engine {
                 .into_owned();
         }
         Ok(found)
+    }
+
+    /// Asks whether a record is there for somebody; nothing where none is closed to them.
+    pub(crate) async fn check_there(
+        &self,
+        model: &Model,
+        actor: &Actor,
+        (module, record): (&ModuleSlug, RecordId),
+    ) -> Result<(), EngineError> {
+        if reach(model, actor, module, Action::Read).is_none() {
+            return Ok(());
+        }
+        let mut tx = TenantTx::begin(self.store(), model.tenant_id()).await?;
+        check_reach(&mut tx, (model, actor), (module, record), Action::Read).await
     }
 
     /// The tenant's model, with the modules that the caller may read; none before a template is
@@ -124,8 +163,11 @@ impl Engine {
         filter: &RunFilter,
         page: PageRequest<JobId>,
     ) -> Result<Page<Run>, EngineError> {
-        let (mut tx, _) = self.begin_runs(tenant, actor).await?;
-        let rows = crm_store::runs::runs_page(&mut tx, filter, page.before, page.limit + 1).await?;
+        let (mut tx, model) = self.begin_runs(tenant, actor).await?;
+        let reading = Reading::new(&model, actor);
+        let list = Runs { filter };
+        let place = (page.before, page.limit + 1);
+        let rows = reading.rows(&mut tx, &list, place).await?;
         Ok(Page::cut(rows, page.limit))
     }
 
@@ -142,6 +184,15 @@ impl Engine {
         let (mut tx, model) = self.begin_runs(tenant, actor).await?;
         let found = crm_store::runs::run_read(&mut tx, run).await?;
         let (run, mut attempts) = found.ok_or(EngineError::NotFound("run"))?;
+        let record = (run.module_slug.clone(), RecordId::new(run.record_id));
+        let there = Reading::new(&model, actor);
+        if there
+            .passing(&mut tx, [record].into_iter())
+            .await?
+            .is_empty()
+        {
+            return Err(EngineError::NotFound("run"));
+        }
         for attempt in &mut attempts {
             run_sight::show_attempt(&model, actor, &run, attempt);
         }

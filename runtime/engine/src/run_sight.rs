@@ -21,12 +21,11 @@ pub(crate) fn show_attempt(model: &Model, reader: &Actor, run: &Run, attempt: &m
     if let Some(event) = attempt.input.0.get_mut("event") {
         for side in ["before", "after"] {
             if let Some(data) = event.get_mut(side) {
-                shown(&run.module_slug, data);
+                shown(run.module_slug.as_str(), data);
             }
         }
         if let Some(Value::Array(changed)) = event.get_mut("changed_fields") {
-            let module = run.module_slug.parse::<ModuleSlug>().ok();
-            let module = module.and_then(|slug| model.module(&slug));
+            let module = model.module(&run.module_slug);
             let sight = module.map(|module| model.sight(module, Some(reader)));
             changed.retain(|name| {
                 let key = name.as_str().and_then(|name| name.parse().ok());

@@ -9,6 +9,7 @@ use crm_store::records::Record;
 use crm_store::search::{Hit, Wanted};
 use std::collections::HashMap;
 
+use crate::reach::Reading;
 use crate::read::{Page, PageRequest, readable};
 use crate::{Engine, EngineError};
 
@@ -104,6 +105,7 @@ impl Engine {
             reader: actor,
             modules: &modules,
             wanted: &wanted,
+            reading: Reading::new(&model, actor),
         };
         let (hits, complete) = look.hits(&mut tx, after, page.limit).await?;
         let rows = Page::cut(hits, page.limit);
@@ -127,13 +129,14 @@ struct Look<'a> {
     reader: &'a Actor,
     modules: &'a [ModuleSlug],
     wanted: &'a Wanted,
+    reading: Reading,
 }
 
 impl Look<'_> {
     /// The hits of a page and one more; and whether all records were looked at. The index of
     /// words does not know which field a word stands in, so where the reader does not see all
-    /// searchable fields, hits are looked at again, until the page is full: that it is not says
-    /// nothing of what they may not see.
+    /// searchable fields or not all records, hits are looked at again, until the page is full: that
+    /// it is not says nothing of what they may not see.
     async fn hits(
         &self,
         tx: &mut TenantTx,
@@ -145,7 +148,7 @@ impl Look<'_> {
             module.is_some_and(|module| self.sight(module).limits_search())
         };
         let (modules, wanted) = (self.modules, self.wanted);
-        if !modules.iter().any(limits) {
+        if !modules.iter().any(limits) && !self.reading.limits(modules) {
             let hits = crm_store::search::records_rank(tx, modules, wanted, after, limit + 1);
             let hits = hits.await?;
             return Ok((hits.rows, hits.complete));
@@ -168,8 +171,12 @@ impl Look<'_> {
     async fn recheck(&self, tx: &mut TenantTx, hits: Vec<Hit>) -> Result<Vec<Hit>, EngineError> {
         let ids: Vec<_> = hits.iter().map(|hit| hit.record).collect();
         let records = crm_store::records::records_read(tx, &ids).await?;
+        let there = records.iter();
+        let there = there.map(|record| (record.module.clone(), record.id));
+        let there = self.reading.passing(tx, there).await?;
         let texts: Vec<_> = records
             .iter()
+            .filter(|record| there.contains(&record.id))
             .filter_map(|record| {
                 let module = self.model.module(&record.module)?;
                 Some((record.id, self.sight(module).search_text(&record.data)))

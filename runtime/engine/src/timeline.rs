@@ -5,7 +5,10 @@ use chrono::{DateTime, Utc};
 use crm_model::{ActivityId, Actor, EventId, Model, ModuleSlug, RecordId, TenantId, UserId};
 use crm_store::activities::{Activity, ActivityFilter};
 use crm_store::history::RecordChange;
+use crm_store::{StoreError, TenantTx};
 
+use crate::activities::Across;
+use crate::reach::{OfRecords, Reading};
 use crate::read::{Page, PageRequest, readable};
 use crate::{Engine, EngineError};
 
@@ -147,6 +150,31 @@ impl TimelinePlace {
     }
 }
 
+/// What somebody changed in records of these modules.
+struct ChangesBy<'a> {
+    user: &'a UserId,
+    modules: &'a [ModuleSlug],
+}
+
+impl OfRecords for ChangesBy<'_> {
+    type Row = RecordChange;
+    type Place = EventId;
+
+    async fn fetch(
+        &self,
+        tx: &mut TenantTx,
+        before: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<RecordChange>, StoreError> {
+        crm_store::history::changes_by_user(tx, self.user, self.modules, before, limit).await
+    }
+
+    fn of(change: &RecordChange) -> (EventId, ModuleSlug, RecordId) {
+        let event = change.entry.event_id;
+        (event, change.module.clone(), change.record_id)
+    }
+}
+
 impl Engine {
     /// A page of a record's timeline, newest first, and where the next begins.
     ///
@@ -201,20 +229,25 @@ impl Engine {
         let (mut tx, model) = self.begin_across(tenant).await?;
         let modules = readable(&model, actor);
         let limit = page.limit + 1;
-        let changes =
-            crm_store::history::changes_by_user(&mut tx, user, &modules, page.before, limit)
-                .await?;
-        let changes = changes.into_iter();
+        let reading = Reading::new(&model, actor);
+        let list = ChangesBy {
+            user,
+            modules: &modules,
+        };
+        let changes = reading.rows(&mut tx, &list, (page.before, limit));
+        let changes = changes.await?.into_iter();
         let changes = changes.map(|change| TimelineEntry::change(&model, actor, change));
         let filter = ActivityFilter {
             created_by: Some(user.clone()),
             ..ActivityFilter::default()
         };
         let before = page.before.map(|before| ActivityId::new(before.uuid()));
-        let activities =
-            crm_store::activities::activities_across(&mut tx, &modules, &filter, before, limit)
-                .await?;
-        let activities = activities.into_iter().map(|activity| {
+        let list = Across {
+            modules: &modules,
+            filter: &filter,
+        };
+        let activities = reading.rows(&mut tx, &list, (before, limit));
+        let activities = activities.await?.into_iter().map(|activity| {
             let at = activity.created_at;
             TimelineEntry::activity(activity, at)
         });

@@ -11,7 +11,7 @@ use crate::roles::ANY;
 use crate::sight::Sight;
 
 /// What can be done to records of a module, or to the module itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Read,
@@ -183,6 +183,19 @@ pub enum Denied {
         action: &'static str,
         who: &'static str,
     },
+    /// May do this to other records of the module, not to this one, which they may read.
+    #[error("{}", out_of_reach(.module, .action))]
+    OutOfReach { module: ModuleSlug, action: Action },
+}
+
+fn out_of_reach(module: &ModuleSlug, action: &Action) -> String {
+    match action {
+        Action::Create => format!("your role may not create such a record of “{module}”"),
+        action => {
+            let action = action.name();
+            format!("your role may not {action} this record of “{module}”, only others")
+        }
+    }
 }
 
 /// Asks whether `authority` may do `action` to records of `module`.

@@ -114,6 +114,17 @@ fn api() -> OpenApiRouter<App> {
             routes::members::member_add
         ))
         .routes(routes!(routes::members::member_remove))
+        .routes(routes!(routes::teams::teams_list, routes::teams::team_add))
+        .routes(routes!(
+            routes::teams::team_get,
+            routes::teams::team_edit,
+            routes::teams::team_remove
+        ))
+        .routes(routes!(
+            routes::shares::shares_list,
+            routes::shares::share_add
+        ))
+        .routes(routes!(routes::shares::share_remove))
         .routes(routes!(routes::permissions::permissions_explain))
         .routes(routes!(routes::views::views_list, routes::views::view_add))
         .routes(routes!(

@@ -390,9 +390,9 @@ impl From<&EngineError> for Problem {
         match error {
             EngineError::Refused(refusal) if is_invisible(refusal) => Self::not_found(),
             EngineError::NotFound(_) => Self::not_found(),
-            EngineError::Refused(Refusal::Denied(denied @ Denied::Forbidden { .. })) => {
-                Self::detailed(Kind::Forbidden, denied.to_string())
-            }
+            EngineError::Refused(Refusal::Denied(
+                denied @ (Denied::Forbidden { .. } | Denied::OutOfReach { .. }),
+            )) => Self::detailed(Kind::Forbidden, denied.to_string()),
             EngineError::Refused(Refusal::Invalid(violations)) => Self::invalid(violations.clone()),
             EngineError::Refused(stale @ Refusal::Stale { .. }) => {
                 Self::detailed(Kind::Stale, stale.to_string())

@@ -23,6 +23,7 @@ pub mod records;
 pub mod reindex;
 pub mod runs;
 pub mod search;
+pub mod shares;
 pub mod tasks;
 pub mod views;
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use crate::building::building_read;
 use crate::error::StoreError;
 use crate::overlay::overlay_read;
-use crate::roles::members_read;
+use crate::roles::{members_read, teams_read};
 use crate::tenant_tx::TenantTx;
 
 #[derive(sqlx::FromRow)]
@@ -48,6 +48,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     };
     let overlay = overlay_read(tx).await?;
     let members = members_read(tx).await?;
+    let teams = teams_read(tx).await?;
     let building = building_read(tx).await?;
     let workflows: Vec<(Json<WorkflowDefinition>,)> =
         sqlx::query_as("select definition from crm_workflows where tenant_id = $1 order by slug")
@@ -94,6 +95,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .map(installed)
             .collect::<BTreeMap<_, _>>(),
         members,
+        teams,
         building,
         suspended: config.suspended,
     }))

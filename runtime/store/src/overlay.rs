@@ -10,7 +10,9 @@ use sqlx::types::Json;
 
 use crate::error::StoreError;
 use crate::models::fresh_or_exists;
-use crate::roles::{member_delete, member_put, role_delete, role_put, roles_read};
+use crate::roles::{
+    member_delete, member_put, role_delete, role_put, roles_read, team_delete, team_put,
+};
 use crate::tenant_tx::TenantTx;
 
 pub(crate) async fn overlay_read(tx: &mut TenantTx) -> Result<Overlay, StoreError> {
@@ -89,8 +91,10 @@ pub async fn overlay_write(
         OverlayWrite::Settings(settings) => settings_put(tx, settings).await,
         OverlayWrite::Role(role) => role_put(tx, role, at, by).await,
         OverlayWrite::RoleGone(role) => role_delete(tx, role).await,
-        OverlayWrite::Member(user, roles) => member_put(tx, user, roles, at, by).await,
+        OverlayWrite::Member(user, member) => member_put(tx, user, member, at, by).await,
         OverlayWrite::MemberGone(user) => member_delete(tx, user).await,
+        OverlayWrite::Team(team) => team_put(tx, team, at, by).await,
+        OverlayWrite::TeamGone(team) => team_delete(tx, team).await,
     }
 }
 

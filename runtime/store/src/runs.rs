@@ -1,7 +1,7 @@
 //! Runs, as people look at them: a job and the log of its attempts.
 
 use chrono::{DateTime, Utc};
-use crm_model::JobId;
+use crm_model::{JobId, ModuleSlug};
 use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -14,7 +14,8 @@ use crate::tenant_tx::TenantTx;
 pub struct Run {
     pub id: Uuid,
     pub workflow_slug: String,
-    pub module_slug: String,
+    #[sqlx(try_from = "String")]
+    pub module_slug: ModuleSlug,
     pub record_id: Uuid,
     pub event_id: Uuid,
     /// `queued`, `leased`, `done` or `dead`.

@@ -6,6 +6,7 @@ use crm_store::{StoreError, TenantTx};
 
 use super::gather::{related_of, related_read};
 use super::prepare::{Gathered, Prepared};
+use super::reach::{self, Closed};
 use super::{Attempt, Known, Operation, Proposal, conflict};
 use crate::{Engine, EngineError};
 
@@ -59,6 +60,15 @@ impl Engine {
             let by = (index, proposal.authority);
             let outcome = prepared.add(model, proposal, by, mutation, &mut gathered);
             prepared.outcomes.push(outcome);
+        }
+        if !prepared.is_refused() && reach::may_fault((model, proposal), &prepared.changes) {
+            let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
+            let of = (model, &*proposal);
+            for (index, fault) in reach::faults(&mut tx, of, &prepared.changes).await? {
+                if let Some(outcome) = prepared.outcomes.get_mut(index) {
+                    *outcome = Err(fault.into());
+                }
+            }
         }
         if prepared.is_refused() {
             if self.model_is_old(model).await? {
@@ -129,6 +139,13 @@ impl Engine {
             .await?;
             known.extend(record.map(|record| (id, Known::of(record))));
         }
+        let reader = proposal.authority.reader();
+        let closed = if reach::limits(model, reader, mutations) {
+            let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
+            reach::closed(&mut tx, model, reader, mutations).await?
+        } else {
+            Closed::default()
+        };
         let related = related_of(model, mutations, &known);
         let related = if related.is_empty() {
             Default::default()
@@ -141,6 +158,7 @@ impl Engine {
             .await?;
         Ok(Gathered {
             known,
+            closed,
             related,
             numbers,
         })

@@ -3,7 +3,9 @@
 //! another version than the caller read.
 
 use crm_model::sight::Sight;
-use crm_model::{Data, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal, Violations};
+use crm_model::{
+    Data, Denied, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal, Violations,
+};
 use crm_store::{StoreError, Taken, TenantTx};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -35,6 +37,8 @@ pub(super) enum Fault {
     Taken(Violations),
     /// It points to a record that is not there.
     Dangling(Violations),
+    /// Who asks may not make such a record.
+    Closed(Denied),
 }
 
 impl From<Fault> for EngineError {
@@ -42,6 +46,7 @@ impl From<Fault> for EngineError {
         match fault {
             Fault::Taken(violations) => Self::Taken(violations),
             Fault::Dangling(violations) => Self::invalid(violations),
+            Fault::Closed(denied) => Refusal::Denied(denied).into(),
         }
     }
 }
@@ -57,7 +62,7 @@ pub(super) fn faults(
 ) -> Result<BTreeMap<usize, Fault>, EngineError> {
     match error {
         StoreError::Taken(taken) => Ok(of_taken(&taken, of, changes)),
-        StoreError::MissingReferences(missing) => Ok(of_missing(&missing, of, changes)),
+        StoreError::MissingReferences(missing) => Ok(dangling(&missing, of, changes)),
         other => Err(other.into()),
     }
 }
@@ -106,7 +111,8 @@ fn of_taken(taken: &[Taken], of: Of<'_>, changes: &[PreparedChange]) -> BTreeMap
         .collect()
 }
 
-fn of_missing(
+/// Operations that point to one of these records, which are not there.
+pub(super) fn dangling(
     missing: &[RecordId],
     of: Of<'_>,
     changes: &[PreparedChange],

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::prepare::{Gathered, Resolved};
-use super::{Engine, Known, Operation};
+use super::{Engine, Known, Operation, reach};
 use crate::EngineError;
 
 /// Turns operations into mutations: an upsert becomes an update where there is a record of that
@@ -277,7 +277,7 @@ impl Engine {
         tx: &mut TenantTx,
         model: &Model,
         mutations: &[&Mutation],
-        dry_run: bool,
+        (reader, dry_run): (Option<&Actor>, bool),
     ) -> Result<Gathered, EngineError> {
         let ids = records_of(mutations);
         let mut known = HashMap::new();
@@ -289,6 +289,7 @@ impl Engine {
                     .map(|record| (record.id, Known::of(record))),
             );
         }
+        let closed = reach::closed(tx, model, reader, mutations).await?;
         let_go(tx, model, mutations, &mut known).await?;
         let related = related_read(tx, &related_of(model, mutations, &known)).await?;
         let numbers = match dry_run {
@@ -300,6 +301,7 @@ impl Engine {
         };
         Ok(Gathered {
             known,
+            closed,
             related,
             numbers,
         })

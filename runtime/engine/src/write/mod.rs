@@ -15,6 +15,7 @@ mod gather;
 mod jobs;
 mod prepare;
 mod purge;
+mod reach;
 mod rollup;
 mod transaction;
 

@@ -7,7 +7,7 @@ use crm_model::permission::{Authority, permit, permit_activity};
 use crm_model::sight::Sight;
 use crm_model::validate::{Surroundings, Validated, action_of, validate};
 use crm_model::{
-    ActivityId, Data, EventId, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal,
+    ActivityId, Data, Denied, EventId, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal,
     ValidChange,
 };
 use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::gather::takes_numbers;
 use super::jobs::jobs_of;
+use super::reach::Closed;
 use super::{Engine, Known, Outcome, Proposal, Written};
 use crate::{EngineError, fresh};
 
@@ -24,6 +25,8 @@ use crate::{EngineError, fresh};
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) known: HashMap<RecordId, Known>,
+    /// What of it is closed to who asks.
+    pub(super) closed: Closed,
     /// Data of records that formulas look into.
     pub(super) related: BTreeMap<RecordId, Data>,
     /// The next numbers of auto number fields, by module.
@@ -131,8 +134,11 @@ impl Prepared {
     ) -> Outcome {
         let (operation, authority) = by;
         let module = mutation.module();
+        let is_asked = authority.reader().is_some();
+        let is_closed = |id: &RecordId| is_asked && gathered.closed.hides(*id);
         let known = mutation
             .record_id()
+            .filter(|id| !is_closed(id))
             .and_then(|id| gathered.known.get(&id))
             .filter(|known| {
                 known.is_deleted() == matches!(mutation, Mutation::Restore { .. })
@@ -151,6 +157,7 @@ impl Prepared {
             if known.is_none() {
                 return Err(Refusal::NotFound.into());
             }
+            check_open(gathered, authority, mutation)?;
             let of = Engine::module_of(model, module)?;
             let checked = activity.check(of, authority).map_err(Refusal::Invalid)?;
             let row = ActivityRow {
@@ -165,6 +172,9 @@ impl Prepared {
             return Ok(Written::Activity(Box::new(written)));
         }
         let permit = permit(model, authority, action_of(mutation), module)?;
+        if known.is_some() {
+            check_open(gathered, authority, mutation)?;
+        }
         let is_numbered = takes_numbers(model, mutation, known);
         let record_id = mutation
             .record_id()
@@ -247,6 +257,22 @@ impl PreparedChange {
                 .collect(),
         }
     }
+}
+
+/// That a record which is there for who asks is open for what they ask.
+fn check_open(
+    gathered: &Gathered,
+    authority: Authority<'_>,
+    mutation: &Mutation,
+) -> Result<(), EngineError> {
+    let action = action_of(mutation);
+    let is_asked = authority.reader().is_some();
+    let refuses = |id| gathered.closed.refuses(id, action);
+    if is_asked && mutation.record_id().is_some_and(refuses) {
+        let module = mutation.module().clone();
+        return Err(Refusal::Denied(Denied::OutOfReach { module, action }).into());
+    }
+    Ok(())
 }
 
 fn written(

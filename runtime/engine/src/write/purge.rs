@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::Known;
 use crate::audit::{Act, audit_write};
+use crate::reach::check_reach;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -53,6 +54,8 @@ impl Engine {
         let model = model.ok_or_else(|| EngineError::no_module(&module))?;
         let authority = Authority::User(&actor);
         let permit = permit(&model, authority, action_of(&mutation), &module)?;
+        let record = (&module, record_id);
+        check_reach(&mut tx, (&model, &actor), record, action_of(&mutation)).await?;
         let found = crm_store::records::records_lock(&mut tx, &[record_id]).await?;
         drop(tx);
         let found = found.into_iter().find(|record| record.module == module);

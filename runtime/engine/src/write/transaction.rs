@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::conflict::{self, Fault};
 use super::gather::resolve;
 use super::prepare::{Gathered, Prepared, Resolved};
-use super::{Attempt, Operation, Outcome, Proposal};
+use super::{Attempt, Operation, Outcome, Proposal, reach};
 use crate::receipt::receipt_keep;
 use crate::{Engine, EngineError, fresh};
 
@@ -103,6 +103,12 @@ impl Engine {
             if prepared.is_empty() || (ends && !proposal.dry_run) {
                 return Ok(Wave::Done(Vec::new(), outcomes));
             }
+            let closed = reach::faults(tx, (model, proposal), &prepared.changes).await?;
+            if !closed.is_empty() {
+                faults.extend(closed);
+                tx.back_to_savepoint().await?;
+                continue;
+            }
             let locked = self.rollup_parents_lock(tx, model, &prepared).await?;
             let commit = prepared.commit(model, proposal);
             let error = match crm_store::commit::commit_within(tx, &commit).await {
@@ -134,7 +140,12 @@ impl Engine {
         let resolved = resolve(tx, model, proposal.authority.reader(), operations).await?;
         let mutations: Vec<&Mutation> = resolved.iter().filter_map(Resolved::mutation).collect();
         let mut gathered = self
-            .gather_within(tx, model, &mutations, proposal.dry_run)
+            .gather_within(
+                tx,
+                model,
+                &mutations,
+                (proposal.authority.reader(), proposal.dry_run),
+            )
             .await?;
         let mut prepared = Prepared::new();
         for (index, resolved) in resolved.into_iter().enumerate() {

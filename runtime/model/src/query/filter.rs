@@ -136,6 +136,17 @@ impl Filter {
         }
     }
 
+    /// The same without what was shared.
+    pub fn unshared(&self) -> Self {
+        let each = |filters: &[Self]| filters.iter().map(Self::unshared).collect();
+        match self {
+            Self::Shared { .. } => Self::Any(Vec::new()),
+            Self::All(filters) => Self::All(each(filters)),
+            Self::Any(filters) => Self::Any(each(filters)),
+            other => other.clone(),
+        }
+    }
+
     /// Names of fields that conditions look at without the help of the typed index.
     pub fn unindexed(&self) -> Vec<&str> {
         match self {

@@ -1,12 +1,15 @@
 //! Who records are shared with.
 
+use serde::{Deserialize, Serialize};
+
 use crate::names::{TeamSlug, UserId};
 
 const USER: &str = "user:";
 const TEAM: &str = "team:";
 
 /// Who a record can be shared with, as it is stored: `user:u-1`, `team:west`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Subject(String);
 
 /// A text that is no [`Subject`].
@@ -33,6 +36,20 @@ impl Subject {
     /// The team, if it is one.
     pub fn as_team(&self) -> Option<TeamSlug> {
         self.0.strip_prefix(TEAM)?.parse().ok()
+    }
+}
+
+impl TryFrom<String> for Subject {
+    type Error = SubjectError;
+
+    fn try_from(text: String) -> Result<Self, SubjectError> {
+        text.parse()
+    }
+}
+
+impl From<Subject> for String {
+    fn from(subject: Subject) -> Self {
+        subject.0
     }
 }
 

@@ -1,12 +1,13 @@
-//! `/members`: who has which roles here, beside those that the login gives. For those who manage
-//! everything.
+//! `/members`: who has which roles here, beside those that the login gives, and what rules for
+//! records know of them. For those who manage everything.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use crm_model::overlay::ModelChange;
-use crm_model::{Model, RoleSlug, UserId};
+use crm_model::roles::Member;
+use crm_model::{Data, Model, RoleSlug, UserId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
@@ -25,13 +26,17 @@ use crate::routes::change::change_once;
 pub(crate) struct MemberBody {
     user_id: String,
     roles: Vec<String>,
+    /// What rules for records see as `user.…`.
+    #[schema(value_type = Object)]
+    attributes: Data,
 }
 
 impl MemberBody {
-    fn of(user: &UserId, roles: &BTreeSet<RoleSlug>) -> Self {
+    fn of(user: &UserId, member: Member) -> Self {
         Self {
             user_id: user.to_string(),
-            roles: roles.iter().map(ToString::to_string).collect(),
+            roles: member.roles.iter().map(ToString::to_string).collect(),
+            attributes: member.attributes,
         }
     }
 }
@@ -45,7 +50,13 @@ pub(crate) struct MemberInput {
     user_id: UserId,
     /// In the place of those that they had here.
     #[schema(value_type = Vec<String>, example = json!(["agent"]))]
+    #[serde(default)]
     roles: BTreeSet<RoleSlug>,
+    /// What rules for records see as `user.…`, in the place of what they had: texts, numbers,
+    /// truth values, and lists of those.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"regions": ["west"]}))]
+    attributes: Data,
 }
 
 /// The members, by user id.
@@ -68,7 +79,7 @@ pub(crate) async fn members_list(
     Ok(Json(List::page(
         members,
         |(user, _)| user.to_string(),
-        |(user, roles)| MemberBody::of(&user, &roles),
+        |(user, member)| MemberBody::of(&user, member),
     )))
 }
 
@@ -89,9 +100,16 @@ pub(crate) async fn member_add(
     Keyed { key, input }: Keyed<MemberInput>,
 ) -> Result<Response, Problem> {
     let user = input.user_id.clone();
-    let change = ModelChange::MemberPut(input.user_id, input.roles);
+    let member = Member {
+        roles: input.roles,
+        attributes: input.attributes,
+    };
+    let change = ModelChange::MemberPut(input.user_id, member);
     let answer = move |model: &Model| match model.members().get(&user) {
-        Some(roles) => Answer::json(StatusCode::CREATED, &MemberBody::of(&user, roles)),
+        Some(member) => {
+            let body = MemberBody::of(&user, member.clone());
+            Answer::json(StatusCode::CREATED, &body)
+        }
         None => Answer::empty(StatusCode::CREATED),
     };
     change_once(&app, &caller, key, change, answer).await

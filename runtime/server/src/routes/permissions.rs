@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use crm_engine::explain::{Explanation, Question};
+use crm_engine::explain::{Explanation, Question, RuleReason};
 use crm_model::permission::Action;
 use crm_model::{ModuleSlug, RecordId, UserId};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,18 @@ struct RoleReasonBody {
     /// Field → how far this role opens it, where it says so.
     #[schema(value_type = Object)]
     fields: BTreeMap<String, &'static str>,
+    /// By which rules it reaches records for this; null: it reaches all of them.
+    records: Option<Vec<RuleReasonBody>>,
+}
+
+/// A rule for records.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RuleReason)]
+struct RuleReasonBody {
+    #[schema(example = "record.region in user.regions")]
+    rule: String,
+    /// Of the record that was asked about; null where none was, or none is there.
+    holds: Option<bool>,
 }
 
 impl From<Explanation> for ExplanationBody {
@@ -84,6 +96,13 @@ impl From<Explanation> for ExplanationBody {
                 allows: reason.rule.is_some(),
                 rule: reason.rule,
                 fields: named(reason.fields),
+                records: reason.records.map(|rules| {
+                    let body = |reason: RuleReason| RuleReasonBody {
+                        rule: reason.rule,
+                        holds: reason.holds,
+                    };
+                    rules.into_iter().map(body).collect()
+                }),
             }
         });
         Self {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use crm_model::definition::{FieldAccess, RoleDefinition};
+use crm_model::definition::{FieldAccess, RecordRules, RoleDefinition};
 use crm_model::overlay::ModelChange;
 use crm_model::roles::Role;
 use crm_model::{Data, FieldKey, Model, ModuleSlug, RoleSlug};
@@ -38,6 +38,11 @@ pub(crate) struct RoleBody {
     /// Module → field → `hidden`, `masked`, `read_only` or `open`.
     #[schema(value_type = Object)]
     fields: BTreeMap<ModuleSlug, BTreeMap<FieldKey, FieldAccess>>,
+    /// Module, or `*` → which records it reaches, by action: `read`, `create`, `update`,
+    /// `delete`. Each is a list of `own`, `team`, `all` and expressions over `record` and `user`,
+    /// of which one has to hold; what is left out is as for `read`.
+    #[schema(value_type = Object)]
+    records: BTreeMap<String, RecordRules>,
 }
 
 impl From<&Role> for RoleBody {
@@ -50,6 +55,7 @@ impl From<&Role> for RoleBody {
             edited: role.is_edited,
             permissions: definition.permissions,
             fields: definition.fields,
+            records: definition.records,
         }
     }
 }
@@ -77,6 +83,13 @@ pub(crate) struct RoleInput {
     #[serde(default)]
     #[schema(value_type = Object, example = json!({"patients": {"phone": "masked"}}))]
     fields: BTreeMap<ModuleSlug, BTreeMap<FieldKey, FieldAccess>>,
+    /// Module, or `*` → which records it reaches, by action: `read`, `create`, `update`,
+    /// `delete`. Each is a list of `own`, `team`, `all` and expressions over `record` and `user`,
+    /// of which one has to hold; what is left out is as for `read`.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"patients":
+        {"read": ["team", "record.region in user.regions"], "delete": ["own"]}}))]
+    records: BTreeMap<String, RecordRules>,
 }
 
 /// All roles, the template's and your own.
@@ -116,6 +129,7 @@ pub(crate) async fn role_add(
         label: input.label,
         permissions: input.permissions,
         fields: input.fields,
+        records: input.records,
     });
     let answer = move |model: &Model| match RoleBody::find(model, &slug) {
         Ok(Json(role)) => Answer::json(StatusCode::CREATED, &role),
@@ -144,7 +158,7 @@ pub(crate) async fn role_get(
     RoleBody::find(&model, &segment(&slug)?)
 }
 
-/// Changes a role: a merge patch of `label`, `permissions` and `fields`. A role of the template
+/// Changes a role: a merge patch of `label`, `permissions`, `fields` and `records`. A role of the template
 /// may be changed, too; yours stands in its place then.
 #[utoipa::path(patch, path = "/roles/{slug}", tag = "permissions",
     params(("slug" = String, Path)),

@@ -80,7 +80,7 @@ impl From<Run> for RunBody {
         Self {
             id: run.id.to_string(),
             workflow: run.workflow_slug,
-            module: run.module_slug,
+            module: run.module_slug.to_string(),
             record_id: run.record_id.to_string(),
             event_id: run.event_id.to_string(),
             due_at: (status == "queued").then_some(run.available_at),

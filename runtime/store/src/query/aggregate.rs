@@ -37,12 +37,17 @@ pub struct AggregatedRow {
 /// [`StoreError::TooSlow`] under [`TenantTx::begin_query`]; [`StoreError::Unavailable`].
 pub async fn aggregate(tx: &mut TenantTx, aggregate: &Aggregate) -> Result<Aggregated, StoreError> {
     let module = aggregate.module.as_str();
-    let plan = plan::plan_all(tx, module, &aggregate.filter, &[]).await?;
+    let reach = aggregate.reach.as_ref();
+    let plan = plan::plan_all(tx, module, (&aggregate.filter, reach), &[]).await?;
     let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
     let slug = sql.bind(Bind::Text(module.to_owned()));
     let filter = predicate::filter(&mut sql, &aggregate.filter, "r");
+    let reached = match reach {
+        Some(reach) => format!(" and {}", predicate::filter(&mut sql, reach, "r")),
+        None => String::new(),
+    };
     let passes = format!(
-        "r.tenant_id = $1 and r.module_slug = {slug} and r.deleted_at is null and {filter}"
+        "r.tenant_id = $1 and r.module_slug = {slug} and r.deleted_at is null{reached} and {filter}"
     );
     let from = count::from(&mut sql, module, &plan, &passes);
     let columns = Columns::of(&mut sql, aggregate);

@@ -31,7 +31,13 @@ pub async fn count(tx: &mut TenantTx, query: &Query) -> Result<Count, StoreError
     let plan = if query.deleted {
         Plan::Walk
     } else {
-        plan::plan_all(tx, query.module.as_str(), &query.filter, &terms).await?
+        plan::plan_all(
+            tx,
+            query.module.as_str(),
+            (&query.filter, query.reach.as_ref()),
+            &terms,
+        )
+        .await?
     };
     let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
     let rows = rows(&mut sql, query, &terms, &plan);
@@ -79,11 +85,12 @@ fn rows(sql: &mut Sql, query: &Query, terms: &[Vec<String>], plan: &Plan) -> Str
 pub(super) fn from(sql: &mut Sql, module: &str, plan: &Plan, passes: &str) -> String {
     match plan {
         Plan::Pick(source) => {
+            let table = source.table(sql, module);
             let picked = source.rows(sql, module, "i");
             format!(
-                "(select distinct i.record_id from {} i where {picked}) p cross join lateral (\
-                select * from crm_records r where r.id = p.record_id and {passes} offset 0) r",
-                source.table()
+                "(select distinct i.record_id from {table} i where {picked}) p \
+                cross join lateral (\
+                select * from crm_records r where r.id = p.record_id and {passes} offset 0) r"
             )
         }
         _ => format!("crm_records r where {passes}"),

@@ -7,6 +7,7 @@ use crm_model::form::Form;
 use crm_model::limits::KEY_MAX_CHARACTERS;
 use crm_model::query::{Kind, Link, Place, SystemField, Target, Way};
 
+use super::predicate;
 use super::sql::{Bind, Sql};
 
 const NUMBER: &str = "^-?[0-9]+([.][0-9]+)?$";
@@ -117,11 +118,12 @@ pub(super) fn across(
     let other = sql.alias();
     let module = sql.bind(Bind::Text(link.module.to_string()));
     let inner = across(sql, rest, &other, value);
+    let reached = predicate::reached(sql, link, &other);
     let id = related_id(field, alias);
     format!(
         "(select {inner} from crm_records {other} where {other}.tenant_id = $1 \
             and {other}.id = {id} and {other}.module_slug = {module} \
-            and {other}.deleted_at is null)"
+            and {other}.deleted_at is null{reached})"
     )
 }
 

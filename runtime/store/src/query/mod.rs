@@ -7,11 +7,14 @@ mod expression;
 mod page;
 mod plan;
 mod predicate;
+mod reach;
 mod related;
 mod search;
+mod source;
 mod sql;
 
 pub use aggregate::{Aggregated, AggregatedRow, aggregate};
 pub use count::{Count, count};
 pub use page::{Found, explain, page};
+pub use reach::{NewRecord, passing, would_pass};
 pub use related::{by_ids, pointing_to};

@@ -5,7 +5,8 @@ use crm_model::query::{Cursor, Query, RecordView, SortKey, SortValue};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::plan::{self, Plan, Source};
+use super::plan::{self, Plan};
+use super::source::{Source, keys_condition};
 use super::sql::{Bind, Sql};
 use super::{expression, predicate, search};
 use crate::error::StoreError;
@@ -104,7 +105,7 @@ impl Statement<'_> {
                 let slot = self.sql.bind(Bind::Text(slot.clone()));
                 let keys = keys
                     .as_ref()
-                    .map(|keys| plan::keys_condition(self.sql, keys, "i"))
+                    .map(|keys| keys_condition(self.sql, keys, "i"))
                     .unwrap_or_default();
                 let mut rows = format!("i.slot = {slot}{keys}");
                 for other in others {
@@ -156,24 +157,25 @@ impl Statement<'_> {
     }
 
     fn pick(&mut self, source: &Source) {
-        let rows = source.rows(self.sql, self.query.module.as_str(), "i");
+        let module = self.query.module.as_str();
+        let table = source.table(self.sql, module);
+        let rows = source.rows(self.sql, module, "i");
         let record = self.record("p.record_id");
         let behind = self.behind("", "r.id");
         let order = self.order("", "r.id");
         let limit = self.limit();
         self.sql.push(&format!(
             "with picked as materialized (\
-                select distinct i.record_id from {} i where {rows}) \
+                select distinct i.record_id from {table} i where {rows}) \
             select {COLUMNS} from picked p cross join lateral ({record}) r \
-            where true{behind} order by {order} limit {limit}",
-            source.table()
+            where true{behind} order by {order} limit {limit}"
         ));
     }
 
     /// Each key has its records in the order of ids; a page of each holds the page of all.
     fn each_key(&mut self, source: &Source) {
-        let keys: Vec<String> = source.each_key().unwrap_or_default().to_vec();
-        if keys.is_empty() {
+        let parts = source.parts().unwrap_or_default();
+        if parts.is_empty() {
             // Nothing is bound for it: a prepared statement is found by its text, and has the
             // types of the parameters of its first use.
             self.sql.push(&format!(
@@ -190,13 +192,12 @@ impl Statement<'_> {
             None => String::new(),
         };
         let limit = self.limit();
-        let pages: Vec<String> = keys
+        let pages: Vec<String> = parts
             .iter()
-            .map(|key| {
-                let rows = source
-                    .of_key(key)
-                    .rows(self.sql, self.query.module.as_str(), "i");
-                let table = source.table();
+            .map(|part| {
+                let module = self.query.module.as_str();
+                let table = part.table(self.sql, module);
+                let rows = part.rows(self.sql, module, "i");
                 format!(
                     "(select {COLUMNS} from {table} i cross join lateral ({record}) r \
                     where {rows}{behind} order by i.record_id desc limit {limit})"
@@ -349,8 +350,13 @@ fn passes_in(
         "is null"
     };
     let filter = predicate::filter(sql, &query.filter, "r");
-    let mut passes =
-        format!("r.tenant_id = $1 and {of_module} and r.deleted_at {deleted} and {filter}");
+    let reached = match &query.reach {
+        Some(reach) => format!(" and {}", predicate::filter(sql, reach, "r")),
+        None => String::new(),
+    };
+    let mut passes = format!(
+        "r.tenant_id = $1 and {of_module} and r.deleted_at {deleted}{reached} and {filter}"
+    );
     for words in terms {
         let words = sql.bind(Bind::Texts(words.clone()));
         passes.push_str(&format!(

@@ -4,6 +4,7 @@
 
 use crm_model::query::{Filter, Keys, Place, Query, SystemField};
 
+use super::source::{self, Source};
 use super::sql::{Bind, Sql};
 use crate::error::StoreError;
 use crate::tenant_tx::TenantTx;
@@ -15,17 +16,6 @@ const PICK_MAX_ROWS: i64 = 2_500;
 const PICK_FOR_AGGREGATE_MAX_ROWS: i64 = 50_000;
 /// Conditions that are counted to find the one that leaves the fewest.
 const PROBES_MAX_COUNT: usize = 3;
-/// Keys that are each walked along for one page.
-const EACH_KEY_MAX_KEYS: usize = 20;
-
-/// Where records that pass can be found.
-#[derive(Clone, Debug)]
-pub(super) enum Source {
-    /// The typed index.
-    Index { slot: String, keys: Keys },
-    /// The index of words: one of these.
-    Words(Vec<String>),
-}
 
 /// The way to a query's records.
 #[derive(Clone, Debug)]
@@ -62,7 +52,7 @@ pub(super) async fn plan(
     if query.deleted {
         return Ok(walk);
     }
-    let sources = sources(&query.filter, terms);
+    let sources = sources((&query.filter, query.reach.as_ref()), terms);
     let sort_slot = query.sort.first().and_then(|key| key.target.slot.clone());
     let base = match (&sort_slot, query.sort.is_empty()) {
         (Some(slot), _) => Plan::Sorted {
@@ -73,7 +63,9 @@ pub(super) async fn plan(
                 .map(in_a_row),
             others: sources
                 .iter()
-                .filter(|source| source.keys_of(slot).is_none() && source.is_walkable())
+                .filter(|source| {
+                    source.keys_of(slot).is_none() && source.is_walkable() && source.is_index()
+                })
                 .cloned()
                 .collect(),
         },
@@ -108,10 +100,10 @@ pub(super) async fn plan(
 pub(super) async fn plan_all(
     tx: &mut TenantTx,
     module: &str,
-    filter: &Filter,
+    condition: (&Filter, Option<&Filter>),
     terms: &[Vec<String>],
 ) -> Result<Plan, StoreError> {
-    let sources = sources(filter, terms);
+    let sources = sources(condition, terms);
     let sources: Vec<&Source> = sources.iter().collect();
     let fewest = fewest(tx, module, &sources, PICK_FOR_AGGREGATE_MAX_ROWS).await?;
     Ok(fewest.map_or(Plan::Walk, Plan::Pick))
@@ -134,11 +126,10 @@ fn has_column_condition(filter: &Filter) -> bool {
     }
 }
 
-fn sources(filter: &Filter, terms: &[Vec<String>]) -> Vec<Source> {
-    let mut sources: Vec<Source> = terms
-        .iter()
-        .map(|words| Source::Words(words.clone()))
-        .collect();
+/// Those of the filter and of what is there for the reader, which is first asked for.
+fn sources((filter, reach): (&Filter, Option<&Filter>), terms: &[Vec<String>]) -> Vec<Source> {
+    let mut sources: Vec<Source> = reach.and_then(source::of_reach).into_iter().collect();
+    sources.extend(terms.iter().map(|words| Source::Words(words.clone())));
     for (slot, keys) in filter.narrowing() {
         let known = sources.iter_mut().find_map(|source| source.range_of(&slot));
         match (known, keys) {
@@ -166,11 +157,11 @@ async fn fewest(
     for source in sources.iter().take(PROBES_MAX_COUNT) {
         let least = best.map_or(most, |(count, _)| count - 1);
         let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
+        let table = source.table(&mut sql, module);
         let rows = source.rows(&mut sql, module, "i");
         let limit = sql.bind(Bind::Integer(least + 1));
         sql.push(&format!(
-            "select count(*) from (select from {} i where {rows} limit {limit}) counted",
-            source.table()
+            "select count(*) from (select from {table} i where {rows} limit {limit}) counted"
         ));
         let count: Vec<(i64,)> = sql.rows(tx.connection()).await?;
         let count = count.first().map_or(0, |(count,)| *count);
@@ -181,96 +172,6 @@ async fn fewest(
     Ok(best.map(|(_, source)| source.clone()))
 }
 
-impl Source {
-    /// Its table.
-    pub(super) const fn table(&self) -> &'static str {
-        match self {
-            Self::Index { .. } => "crm_index",
-            Self::Words(_) => "crm_words",
-        }
-    }
-
-    /// Whether it has a row of the same record as `i`, as a condition.
-    pub(super) fn has_record(&self, sql: &mut Sql, module: &str) -> String {
-        let alias = sql.alias();
-        let rows = self.rows(sql, module, &alias);
-        format!(
-            "exists (select from {} {alias} where {rows} \
-                and {alias}.record_id = i.record_id offset 0)",
-            self.table()
-        )
-    }
-
-    /// Its rows, as a condition on an alias of its table.
-    pub(super) fn rows(&self, sql: &mut Sql, module: &str, alias: &str) -> String {
-        match self {
-            Self::Index { slot, keys } => {
-                let slot = sql.bind(Bind::Text(slot.clone()));
-                let keys = keys_condition(sql, keys, alias);
-                format!("{alias}.tenant_id = $1 and {alias}.slot = {slot}{keys}")
-            }
-            Self::Words(words) => {
-                let words = match words.as_slice() {
-                    [one] => format!("= {}", sql.bind(Bind::Text(one.clone()))),
-                    several => format!("= any({})", sql.bind(Bind::Texts(several.to_vec()))),
-                };
-                let module = sql.bind(Bind::Text(module.to_owned()));
-                format!(
-                    "{alias}.tenant_id = $1 and {alias}.word {words} \
-                        and {alias}.module_slug = {module}"
-                )
-            }
-        }
-    }
-
-    /// The keys, if it is the typed index of this slot.
-    fn keys_of(&self, wanted: &str) -> Option<Keys> {
-        match self {
-            Self::Index { slot, keys } if slot == wanted => Some(keys.clone()),
-            _ => None,
-        }
-    }
-
-    /// Both ends, if it is a range of this slot.
-    fn range_of(&mut self, wanted: &str) -> Option<(&mut Option<String>, &mut Option<String>)> {
-        match self {
-            Self::Index {
-                slot,
-                keys: Keys::Range(from, to),
-            } if slot == wanted => Some((from, to)),
-            _ => None,
-        }
-    }
-
-    /// Its keys one by one, if there are few.
-    pub(super) fn each_key(&self) -> Option<&[String]> {
-        let keys = match self {
-            Self::Index {
-                keys: Keys::OneOf(keys),
-                ..
-            } => keys,
-            Self::Words(words) => words,
-            Self::Index { .. } => return None,
-        };
-        Some(keys.as_slice()).filter(|keys| keys.len() <= EACH_KEY_MAX_KEYS)
-    }
-
-    /// The part of it that has this key.
-    pub(super) fn of_key(&self, key: &str) -> Self {
-        match self {
-            Self::Index { slot, .. } => Self::Index {
-                slot: slot.clone(),
-                keys: Keys::OneOf(vec![key.to_owned()]),
-            },
-            Self::Words(_) => Self::Words(vec![key.to_owned()]),
-        }
-    }
-
-    fn is_walkable(&self) -> bool {
-        self.each_key().is_some()
-    }
-}
-
 /// Keys that can be walked along in order: several become all between the first and the last.
 fn in_a_row(keys: Keys) -> Keys {
     match keys {
@@ -278,28 +179,5 @@ fn in_a_row(keys: Keys) -> Keys {
             Keys::Range(keys.iter().min().cloned(), keys.iter().max().cloned())
         }
         other => other,
-    }
-}
-
-/// Keys as a condition on an alias's `key`, beginning with `and`.
-pub(super) fn keys_condition(sql: &mut Sql, keys: &Keys, alias: &str) -> String {
-    match keys {
-        Keys::OneOf(keys) => match keys.as_slice() {
-            [one] => format!(" and {alias}.key = {}", sql.bind(Bind::Text(one.clone()))),
-            several => format!(
-                " and {alias}.key = any({})",
-                sql.bind(Bind::Texts(several.to_vec()))
-            ),
-        },
-        Keys::Range(from, to) => {
-            let mut condition = String::new();
-            for (end, sign) in [(from, ">="), (to, "<=")] {
-                if let Some(end) = end {
-                    let end = sql.bind(Bind::Text(end.clone()));
-                    condition.push_str(&format!(" and {alias}.key {sign} {end}"));
-                }
-            }
-            condition
-        }
     }
 }

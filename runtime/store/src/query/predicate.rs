@@ -15,6 +15,10 @@ pub(super) fn filter(sql: &mut Sql, filter: &Filter, alias: &str) -> String {
         Filter::Not(inner) => format!("not {}", self::filter(sql, inner, alias)),
         Filter::Test(condition) => test(sql, condition, alias),
         Filter::Related { link, filter } => related(sql, link, filter, alias),
+        Filter::Shared {
+            subjects,
+            to_change,
+        } => shared(sql, subjects, *to_change, alias),
     }
 }
 
@@ -161,9 +165,10 @@ fn related(sql: &mut Sql, link: &Link, inner: &Filter, alias: &str) -> String {
     let other = sql.alias();
     let module = sql.bind(Bind::Text(link.module.to_string()));
     let passes = filter(sql, inner, &other);
+    let reached = reached(sql, link, &other);
     let live = format!(
         "{other}.tenant_id = $1 and {other}.module_slug = {module} \
-            and {other}.deleted_at is null and {passes}"
+            and {other}.deleted_at is null{reached} and {passes}"
     );
     let found = |condition: String| {
         format!("(exists (select from crm_records {other} where {condition} and {live} offset 0))")
@@ -197,4 +202,27 @@ fn related(sql: &mut Sql, link: &Link, inner: &Filter, alias: &str) -> String {
             found(format!("({other}.data ->> '{field}') = {alias}.id::text"))
         }
     }
+}
+
+/// That the record at the other end is there for the reader: beginning with `and`, empty where
+/// all are.
+pub(super) fn reached(sql: &mut Sql, link: &Link, alias: &str) -> String {
+    match &link.reach {
+        Some(reach) => format!(" and {}", filter(sql, reach, alias)),
+        None => String::new(),
+    }
+}
+
+fn shared(sql: &mut Sql, subjects: &[String], to_change: bool, alias: &str) -> String {
+    let share = sql.alias();
+    let subjects = sql.bind(Bind::Texts(subjects.to_vec()));
+    let may = match to_change {
+        true => format!(" and {share}.may_update"),
+        false => String::new(),
+    };
+    format!(
+        "(exists (select from crm_shares {share} where {share}.tenant_id = $1 \
+            and {share}.record_id = {alias}.id and {share}.subject = any({subjects}){may} \
+            offset 0))"
+    )
 }

@@ -1,11 +1,12 @@
 //! Records at the other end of a relation, for many records at once.
 
-use crm_model::query::{Expansion, Way};
-use crm_model::{ModuleSlug, RecordId};
+use crm_model::RecordId;
+use crm_model::query::{Expansion, Link, Way};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::page::Found;
+use super::predicate;
 use super::sql::{Bind, Sql};
 use crate::error::StoreError;
 use crate::records::Row;
@@ -14,21 +15,23 @@ use crate::tenant_tx::TenantTx;
 const COLUMNS: &str = "r.id, r.module_slug, r.data, r.version, r.owner_id, r.created_at, \
     r.created_by, r.updated_at, r.updated_by, r.deleted_at";
 
-/// Records of a module by their ids, in one statement; in the order of ids, newest first.
+/// Records at the end of a link by their ids, in one statement; in the order of ids, newest
+/// first.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn by_ids(
     tx: &mut TenantTx,
-    module: &ModuleSlug,
+    link: &Link,
     ids: Vec<RecordId>,
 ) -> Result<Vec<Found>, StoreError> {
     let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
     let ids = sql.bind(Bind::Uuids(ids.into_iter().map(RecordId::uuid).collect()));
-    let module = sql.bind(Bind::Text(module.to_string()));
+    let module = sql.bind(Bind::Text(link.module.to_string()));
+    let reached = predicate::reached(&mut sql, link, "r");
     sql.push(&format!(
         "select {COLUMNS} from crm_records r where r.tenant_id = $1 and r.id = any({ids}) \
-        and r.module_slug = {module} and r.deleted_at is null order by r.id desc"
+        and r.module_slug = {module} and r.deleted_at is null{reached} order by r.id desc"
     ));
     let rows: Vec<Row> = sql.rows(tx.connection()).await?;
     rows.into_iter().map(Found::try_from).collect()
@@ -53,13 +56,15 @@ pub async fn pointing_to(
     let targets = sql.bind(Bind::Uuids(targets));
     let module = sql.bind(Bind::Text(expansion.link.module.to_string()));
     let most = sql.bind(Bind::Integer(i64::from(most)));
+    let reached = predicate::reached(&mut sql, &expansion.link, "r");
     let pointing = match slot {
         Some(slot) => {
             let slot = sql.bind(Bind::Text(slot.clone()));
             format!(
                 "select i.record_id as id from crm_index i cross join lateral (\
                     select from crm_records r where r.tenant_id = $1 and r.id = i.record_id \
-                        and r.module_slug = {module} and r.deleted_at is null offset 0) r \
+                        and r.module_slug = {module} and r.deleted_at is null{reached} \
+                    offset 0) r \
                 where i.tenant_id = $1 and i.slot = {slot} and i.key = t.id::text \
                 order by i.record_id desc limit {most}"
             )
@@ -71,7 +76,7 @@ pub async fn pointing_to(
             };
             format!(
                 "select r.id from crm_records r where r.tenant_id = $1 \
-                and r.module_slug = {module} and r.deleted_at is null and {points} \
+                and r.module_slug = {module} and r.deleted_at is null{reached} and {points} \
                 order by r.id desc limit {most}"
             )
         }

@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::QueryAs;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow, Postgres};
 use uuid::Uuid;
 
@@ -20,6 +21,7 @@ pub(super) enum Bind {
     Moment(DateTime<Utc>),
     Moments(Vec<DateTime<Utc>>),
     Integer(i64),
+    Json(Json<serde_json::Value>),
 }
 
 /// A statement under construction.
@@ -73,6 +75,7 @@ impl Sql {
                 Bind::Moment(value) => query.bind(value),
                 Bind::Moments(values) => query.bind(values),
                 Bind::Integer(value) => query.bind(value),
+                Bind::Json(value) => query.bind(value),
             };
         }
         Ok(query.fetch_all(connection).await?)
