@@ -18,10 +18,11 @@ const OF_NOBODY: [&str; 4] = [
 ];
 /// Writes whose paths name nothing. What the bodies of the last three name,
 /// [`bodies_cannot_name_another_tenants_things`] asks for.
-const COLLECTION_WRITES: [&str; 9] = [
+const COLLECTION_WRITES: [&str; 10] = [
     "POST /api/crm/api-keys",
     "POST /api/crm/members",
     "POST /api/crm/roles",
+    "POST /api/crm/teams",
     "POST /api/crm/modules",
     "POST /api/crm/templates/select",
     "PATCH /api/crm/settings",
@@ -61,9 +62,11 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
         ("api-keys", "id") => "api_key",
         ("members", "user") => "member",
         ("roles", "slug") => "role",
+        ("teams", "slug") => "team",
         ("activities", "id") => "activity",
         ("imports", "id") => "import",
         ("records", "id") => "record",
+        ("records", "with") => "share",
         ("runs", "id") => "run",
         ("tasks", "id") => "task",
         ("views", "id") => "view",
@@ -81,7 +84,7 @@ fn body(method: &Method, path: &str) -> Option<Option<Value>> {
     let body = match path {
         "activities/{id}" => json!({"title": "changed"}),
         "api-keys/{id}/rotate" => json!({}),
-        "roles/{slug}" => json!({"label": "Changed"}),
+        "roles/{slug}" | "teams/{slug}" => json!({"label": "Changed"}),
         "imports/{id}/run" => json!({"dry_run": true}),
         "modules/{module}" | "modules/{module}/fields/{field}" => json!({"label": "Changed"}),
         "modules/{module}/fields" => json!({"key": "added", "label": "Added", "type": "text"}),
@@ -92,6 +95,7 @@ fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         }
         "records/{module}/query" => json!({}),
         "records/{module}/{id}/activities" => json!({"kind": "note", "title": "hello"}),
+        "records/{module}/{id}/shares" => json!({"with": "user:somebody"}),
         "records/{module}/{id}/clone" | "records/{module}/{id}/restore" => json!({}),
         "tasks/{id}/cancel" => json!({}),
         "views/{id}" => json!({"name": "Changed"}),
@@ -149,6 +153,13 @@ async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, String> {
     let role = format!("{mark}_role");
     let named = json!({"slug": role, "label": mark});
     owner.post("roles", named).await.expect(201);
+    let team = format!("{mark}_team");
+    let named = json!({"slug": team, "label": mark, "members": [mark]});
+    owner.post("teams", named).await.expect(201);
+    let share = format!("user:{mark}");
+    let shares = format!("records/patients/{record}/shares");
+    let with = json!({ "with": share });
+    owner.post(&shares, with).await.expect(201);
     let member = format!("{mark}_user");
     let has = json!({"user_id": member, "roles": ["viewer"]});
     owner.post("members", has).await.expect(201);
@@ -156,6 +167,8 @@ async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("api_key", id(&key.expect(201))),
         ("role", role),
+        ("team", team),
+        ("share", share),
         ("member", member),
         ("module", module),
         ("field", format!("{mark}_field")),
@@ -183,6 +196,7 @@ async fn delete_some(owner: &Client) -> BTreeMap<&'static str, String> {
         format!("api-keys/{}", gone["api_key"]),
         format!("members/{}", gone["member"]),
         format!("roles/{}", gone["role"]),
+        format!("teams/{}", gone["team"]),
     ] {
         let deleted = owner.delete(&path).await;
         assert!(deleted.status.is_success(), "{path}: {}", deleted.body);
@@ -199,7 +213,10 @@ fn things(
     deleted: &BTreeMap<&'static str, String>,
 ) -> Things {
     let of_kind = |(kind, own): (&&'static str, &String)| {
-        let named = ["module", "field", "workflow", "role", "member"].contains(kind);
+        let named = [
+            "module", "field", "workflow", "role", "member", "team", "share",
+        ]
+        .contains(kind);
         let (malformed, missing) = match named {
             true => ("No%20Such", "nowhere".to_owned()),
             false => ("not-an-id", Uuid::now_v7().to_string()),

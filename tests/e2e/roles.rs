@@ -228,14 +228,16 @@ async fn members_are_listed_by_page() {
         owner.post("members", member).await.expect(201);
     }
     let page = owner.get("members?limit=2&include=total").await.expect(200);
-    assert_eq!(page["data"][1], json!({"user_id": "b", "roles": ["agent"]}));
+    let b = json!({"user_id": "b", "roles": ["agent"], "attributes": {}});
+    assert_eq!(page["data"][1], b);
     assert_eq!(page["total"]["value"], 3);
     let cursor = page["next_cursor"].as_str().unwrap();
     let rest = owner
         .get(&format!("members?limit=2&cursor={cursor}"))
         .await
         .expect(200);
-    assert_eq!(rest["data"], json!([{"user_id": "c", "roles": ["agent"]}]));
+    let c = json!([{"user_id": "c", "roles": ["agent"], "attributes": {}}]);
+    assert_eq!(rest["data"], c);
     assert_eq!(rest["next_cursor"], Value::Null);
 }
 
