@@ -54,7 +54,7 @@ commit;
 
 /// The store's own statement, for comparison: what it costs without HTTP, model and engine. The
 /// ids have to be put into the JSON here, which costs a little itself.
-const STATEMENT: &str = r"select crm_commit(:tenant::uuid, :model_version::bigint, now(), :actor::jsonb, :cause::jsonb, 0, array['record_created'], array['items'], array[gen_random_uuid()], array[0::bigint], array[gen_random_uuid()], array[null::jsonb], array[:data::jsonb], array[:changed_fields::jsonb], array[null::jsonb], array[null::jsonb], null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, jsonb_build_array(jsonb_build_object('id', gen_random_uuid(), 'workflow', 'valuation', 'event_id', gen_random_uuid(), 'module', 'items', 'record_id', gen_random_uuid(), 'error', null)), null, null, null);
+const STATEMENT: &str = r"select crm_commit(:tenant::uuid, :model_version::bigint, now(), :actor::jsonb, :cause::jsonb, 0, array['record_created'], array['items'], array[gen_random_uuid()], array[0::bigint], array[gen_random_uuid()], array[null::jsonb], array[:data::jsonb], array[:changed_fields::jsonb], array[null::jsonb], array[null::jsonb], null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, jsonb_build_array(jsonb_build_object('id', gen_random_uuid(), 'workflow', 'valuation', 'event_id', gen_random_uuid(), 'module', 'items', 'record_id', gen_random_uuid(), 'error', null)), null, null, null, null);
 ";
 
 pub(crate) async fn measure() -> Result<Measure> {

@@ -95,6 +95,7 @@ fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         }
         "records/{module}/query" => json!({}),
         "records/{module}/{id}/activities" => json!({"kind": "note", "title": "hello"}),
+        "records/{module}/{id}/owner" => json!({"owner_id": "somebody"}),
         "records/{module}/{id}/shares" => json!({"with": "user:somebody"}),
         "records/{module}/{id}/clone" | "records/{module}/{id}/restore" => json!({}),
         "tasks/{id}/cancel" => json!({}),

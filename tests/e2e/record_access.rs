@@ -427,6 +427,57 @@ async fn new_records_satisfy_the_rules_for_new_ones() {
         .expect(403);
 }
 
+#[tokio::test]
+async fn records_change_hands() {
+    let office = Office::new(json!({"read": ["own"]})).await;
+    let (ann, bob) = (office.rep("ann"), office.rep("bob"));
+    let deal = ann.create("deals", json!({"name": "x"})).await;
+    let path = format!("records/deals/{deal}");
+    let owner = format!("{path}/owner");
+    let to = |user: &str| json!({ "owner_id": user });
+    assert_eq!(
+        bob.put(&owner, to("bob")).await.status,
+        404,
+        "not his to take"
+    );
+    let given = ann.put(&owner, to("bob")).await.expect(200);
+    assert_eq!(given["owner_id"], "bob");
+    assert_eq!(given["version"], 2);
+    assert_eq!(given["created_by"], "ann");
+    assert_eq!(ann.get(&path).await.status, 404);
+    let deal = bob.get(&path).await.expect(200);
+    assert_eq!(deal["owner_id"], "bob");
+    assert_eq!(deal["updated_by"], "ann");
+    // The same again changes nothing.
+    let same = bob.put(&owner, to("bob")).await.expect(200);
+    assert_eq!(same["version"], 2);
+    let history = bob.get(&format!("{path}/history")).await.expect(200);
+    assert_eq!(history["data"][0]["new_owner_id"], "bob");
+    assert_eq!(history["data"][0]["changes"], json!({}));
+    let timeline = bob.get(&format!("{path}/timeline")).await.expect(200);
+    assert_eq!(timeline["data"][0]["title"], "Assigned to bob");
+    assert_eq!(names(&bob, "?owner_id=eq.bob").await, set(&["x"]));
+    for wrong in [json!({}), json!({"owner_id": ""}), json!({"owner_id": 1})] {
+        let answer = bob.put(&owner, wrong.clone()).await;
+        assert!(
+            matches!(answer.status.as_u16(), 400 | 422),
+            "{wrong}: {}",
+            answer.body
+        );
+    }
+    let stale = [("if-match", "\"1\"")];
+    let body = Some(to("ann").to_string());
+    let stale = bob.call(reqwest::Method::PUT, &owner, &stale, body).await;
+    assert_eq!(stale.status, 412, "{}", stale.body);
+    let viewer = office.person("zoe", &["viewer"]);
+    let refused = viewer.put(&owner, to("zoe")).await;
+    assert!(
+        matches!(refused.status.as_u16(), 403 | 404),
+        "{}",
+        refused.body
+    );
+}
+
 /// For every person and every rule: the list, its count, the aggregate, the export and reading
 /// each record alone say the same, and no more can be changed than is seen.
 #[tokio::test]

@@ -88,7 +88,8 @@ impl TimelineEntry {
             let sight = model.sight(module, Some(reader));
             entry.before = sight.show(&entry.before).into_owned();
             entry.after = sight.show(&entry.after).into_owned();
-            module.change_title(entry.kind, &entry.before, &entry.after)
+            let owner = entry.new_owner_id.as_deref();
+            module.change_title(entry.kind, (&entry.before, &entry.after), owner)
         });
         Self {
             at: change.entry.changed_at,

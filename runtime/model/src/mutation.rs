@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Data;
 use crate::activity::NewActivity;
 use crate::ids::RecordId;
-use crate::names::ModuleSlug;
+use crate::names::{ModuleSlug, UserId};
 
 /// A proposed change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,14 @@ pub enum Mutation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected_version: Option<i64>,
     },
+    /// The record belongs to somebody else from then on.
+    Assign {
+        module: ModuleSlug,
+        record_id: RecordId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_version: Option<i64>,
+        owner: UserId,
+    },
     /// A deleted record comes back.
     Restore {
         module: ModuleSlug,
@@ -63,6 +71,7 @@ impl Mutation {
             | Self::Update { module, .. }
             | Self::Replace { module, .. }
             | Self::Delete { module, .. }
+            | Self::Assign { module, .. }
             | Self::Restore { module, .. }
             | Self::Purge { module, .. }
             | Self::Activity { module, .. } => module,
@@ -76,6 +85,7 @@ impl Mutation {
             Self::Update { record_id, .. }
             | Self::Replace { record_id, .. }
             | Self::Delete { record_id, .. }
+            | Self::Assign { record_id, .. }
             | Self::Restore { record_id, .. }
             | Self::Purge { record_id, .. }
             | Self::Activity { record_id, .. } => Some(*record_id),

@@ -41,8 +41,13 @@ impl Module {
     }
 
     /// What a change did, in a line: `Created`, `Status: New → Won`, `Changed Phone, E-mail`.
-    /// `before` and `after` hold the changed fields.
-    pub fn change_title(&self, kind: EventKind, before: &Data, after: &Data) -> String {
+    /// `before` and `after` hold the changed fields; `owner` is the new one where it changed hands.
+    pub fn change_title(
+        &self,
+        kind: EventKind,
+        (before, after): (&Data, &Data),
+        owner: Option<&str>,
+    ) -> String {
         match kind {
             EventKind::RecordCreated => return "Created".to_owned(),
             EventKind::RecordDeleted => return "Deleted".to_owned(),
@@ -57,10 +62,10 @@ impl Module {
         let (selects, others): (Vec<&FieldDefinition>, Vec<&FieldDefinition>) = fields
             .filter(changed)
             .partition(|field| field.kind == SELECT);
-        let mut parts: Vec<String> = selects
-            .into_iter()
-            .map(|field| step(field, before, after))
-            .collect();
+        let assigned = owner.map(|owner| format!("Assigned to {owner}"));
+        let steps = selects.into_iter();
+        let steps = steps.map(|field| step(field, before, after));
+        let mut parts: Vec<String> = assigned.into_iter().chain(steps).collect();
         if !others.is_empty() {
             parts.push(listed(&others));
         }
@@ -137,7 +142,11 @@ mod tests {
         let model = model(|module| module["fields"][1]["retired"] = json!(true));
         let module = items(&model);
         let updated = |before: Value, after: Value| {
-            module.change_title(EventKind::RecordUpdated, &data(before), &data(after))
+            module.change_title(
+                EventKind::RecordUpdated,
+                (&data(before), &data(after)),
+                None,
+            )
         };
         assert_eq!(
             updated(
@@ -162,7 +171,7 @@ mod tests {
             "Cut: – → Fair; Changed SKU, Count, Carat and 1 more"
         );
         let (none, kind) = (Data::new(), EventKind::RecordDeleted);
-        assert_eq!(module.change_title(kind, &none, &none), "Deleted");
+        assert_eq!(module.change_title(kind, (&none, &none), None), "Deleted");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::event::EventKind;
 use crate::ids::RecordId;
 use crate::model::{Model, Module};
 use crate::mutation::Mutation;
-use crate::names::{FieldKey, ModuleSlug};
+use crate::names::{FieldKey, ModuleSlug, UserId};
 use crate::permission::{Action, Actor, Denied, Permit};
 use crate::schema::DATA_POINTER;
 use crate::scope::Scene;
@@ -53,11 +53,12 @@ pub struct Surroundings<'a> {
     pub rollups: &'a BTreeMap<FieldKey, Value>,
 }
 
-/// When and by whom a record was made.
+/// When and by whom a record was made, and whose it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Made<'a> {
     pub at: DateTime<Utc>,
     pub by: &'a str,
+    pub owner: &'a str,
 }
 
 /// Why a mutation is not a valid change.
@@ -92,9 +93,10 @@ pub enum Validated {
 pub fn action_of(mutation: &Mutation) -> Action {
     match mutation {
         Mutation::Create { .. } => Action::Create,
-        Mutation::Update { .. } | Mutation::Replace { .. } | Mutation::Activity { .. } => {
-            Action::Update
-        }
+        Mutation::Update { .. }
+        | Mutation::Replace { .. }
+        | Mutation::Assign { .. }
+        | Mutation::Activity { .. } => Action::Update,
         // Whoever may delete may take it back.
         Mutation::Delete { .. } | Mutation::Restore { .. } => Action::Delete,
         Mutation::Purge { .. } => Action::Purge,
@@ -149,6 +151,7 @@ pub fn validate(
         Mutation::Delete { .. } => Ok(Validated::Change(
             writing.change(EventKind::RecordDeleted, None),
         )),
+        Mutation::Assign { owner, .. } => Ok(writing.assign(owner)),
         Mutation::Restore { .. } => Ok(Validated::Change(writing.restore())),
         Mutation::Purge { .. } => Ok(Validated::Purge(ValidPurge {
             module: slug.clone(),
@@ -243,6 +246,23 @@ impl<'a> Writing<'a> {
         Ok(Validated::Change(self.change(kind, Some(draft.data))))
     }
 
+    /// The record as it was, in other hands.
+    fn assign(&self, owner: &UserId) -> Validated {
+        let made = self.scene.surroundings.made;
+        if made.is_some_and(|made| made.owner == owner.as_str()) {
+            return Validated::Unchanged;
+        }
+        let data = self
+            .before()
+            .map(|data| self.scene.module.known(data).into_owned());
+        let mut draft = self.draft(data.unwrap_or_default());
+        draft.sign();
+        draft.compute_formulas();
+        let mut change = self.change(EventKind::RecordUpdated, Some(draft.data));
+        change.owner = Some(owner.clone());
+        Validated::Change(change)
+    }
+
     /// The record as it was, with what was computed anew.
     fn restore(&self) -> ValidChange {
         let before = self.before();
@@ -270,6 +290,7 @@ impl<'a> Writing<'a> {
             before: before.map(|data| module.known(data).into_owned()),
             changed: changed_fields(module, before, after.as_ref()),
             after,
+            owner: None,
         }
     }
 }
@@ -288,6 +309,9 @@ fn check_version(mutation: &Mutation, base: Option<&Base>) -> Result<(), Refusal
             expected_version, ..
         }
         | Mutation::Delete {
+            expected_version, ..
+        }
+        | Mutation::Assign {
             expected_version, ..
         } => *expected_version,
         Mutation::Create { .. }

@@ -144,6 +144,7 @@ fn api() -> OpenApiRouter<App> {
             routes::records::record_replace,
             routes::records::record_delete
         ))
+        .routes(routes!(routes::records::record_assign))
         .routes(routes!(routes::records::record_restore))
         .routes(routes!(routes::records::record_clone))
         .routes(routes!(routes::bulk::records_bulk))

@@ -1,13 +1,13 @@
 //! Writing: the one statement behind the one door. It takes only [`ValidChange`]s, which only
 //! the model can make, and writes everything that follows from them in one transaction and one
-//! round trip (migrations/0022_commit.sql).
+//! round trip (migrations/0054_owners.sql).
 
 use chrono::{DateTime, Utc};
 use crm_model::activity::{ActivityContent, ActivityKind};
 use crm_model::derived::{Derived, Entry};
 use crm_model::{
     ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, RecordId,
-    RunId, TenantId, ValidChange, WorkflowSlug,
+    RunId, TenantId, UserId, ValidChange, WorkflowSlug,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -160,6 +160,7 @@ struct Changes<'a> {
     changed_before: Vec<Option<Json<Data>>>,
     /// None for a new record: there it is all of `after`.
     changed_after: Vec<Option<Json<Data>>>,
+    owners: Vec<Option<&'a str>>,
     reference_modules: Vec<&'a str>,
     reference_records: Vec<Uuid>,
     text_modules: Vec<&'a str>,
@@ -191,6 +192,7 @@ impl<'a> Changes<'a> {
         let only = |data: &Data| Json(only(data, change.changed()));
         self.changed_before.push(before.map(only));
         self.changed_after.push(before.and(after).map(only));
+        self.owners.push(change.owner().map(UserId::as_str));
         for (module, record) in &row.references {
             self.reference_modules.push(module.as_str());
             self.reference_records.push(record.uuid());
@@ -299,7 +301,7 @@ async fn execute(connection: &mut PgConnection, commit: &Commit<'_>) -> Result<(
     sqlx::query(
         "select crm_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
             $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33,
-            $34, $35, $36, $37, $38, $39)",
+            $34, $35, $36, $37, $38, $39, $40)",
     )
     .bind(commit.tenant.uuid())
     .bind(commit.model_version)
@@ -340,6 +342,7 @@ async fn execute(connection: &mut PgConnection, commit: &Commit<'_>) -> Result<(
     .bind((!commit.activities.is_empty()).then_some(Json(commit.activities)))
     .bind(commit.completion.as_ref().map(Json))
     .bind(commit.receipt.as_ref().map(Json))
+    .bind(some(rows.owners))
     .execute(connection)
     .await?;
     Ok(())

@@ -22,6 +22,8 @@ pub struct HistoryEntry {
     pub changed_by: String,
     pub cause: serde_json::Value,
     pub event_id: EventId,
+    /// Whose the record is from then on, where it changed hands.
+    pub new_owner_id: Option<String>,
 }
 
 /// A change, and the record that it changed.
@@ -42,6 +44,7 @@ struct Row {
     changed_by: String,
     cause: Json<serde_json::Value>,
     event_id: Uuid,
+    new_owner_id: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -76,6 +79,7 @@ impl TryFrom<Row> for HistoryEntry {
             changed_by: row.changed_by,
             cause: row.cause.0,
             event_id: EventId::new(row.event_id),
+            new_owner_id: row.new_owner_id,
         })
     }
 }
@@ -116,7 +120,7 @@ pub async fn history_page(
 ) -> Result<Vec<HistoryEntry>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "select version, kind, changed_before, changed_after, changed_at, changed_by, cause,
-            event_id
+            event_id, new_owner_id
         from crm_record_history
         where tenant_id = $1 and record_id = $2 and version < $3
             and ($5::text is null or changed_before ? $5 or changed_after ? $5)
@@ -147,7 +151,8 @@ pub async fn changes_by_user(
 ) -> Result<Vec<RecordChange>, StoreError> {
     let rows: Vec<ChangeRow> = sqlx::query_as(
         "select r.module_slug, h.record_id, h.version, h.kind, h.changed_before,
-            h.changed_after, h.changed_at, h.changed_by, h.cause, h.event_id
+            h.changed_after, h.changed_at, h.changed_by, h.cause, h.event_id,
+            h.new_owner_id
         from crm_record_history h
         join crm_records r on r.tenant_id = h.tenant_id and r.id = h.record_id
         where h.tenant_id = $1 and h.changed_by = $2 and h.event_id < $4

@@ -34,9 +34,10 @@ fn mutation_stands_alone(model: &Model, mutation: &Mutation) -> bool {
         Mutation::Delete { .. } => {
             model.rollups_over(module).is_empty() && model.references_to(module).is_empty()
         }
-        Mutation::Create { .. } | Mutation::Update { .. } | Mutation::Replace { .. } => {
-            model.rollups_over(module).is_empty()
-        }
+        Mutation::Create { .. }
+        | Mutation::Update { .. }
+        | Mutation::Replace { .. }
+        | Mutation::Assign { .. } => model.rollups_over(module).is_empty(),
     }
 }
 

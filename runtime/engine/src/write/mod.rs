@@ -152,6 +152,7 @@ fn made(record: &Record) -> Made<'_> {
     Made {
         at: record.created_at,
         by: &record.created_by,
+        owner: &record.owner_id,
     }
 }
 

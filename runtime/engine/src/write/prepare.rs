@@ -8,7 +8,7 @@ use crm_model::sight::Sight;
 use crm_model::validate::{Surroundings, Validated, action_of, validate};
 use crm_model::{
     ActivityId, Data, Denied, EventId, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal,
-    ValidChange,
+    UserId, ValidChange,
 };
 use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
 use crm_store::records::Record;
@@ -294,8 +294,11 @@ fn written(
         module: change.module().clone(),
         version: change.version(),
         data: sight.show(after).into_owned(),
-        owner_id: before
-            .map_or(user, |record| record.owner_id.as_str())
+        owner_id: change
+            .owner()
+            .map(UserId::as_str)
+            .or(before.map(|record| record.owner_id.as_str()))
+            .unwrap_or(user)
             .to_owned(),
         created_at: before.map_or(at, |record| record.created_at),
         created_by: before

@@ -8,7 +8,7 @@ use crate::Data;
 use crate::event::EventKind;
 use crate::ids::RecordId;
 use crate::model::Module;
-use crate::names::{FieldKey, ModuleSlug};
+use crate::names::{FieldKey, ModuleSlug, UserId};
 
 /// A change that keeps every rule of the model. Made by [`super::validate`] and
 /// [`super::recompute`], and nowhere else.
@@ -21,6 +21,7 @@ pub struct ValidChange {
     pub(super) before: Option<Data>,
     pub(super) after: Option<Data>,
     pub(super) changed: Vec<FieldKey>,
+    pub(super) owner: Option<UserId>,
 }
 
 impl ValidChange {
@@ -62,6 +63,11 @@ impl ValidChange {
     /// The fields whose values differ.
     pub fn changed(&self) -> &[FieldKey] {
         &self.changed
+    }
+
+    /// Whose the record is from then on; none: it stays whose it is.
+    pub fn owner(&self) -> Option<&UserId> {
+        self.owner.as_ref()
     }
 
     /// The records that this change newly points to: field, module, record. Of a list, those

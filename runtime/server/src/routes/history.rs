@@ -32,6 +32,9 @@ pub(crate) struct HistoryBody {
     cause: Value,
     /// Field → values.
     changes: BTreeMap<String, ValueChange>,
+    /// Whose the record is from then on, where it changed hands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_owner_id: Option<String>,
 }
 
 /// A value before and after; null where there was or is none.
@@ -60,6 +63,7 @@ impl From<HistoryEntry> for HistoryBody {
             changed_at: entry.changed_at,
             changed_by: entry.changed_by,
             cause: entry.cause,
+            new_owner_id: entry.new_owner_id,
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use crm_engine::receipt::RequestKey;
 use crm_engine::write::{Outcome, Written};
-use crm_model::{Data, Mutation};
+use crm_model::{Data, Mutation, UserId};
 use crm_store::records::Record;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -261,6 +261,43 @@ pub(crate) async fn record_replace(
         record_id: segment(&id)?,
         expected_version: if_match(&headers)?,
         data: input.data,
+    };
+    write(&app, caller, mutation).await
+}
+
+/// Whose a record is to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnerInput {
+    /// The login's name for the person.
+    #[schema(value_type = String)]
+    owner_id: UserId,
+}
+
+/// Gives a record to somebody. Whoever reaches only their own may not reach it any more then.
+#[utoipa::path(put, path = "/records/{module}/{id}/owner", tag = "records",
+    params(("module" = String, Path), ("id" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The version that you read")),
+    request_body = OwnerInput,
+    responses(
+        (status = 200, body = RecordBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 412, body = ProblemBody, description = "The record has another version"),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn record_assign(
+    State(app): State<App>,
+    caller: Caller,
+    Path((module, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    Body(input): Body<OwnerInput>,
+) -> Result<Response, Problem> {
+    let mutation = Mutation::Assign {
+        module: segment(&module)?,
+        record_id: segment(&id)?,
+        expected_version: if_match(&headers)?,
+        owner: input.owner_id,
     };
     write(&app, caller, mutation).await
 }
