@@ -98,6 +98,7 @@ fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         "records/{module}/{id}/owner" => json!({"owner_id": "somebody"}),
         "records/{module}/{id}/shares" => json!({"with": "user:somebody"}),
         "records/{module}/{id}/clone" | "records/{module}/{id}/restore" => json!({}),
+        "workflows/{id}" => json!({"run_as": "itself"}),
         "tasks/{id}/cancel" => json!({}),
         "views/{id}" => json!({"name": "Changed"}),
         _ => return None,

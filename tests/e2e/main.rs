@@ -41,6 +41,7 @@ mod records;
 mod roles;
 mod rollups;
 mod rules;
+mod run_as;
 mod search;
 mod surface;
 mod tasks;

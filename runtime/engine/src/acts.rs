@@ -2,7 +2,7 @@
 //! and how that looked before and after.
 
 use crm_model::overlay::ModelChange;
-use crm_model::{FieldKey, Model, ModuleSlug, RoleSlug, TeamSlug, UserId};
+use crm_model::{FieldKey, Model, ModuleSlug, RoleSlug, TeamSlug, UserId, WorkflowSlug};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -21,6 +21,8 @@ enum Thing {
     Field(ModuleSlug, FieldKey),
     /// Comes and stays as it is.
     Workflow(Option<Value>),
+    /// What the tenant says of it.
+    WorkflowEdit(WorkflowSlug),
     Settings,
     Role(RoleSlug),
     Member(UserId),
@@ -48,6 +50,9 @@ impl ModelAct {
             ModelChange::WorkflowAdd(workflow) => {
                 ("workflow.added", Thing::Workflow(value(workflow)))
             }
+            ModelChange::WorkflowEdit(slug, _) => {
+                ("workflow.edited", Thing::WorkflowEdit(slug.clone()))
+            }
             ModelChange::Settings(_) => ("settings.edited", Thing::Settings),
             ModelChange::RoleAdd(role) => ("role.added", Thing::Role(role.slug.clone())),
             ModelChange::RoleEdit(role, _) => ("role.edited", Thing::Role(role.clone())),
@@ -65,6 +70,7 @@ impl ModelAct {
             (Thing::Member(user), _) => format!("members/{user}"),
             (Thing::Team(team), _) => format!("teams/{team}"),
             (_, ModelChange::WorkflowAdd(workflow)) => format!("workflows/{}", workflow.slug),
+            (Thing::WorkflowEdit(slug), _) => format!("workflows/{slug}"),
             _ => "settings".to_owned(),
         };
         Self {
@@ -96,6 +102,11 @@ impl Thing {
                 value(fields.iter().find(|it| it.key == *field)?)
             }
             Self::Workflow(workflow) => workflow.clone(),
+            Self::WorkflowEdit(slug) => {
+                let mut workflows = model.workflows().iter();
+                let found = workflows.find(|workflow| workflow.definition().slug == *slug)?;
+                Some(json!({ "run_as": found.run_as() }))
+            }
             Self::Role(role) => value(&model.role(role)?.definition),
             Self::Member(user) => value(model.members().get(user)?),
             Self::Team(team) => value(model.teams().get(team)?),

@@ -7,7 +7,7 @@ use crm_model::limits::JOB_MAX_ATTEMPTS;
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::Authority;
 use crm_model::workflow::Workflow;
-use crm_model::{Cause, Data, Model, Mutation, RecordId, RunId, TenantId, Violations};
+use crm_model::{Cause, Data, Event, Model, Mutation, RecordId, RunId, TenantId, Violations};
 use crm_sandbox::{ActionCall, ActionReport, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
@@ -145,8 +145,9 @@ impl Engine {
                 event.module
             )));
         };
-        // What the plugin sees is what the person sees of it, too.
-        let sight = model.sight(module, Some(&event.actor));
+        let authority = authority(plugin, workflow, event);
+        // What the plugin sees is what the person sees of it, too, unless it runs as itself.
+        let sight = model.sight(module, authority.reader());
         let event = Arc::new(event.visible_to(&plugin.grant, &sight));
         let step = workflow.steps().first();
         let config = step.map(|step| step.config.clone()).unwrap_or_default();
@@ -210,10 +211,7 @@ impl Engine {
         let known = current.map(|base| (event.record_id, Known { base, record: None }));
         let proposal = Proposal {
             tenant: lease.tenant,
-            authority: Authority::Plugin {
-                grant: &plugin.grant,
-                behalf_of: &event.actor,
-            },
+            authority: authority(plugin, workflow, event),
             cause: &cause,
             depth: event.depth + 1,
             operations: &operations,
@@ -283,6 +281,18 @@ impl Engine {
             other => other?,
         }
         Ok(status)
+    }
+}
+
+fn authority<'a>(
+    plugin: &'a InstalledPlugin,
+    workflow: &Workflow,
+    event: &'a Event,
+) -> Authority<'a> {
+    Authority::Plugin {
+        grant: &plugin.grant,
+        behalf_of: &event.actor,
+        run_as: workflow.run_as(),
     }
 }
 

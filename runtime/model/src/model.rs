@@ -119,7 +119,8 @@ impl Model {
         let modules = compile_modules(overlay.merge(&definition), &building)?;
         let links = Links::compile(&modules)?;
         let workflows = definition.workflows.into_iter().chain(source.workflows);
-        let workflows = Workflow::compile_all(workflows, &modules, &source.plugins)?;
+        let edits = &overlay.workflow_edits;
+        let workflows = Workflow::compile_all(workflows, &modules, &source.plugins, edits)?;
         let roles = Roles::compile(roles, source.members, source.teams, &modules)
             .map_err(|message| ModelError::new("roles", message))?;
         let plugins = source.plugins;

@@ -94,18 +94,46 @@ pub enum Authority<'a> {
     /// The host's own, for what has to follow from a person's change: deletions that cascade,
     /// references that end. Allowed everything.
     Host(&'a Actor),
-    /// Allowed only what the grant *and* the person's roles allow.
+    /// Allowed only what the grant *and* the person's roles allow, unless it runs as itself.
     Plugin {
         grant: &'a Grant,
         behalf_of: &'a Actor,
+        run_as: RunAs,
     },
 }
 
+/// On whose word a workflow runs.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RunAs {
+    /// The person's who caused the event: within their roles, and within the plugin's grant.
+    #[default]
+    Person,
+    /// Its own: within the plugin's grant alone. For those who manage everything to say.
+    Itself,
+}
+
+impl RunAs {
+    /// The name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Itself => "itself",
+        }
+    }
+}
+
 impl<'a> Authority<'a> {
-    /// Whose sight counts; none: the host's own, which sees everything.
+    /// Whose sight counts; none: nobody's roles limit what there is to see.
     pub fn reader(&self) -> Option<&'a Actor> {
         match self {
-            Self::Host(_) => None,
+            Self::Host(_)
+            | Self::Plugin {
+                run_as: RunAs::Itself,
+                ..
+            } => None,
             Self::User(actor)
             | Self::Plugin {
                 behalf_of: actor, ..
@@ -211,7 +239,10 @@ pub fn permit<'a>(
 ) -> Result<Permit<'a>, Denied> {
     let actor = authority.actor();
     let host = matches!(authority, Authority::Host(_));
-    let allowed = |action| host || model.roles().allow(actor, module.as_str(), action);
+    let allowed = |action| {
+        let reader = authority.reader();
+        reader.is_none_or(|actor| model.roles().allow(actor, module.as_str(), action))
+    };
     let found = model.module(module).filter(|_| allowed(Action::Read));
     let Some(found) = found else {
         return Err(Denied::Invisible {
@@ -265,12 +296,11 @@ pub fn permit_activity(
     authority: Authority<'_>,
     module: &ModuleSlug,
 ) -> Result<(), Denied> {
-    permit(
-        model,
-        Authority::User(authority.actor()),
-        Action::Update,
-        module,
-    )?;
+    let person = match authority.reader() {
+        Some(actor) => Authority::User(actor),
+        None => Authority::Host(authority.actor()),
+    };
+    permit(model, person, Action::Update, module)?;
     match authority {
         Authority::Plugin { grant, .. } if !grant.may_add_activity(module.as_str()) => {
             Err(Denied::Forbidden {

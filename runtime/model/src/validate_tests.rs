@@ -244,6 +244,7 @@ fn a_plugin_does_what_its_grant_and_the_person_may() {
         let authority = Authority::Plugin {
             grant: &grant,
             behalf_of: &behalf_of,
+            run_as: crate::permission::RunAs::Person,
         };
         let mutation = Mutation::Update {
             module: items(),

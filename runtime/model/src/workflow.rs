@@ -9,13 +9,16 @@ use crate::definition::{StepDefinition, WorkflowDefinition};
 use crate::event::{Event, EventKind};
 use crate::limits;
 use crate::model::{InstalledPlugin, ModelError, Module};
-use crate::names::{ModuleSlug, PluginName};
+use crate::names::{ModuleSlug, PluginName, WorkflowSlug};
+use crate::overlay::WorkflowEdit;
+use crate::permission::RunAs;
 
 /// A workflow whose module, fields, condition and actions are known to exist.
 #[derive(Debug)]
 pub struct Workflow {
     definition: WorkflowDefinition,
     condition: Option<Expression>,
+    run_as: RunAs,
 }
 
 impl Workflow {
@@ -23,6 +26,7 @@ impl Workflow {
         definitions: impl Iterator<Item = WorkflowDefinition>,
         modules: &BTreeMap<ModuleSlug, Module>,
         plugins: &BTreeMap<PluginName, InstalledPlugin>,
+        edits: &BTreeMap<WorkflowSlug, WorkflowEdit>,
     ) -> Result<Vec<Arc<Self>>, ModelError> {
         let mut slugs = BTreeSet::new();
         let mut workflows = Vec::new();
@@ -31,8 +35,10 @@ impl Workflow {
             if !slugs.insert(definition.slug.clone()) {
                 return Err(ModelError::new(place, "stands there twice"));
             }
-            let workflow = Self::compile(definition, modules, plugins)
+            let edit = edits.get(&definition.slug);
+            let mut workflow = Self::compile(definition, modules, plugins)
                 .map_err(|message| ModelError::new(place, message))?;
+            workflow.run_as = edit.map(|edit| edit.run_as).unwrap_or_default();
             workflows.push(Arc::new(workflow));
         }
         if workflows.len() > limits::MODEL_MAX_WORKFLOWS {
@@ -102,12 +108,18 @@ impl Workflow {
         Ok(Self {
             definition,
             condition,
+            run_as: RunAs::default(),
         })
     }
 
     /// What its author wrote.
     pub fn definition(&self) -> &WorkflowDefinition {
         &self.definition
+    }
+
+    /// On whose word it runs: the tenant says so, whoever wrote the workflow.
+    pub fn run_as(&self) -> RunAs {
+        self.run_as
     }
 
     /// What it does, in order.

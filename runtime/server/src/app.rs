@@ -168,7 +168,10 @@ fn api() -> OpenApiRouter<App> {
             routes::workflows::workflows_list,
             routes::workflows::workflow_add
         ))
-        .routes(routes!(routes::workflows::workflow_get))
+        .routes(routes!(
+            routes::workflows::workflow_get,
+            routes::workflows::workflow_edit
+        ))
         .routes(routes!(routes::runs::workflow_runs_list))
         .routes(routes!(routes::runs::runs_list))
         .routes(routes!(routes::runs::run_get))

@@ -3,9 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::definition::{FieldDefinition, ModuleDefinition, WorkflowDefinition};
-use crm_model::overlay::{FieldEdit, ModuleEdit, Overlay, OverlayWrite};
+use crm_model::overlay::{FieldEdit, ModuleEdit, Overlay, OverlayWrite, WorkflowEdit};
 use crm_model::settings::Settings;
-use crm_model::{FieldKey, ModuleSlug, UserId};
+use crm_model::{FieldKey, ModuleSlug, UserId, WorkflowSlug};
 use sqlx::types::Json;
 
 use crate::error::StoreError;
@@ -54,6 +54,17 @@ pub(crate) async fn overlay_read(tx: &mut TenantTx) -> Result<Overlay, StoreErro
         let place = (module_slug(&module)?, field_key(&field)?);
         overlay.field_edits.insert(place, edit.0);
     }
+    let workflow_edits: Vec<(String, Json<WorkflowEdit>)> =
+        sqlx::query_as("select slug, edit from crm_workflow_edits where tenant_id = $1")
+            .bind(tenant)
+            .fetch_all(tx.connection())
+            .await?;
+    for (slug, edit) in workflow_edits {
+        let slug = slug
+            .parse()
+            .map_err(|error| StoreError::corrupt("workflow name", error))?;
+        overlay.workflow_edits.insert(slug, edit.0);
+    }
     overlay.roles = roles_read(tx).await?;
     Ok(overlay)
 }
@@ -88,6 +99,9 @@ pub async fn overlay_write(
             field_edit_put(tx, module, field, edit, at, by).await
         }
         OverlayWrite::Workflow(workflow) => workflow_insert(tx, workflow, at, by).await,
+        OverlayWrite::WorkflowEdit(workflow, edit) => {
+            workflow_edit_put(tx, workflow, *edit, at, by).await
+        }
         OverlayWrite::Settings(settings) => settings_put(tx, settings).await,
         OverlayWrite::Role(role) => role_put(tx, role, at, by).await,
         OverlayWrite::RoleGone(role) => role_delete(tx, role).await,
@@ -255,6 +269,30 @@ async fn workflow_insert(
     .execute(tx.connection())
     .await?;
     fresh_or_exists(&inserted, || format!("the workflow “{}”", workflow.slug))
+}
+
+async fn workflow_edit_put(
+    tx: &mut TenantTx,
+    workflow: &WorkflowSlug,
+    edit: WorkflowEdit,
+    at: DateTime<Utc>,
+    by: &UserId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into crm_workflow_edits (tenant_id, slug, edit, updated_at, updated_by)
+        values ($1, $2, $3, $4, $5)
+        on conflict (tenant_id, slug) do update
+        set edit = excluded.edit, updated_at = excluded.updated_at,
+            updated_by = excluded.updated_by",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(workflow.as_str())
+    .bind(Json(edit))
+    .bind(at)
+    .bind(by.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 async fn settings_put(tx: &mut TenantTx, settings: &Settings) -> Result<(), StoreError> {

@@ -89,6 +89,7 @@ fn what_the_system_says_people_do_not() {
     let authority = Authority::Plugin {
         grant: &grant,
         behalf_of: &behalf_of,
+        run_as: crate::permission::RunAs::Person,
     };
     assert!(by_plugin.check(module, authority).is_ok());
 }

@@ -3,13 +3,13 @@
 
 use serde_json::Value;
 
-use super::edit::{FieldEdit, ModuleEdit, attributes};
+use super::edit::{FieldEdit, ModuleEdit, WorkflowEdit, attributes};
 use crate::Data;
 use crate::definition::{
     FieldDefinition, ModuleDefinition, RoleDefinition, TeamDefinition, WorkflowDefinition,
 };
 use crate::model::ModelSource;
-use crate::names::{FieldKey, ModuleSlug, RoleSlug, TeamSlug, UserId};
+use crate::names::{FieldKey, ModuleSlug, RoleSlug, TeamSlug, UserId, WorkflowSlug};
 use crate::roles::Member;
 use crate::settings::Settings;
 use crate::validate::holds_nul;
@@ -36,6 +36,8 @@ pub enum ModelChange {
     FieldRemove(ModuleSlug, FieldKey),
     /// A workflow of the tenant's own.
     WorkflowAdd(WorkflowDefinition),
+    /// What is said of a workflow beside what stands in it.
+    WorkflowEdit(WorkflowSlug, WorkflowEdit),
     /// A merge patch of the settings.
     Settings(Data),
     /// A role of the tenant's own.
@@ -65,6 +67,7 @@ impl ModelChange {
             Self::RoleAdd(_) | Self::RoleEdit(..) | Self::RoleRemove(_) => None,
             Self::MemberPut(..) | Self::MemberRemove(_) => None,
             Self::TeamAdd(_) | Self::TeamEdit(..) | Self::TeamRemove(_) => None,
+            Self::WorkflowEdit(..) => None,
             Self::ModuleEdit(module, _)
             | Self::FieldAdd(module, _, _)
             | Self::FieldEdit(module, _, _)
@@ -112,6 +115,7 @@ pub enum OverlayWrite {
     FieldGone(ModuleSlug, FieldKey),
     FieldEdit(ModuleSlug, FieldKey, FieldEdit),
     Workflow(WorkflowDefinition),
+    WorkflowEdit(WorkflowSlug, WorkflowEdit),
     Settings(Settings),
     Role(RoleDefinition),
     RoleGone(RoleSlug),
@@ -167,6 +171,7 @@ pub fn revise(
         }
         ModelChange::FieldRemove(module, key) => super::fields::remove(source, module, key),
         ModelChange::WorkflowAdd(workflow) => workflow_add(source, workflow),
+        ModelChange::WorkflowEdit(slug, edit) => workflow_edit(source, slug, edit),
         ModelChange::RoleAdd(role) => super::roles::add(source, role),
         ModelChange::RoleEdit(slug, patch) => super::roles::edit(source, slug, patch),
         ModelChange::RoleRemove(slug) => super::roles::remove(source, slug),
@@ -198,6 +203,7 @@ fn attributes_of(change: &ModelChange) -> Data {
         ModelChange::ModuleRemove { .. }
         | ModelChange::FieldRemove(..)
         | ModelChange::RoleRemove(_)
+        | ModelChange::WorkflowEdit(..)
         | ModelChange::TeamRemove(_)
         | ModelChange::MemberRemove(_) => Data::new(),
     }
@@ -226,6 +232,22 @@ fn workflow_add(
     }
     source.workflows.push(workflow.clone());
     Ok(vec![OverlayWrite::Workflow(workflow)])
+}
+
+fn workflow_edit(
+    source: &mut ModelSource,
+    slug: WorkflowSlug,
+    edit: WorkflowEdit,
+) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
+    let mut there = source.definition.workflows.iter().chain(&source.workflows);
+    if !there.any(|there| there.slug == slug) {
+        return Err(OverlayRefusal::NotFound("workflow"));
+    }
+    let known = source.overlay.workflow_edits.insert(slug.clone(), edit);
+    if known.unwrap_or_default() == edit {
+        return Ok(Vec::new());
+    }
+    Ok(vec![OverlayWrite::WorkflowEdit(slug, edit)])
 }
 
 /// A definition out of its attributes.

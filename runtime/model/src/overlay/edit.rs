@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::definition::{FieldDefinition, ModuleDefinition, OptionDefinition};
 use crate::names::FieldKey;
+use crate::permission::RunAs;
 use crate::violation::{Violations, pointer_segment};
 
 /// Attributes that a tenant may turn on for the template's fields, but not off.
@@ -262,4 +263,12 @@ fn module_reason(attribute: &str) -> &'static str {
              your own"
         }
     }
+}
+
+/// What a tenant says of a workflow, whoever wrote it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowEdit {
+    #[serde(default)]
+    pub run_as: RunAs,
 }

@@ -14,14 +14,14 @@ mod roles;
 pub(crate) use change::check_characters;
 pub use change::{ModelChange, OverlayRefusal, OverlayWrite, revise};
 pub(crate) use edit::attributes;
-pub use edit::{FieldEdit, ModuleEdit};
+pub use edit::{FieldEdit, ModuleEdit, WorkflowEdit};
 pub use fields::field_input;
 pub use rebuild::{Rebuild, rebuild};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::{FieldDefinition, ModuleDefinition, RoleDefinition, TemplateDefinition};
-use crate::names::{FieldKey, ModuleSlug, RoleSlug};
+use crate::names::{FieldKey, ModuleSlug, RoleSlug, WorkflowSlug};
 
 /// What a tenant adds to its template and changes of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Overlay {
     pub roles: BTreeMap<RoleSlug, RoleDefinition>,
     /// What the tenant changed of the template's fields.
     pub field_edits: BTreeMap<(ModuleSlug, FieldKey), FieldEdit>,
+    /// What the tenant says of workflows beside what stands in them.
+    pub workflow_edits: BTreeMap<WorkflowSlug, WorkflowEdit>,
 }
 
 /// A module with everything that the tenant says of it.

@@ -4,13 +4,16 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use crm_model::WorkflowSlug;
 use crm_model::definition::WorkflowDefinition;
-use crm_model::overlay::ModelChange;
-use serde::Serialize;
+use crm_model::overlay::{ModelChange, WorkflowEdit};
+use crm_model::permission::RunAs;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::extract::{Body, segment};
 use crate::once::{Answer, Keyed};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
@@ -26,13 +29,18 @@ pub(crate) struct WorkflowBody {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     definition: WorkflowDefinition,
+    /// `person`: within the roles of who caused the event, and what its plugin was granted;
+    /// `itself`: within the grant alone.
+    #[schema(value_type = String, example = "person")]
+    run_as: RunAs,
 }
 
-impl From<&WorkflowDefinition> for WorkflowBody {
-    fn from(definition: &WorkflowDefinition) -> Self {
+impl WorkflowBody {
+    fn of(definition: &WorkflowDefinition, run_as: RunAs) -> Self {
         Self {
             id: definition.slug.to_string(),
             definition: definition.clone(),
+            run_as,
         }
     }
 }
@@ -44,20 +52,20 @@ async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBody>, Proble
     let Some(ready) = bootstrap.ready else {
         return Ok(Vec::new());
     };
-    let definitions = ready
-        .model
-        .workflows()
-        .iter()
-        .map(|workflow| workflow.definition());
-    Ok(definitions
-        .filter(|definition| ready.permissions.contains_key(&definition.module))
-        .filter(|definition| {
+    let workflows = ready.model.workflows().iter();
+    Ok(workflows
+        .filter(|workflow| {
+            let module = &workflow.definition().module;
+            ready.permissions.contains_key(module)
+        })
+        .filter(|workflow| {
+            let definition = workflow.definition();
             let module = ready.model.module(&definition.module);
             let sight = module.map(|module| ready.model.sight(module, Some(&caller.actor)));
             let text = serde_json::to_string(definition).unwrap_or_default();
             !sight.is_some_and(|sight| sight.tells(&text))
         })
-        .map(WorkflowBody::from)
+        .map(|workflow| WorkflowBody::of(workflow.definition(), workflow.run_as()))
         .collect())
 }
 
@@ -102,7 +110,55 @@ pub(crate) async fn workflow_add(
     caller: Caller,
     Keyed { key, input }: Keyed<WorkflowDefinition>,
 ) -> Result<Response, Problem> {
-    let added = Answer::json(StatusCode::CREATED, &WorkflowBody::from(&input));
+    let added = Answer::json(
+        StatusCode::CREATED,
+        &WorkflowBody::of(&input, RunAs::Person),
+    );
     let change = ModelChange::WorkflowAdd(input);
     change_once(&app, &caller, key, change, move |_| added.clone()).await
+}
+
+/// What is said of a workflow beside what stands in it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorkflowChange {
+    /// `person` or `itself`.
+    #[schema(value_type = String, example = "itself")]
+    run_as: RunAs,
+}
+
+/// Lets a workflow run as itself: within what its plugin was granted, whoever causes the event; or
+/// as that person again. For those who manage everything.
+#[utoipa::path(patch, path = "/workflows/{id}", tag = "workflows",
+    params(("id" = String, Path)),
+    request_body = WorkflowChange,
+    responses(
+        (status = 200, body = WorkflowBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn workflow_edit(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(change): Body<WorkflowChange>,
+) -> Result<Json<WorkflowBody>, Problem> {
+    let slug: WorkflowSlug = segment(&id)?;
+    let edit = WorkflowEdit {
+        run_as: change.run_as,
+    };
+    let model = app
+        .engine
+        .model_change(
+            caller.tenant,
+            caller.actor,
+            ModelChange::WorkflowEdit(slug.clone(), edit),
+            None,
+        )
+        .await?;
+    let mut workflows = model.workflows().iter();
+    let found = workflows.find(|workflow| workflow.definition().slug == slug);
+    let found = found.ok_or_else(Problem::not_found)?;
+    Ok(Json(WorkflowBody::of(found.definition(), found.run_as())))
 }

@@ -129,6 +129,7 @@ fn plugins_write_read_only_fields_and_no_computed_ones() {
     let authority = Authority::Plugin {
         grant: &grant,
         behalf_of: &owner,
+        run_as: crate::permission::RunAs::Person,
     };
     let permit = permit(&model, authority, Action::Update, &deals()).unwrap();
     let around = Around::default();
@@ -163,6 +164,7 @@ fn a_plugin_answers_for_what_it_sends_and_not_for_defaults() {
     let authority = Authority::Plugin {
         grant: &grant,
         behalf_of: &owner,
+        run_as: crate::permission::RunAs::Person,
     };
     let permit = permit(&model, authority, Action::Create, &deals()).unwrap();
     let around = Around::default();
