@@ -41,6 +41,7 @@ impl Serving {
         let settings = HostSettings {
             dev_issuer: true,
             serving: Default::default(),
+                quotas: Default::default(),
             store: StoreSettings::default(),
             sandbox: SandboxSettings::default(),
         };

@@ -30,6 +30,7 @@ async fn away_is_503_and_back_is_back() {
     let host = HostSettings {
         dev_issuer: true,
         serving: Default::default(),
+        quotas: Default::default(),
         store: StoreSettings {
             acquire_timeout: Duration::from_millis(500),
             ..StoreSettings::default()

@@ -272,6 +272,7 @@ async fn check_policies(admin: &mut PgConnection) {
             "crm_field_forget",
             "crm_field_forget_runs",
             "crm_jobs_lease",
+            "crm_quota_set",
             "crm_record_purge",
             "crm_tasks_lease"
         ],

@@ -36,6 +36,7 @@ mod once;
 mod permissions;
 mod query;
 mod query_property;
+mod quotas;
 mod records;
 mod roles;
 mod rollups;

@@ -99,6 +99,21 @@ impl Store {
             .and_then(crate::admin::parse_schema_comment))
     }
 
+    /// Whether the database takes no changes, from anybody: it follows another one, or was told
+    /// so. Asked outside of tenants' transactions, which a suspended tenant has read only.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_read_only(&self) -> Result<bool, StoreError> {
+        let mut lent = self.for_statement().await?;
+        let read_only = sqlx::query_scalar(
+            "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean",
+        )
+        .fetch_one(lent.connection())
+        .await;
+        lent.give_back(read_only)
+    }
+
     /// What connections, one of each kind, still hold of whoever had them before, as they are
     /// lent: nothing, if all is well. For tests that drop work in the middle.
     ///

@@ -27,5 +27,6 @@ pub(crate) mod settings;
 pub(crate) mod tasks;
 pub(crate) mod templates;
 pub(crate) mod timeline;
+pub(crate) mod usage;
 pub(crate) mod views;
 pub(crate) mod workflows;
