@@ -97,15 +97,16 @@ impl State {
 }
 
 impl Metered {
-    fn new(tenant: TenantId, defaults: &QuotaDefaults) -> Self {
+    fn new(tenant: TenantId, settings: &QuotaSettings) -> Self {
+        let defaults = &settings.defaults;
         let state = State {
             known: None,
             touched: Instant::now(),
             own: BTreeMap::new(),
             calls: Flow::new(defaults.api_window_seconds),
             fuel: Flow::new(defaults.fuel_window_seconds),
-            records: Stock::default(),
-            jobs: Stock::default(),
+            records: Stock::new(settings.settle),
+            jobs: Stock::new(settings.settle),
         };
         Self {
             tenant,
@@ -123,6 +124,13 @@ impl Metered {
     fn is_known(&self) -> bool {
         let known = self.state().known;
         known.is_some_and(|known| known.elapsed() < KNOWN_MAX)
+    }
+
+    /// Whether what is known of a quota may be shown without another count.
+    fn is_good_to_show(&self, quota: QuotaName) -> bool {
+        let mut state = self.state();
+        let stock = state.stock(quota);
+        stock.is_none_or(|stock| stock.is_good_to_show())
     }
 
     /// That a quota of a window is spent, if it is.
@@ -205,7 +213,7 @@ impl Meter {
     }
 
     fn metered(&self, tenant: TenantId) -> Arc<Metered> {
-        let new = || Arc::new(Metered::new(tenant, self.defaults()));
+        let new = || Arc::new(Metered::new(tenant, &self.settings));
         let metered = match self.tenants.get(&tenant) {
             Some(found) => Arc::clone(&found),
             None => Arc::clone(&self.tenants.entry(tenant).or_insert_with(new)),
@@ -387,8 +395,7 @@ impl Engine {
         let metered = self.inner.meter.metered(tenant);
         self.settle(std::slice::from_ref(&metered)).await?;
         for quota in [QuotaName::Records, QuotaName::Jobs] {
-            let is_certain = metered.state().stock(quota).map(|stock| stock.is_certain());
-            if is_certain == Some(false) {
+            if !metered.is_good_to_show(quota) {
                 self.count(&metered, quota).await?;
             }
         }

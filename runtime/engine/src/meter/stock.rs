@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 /// A count is taken again after so many times what it took, so that counting takes a hundredth of
 /// one core at most.
 const AGE_TIMES_TOOK: u32 = 100;
-const AGE_LEAST: Duration = Duration::from_secs(1);
 const AGE_MOST: Duration = Duration::from_secs(60);
 
+/// A count that takes less is taken whenever somebody looks.
+const CHEAP_MAX: Duration = Duration::from_millis(20);
+
 /// One such count of one tenant.
-#[derive(Default)]
 pub(super) struct Stock {
+    /// How long a count is good at least.
+    age_least: Duration,
     base: i64,
     counted: Option<Instant>,
     took: Duration,
@@ -33,6 +36,19 @@ pub(super) struct Mark {
 }
 
 impl Stock {
+    pub(super) fn new(age_least: Duration) -> Self {
+        Self {
+            age_least: age_least.min(AGE_MOST),
+            base: 0,
+            counted: None,
+            took: Duration::ZERO,
+            delta: 0,
+            reserved: 0,
+            is_unsure: false,
+            is_counting: false,
+        }
+    }
+
     /// What there is at most, as far as this process knows; none before the first count.
     pub(super) fn used(&self) -> Option<i64> {
         self.counted.map(|_| self.base + self.delta)
@@ -45,13 +61,18 @@ impl Stock {
     }
 
     pub(super) fn is_old(&self) -> bool {
-        let age = (self.took * AGE_TIMES_TOOK).clamp(AGE_LEAST, AGE_MOST);
+        let age = (self.took * AGE_TIMES_TOOK).clamp(self.age_least, AGE_MOST);
         self.counted.is_none_or(|counted| counted.elapsed() >= age)
     }
 
     /// Whether somebody may be refused by it.
     pub(super) fn is_certain(&self) -> bool {
         !self.is_unsure && !self.is_old()
+    }
+
+    /// Whether it may be shown without another count.
+    pub(super) fn is_good_to_show(&self) -> bool {
+        self.is_certain() && self.took > CHEAP_MAX
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -99,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_about_to_be_committed_takes_room_until_it_is_or_is_not() {
-        let mut stock = Stock::default();
+        let mut stock = Stock::new(Duration::from_secs(1));
         assert_eq!(stock.used(), None);
         let mark = stock.mark();
         stock.counted(mark, 7);
@@ -116,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_count_with_commits_in_it_refuses_nobody() {
-        let mut stock = Stock::default();
+        let mut stock = Stock::new(Duration::from_secs(1));
         let mark = stock.mark();
         stock.add(2);
         stock.counted(mark, 9);

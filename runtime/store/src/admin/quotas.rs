@@ -69,7 +69,8 @@ async fn own(connection: &mut PgConnection, tenant: TenantId) -> Result<Value, S
         .execute(&mut *connection)
         .await?;
     let own: Json<Value> = sqlx::query_scalar(
-        "select coalesce(jsonb_object_agg(quota, coalesce(to_jsonb(amount), '"unlimited"')), '{}')
+        "select coalesce(jsonb_object_agg(
+            quota, coalesce(to_jsonb(amount), to_jsonb('unlimited'::text))), '{}')
         from crm_quotas where tenant_id = $1",
     )
     .bind(tenant.uuid())
