@@ -178,24 +178,27 @@ fn list(token: Arc<str>) -> Request {
 async fn neighbours(address: SocketAddr, asked: Vec<Request>) -> Result<Vec<u32>> {
     on_a_thread(async move || {
         let began = Instant::now();
-        let clients = asked.iter().enumerate().map(|(number, request)| async move {
-            let mut connection = Connection::open(address).await?;
-            // They do not come together.
-            let share = number as f64 / NEIGHBOURS as f64;
-            tokio::time::sleep(NEIGHBOUR_PAUSE.mul_f64(share)).await;
-            let mut ticks = tokio::time::interval(NEIGHBOUR_PAUSE);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            let mut took = Vec::new();
-            while began.elapsed() < WARM_UP + MEASURED {
-                ticks.tick().await;
-                let asked = Instant::now();
-                connection.send(request).await?;
-                if asked - began >= WARM_UP {
-                    took.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
+        let clients = asked
+            .iter()
+            .enumerate()
+            .map(|(number, request)| async move {
+                let mut connection = Connection::open(address).await?;
+                // They do not come together.
+                let share = number as f64 / NEIGHBOURS as f64;
+                tokio::time::sleep(NEIGHBOUR_PAUSE.mul_f64(share)).await;
+                let mut ticks = tokio::time::interval(NEIGHBOUR_PAUSE);
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                let mut took = Vec::new();
+                while began.elapsed() < WARM_UP + MEASURED {
+                    ticks.tick().await;
+                    let asked = Instant::now();
+                    connection.send(request).await?;
+                    if asked - began >= WARM_UP {
+                        took.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
+                    }
                 }
-            }
-            anyhow::Ok(took)
-        });
+                anyhow::Ok(took)
+            });
         let took = futures::future::try_join_all(clients).await?;
         Ok(took.into_iter().flatten().collect())
     })

@@ -47,7 +47,7 @@ impl Serving {
         let settings = HostSettings {
             dev_issuer: true,
             serving: Default::default(),
-                quotas: Default::default(),
+            quotas: Default::default(),
             store: StoreSettings::default(),
             sandbox: SandboxSettings::default(),
         };
@@ -56,8 +56,8 @@ impl Serving {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let app = App::new(host.engine.clone(), Issuers::new(Some(issuer.clone())))
-            .with_edges(edges);
+        let app =
+            App::new(host.engine.clone(), Issuers::new(Some(issuer.clone()))).with_edges(edges);
         let (metering, stopped) = (host.engine.clone(), stop.clone());
         tokio::spawn(async move { metering.meter(stopped).await });
         Ok(Self {

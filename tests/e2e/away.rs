@@ -138,7 +138,9 @@ async fn a_database_that_is_read_only_is_no_suspended_tenant() {
         owner.post("records/patients", patch.clone()).await,
         owner.patch(&path, patch).await,
         owner.post("records/patients/bulk", bulk).await,
-        owner.patch("settings", json!({"time_zone": "Europe/Berlin"})).await,
+        owner
+            .patch("settings", json!({"time_zone": "Europe/Berlin"}))
+            .await,
         owner.delete(&path).await,
     ] {
         assert_eq!(answer.status, 503, "{}", answer.body);

@@ -240,7 +240,7 @@ async fn check_policies(admin: &mut PgConnection) {
     let names: Vec<&str> = open.iter().map(|(table, ..)| table.as_str()).collect();
     assert_eq!(
         names,
-        ["crm_jobs", "crm_suspensions", "crm_tasks"],
+        ["crm_deferrals", "crm_jobs", "crm_suspensions", "crm_tasks"],
         "{open:?}"
     );
     assert!(

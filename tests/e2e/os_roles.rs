@@ -54,7 +54,10 @@ async fn roles_of_the_os_are_roles_of_the_crm() {
     // They may what those roles may, and no more.
     let patient = json!({"data": {"full_name": "Ada"}});
     let made = of("user").post("records/patients", patient.clone()).await;
-    let path = format!("records/patients/{}", made.expect(201)["id"].as_str().unwrap());
+    let path = format!(
+        "records/patients/{}",
+        made.expect(201)["id"].as_str().unwrap()
+    );
     let refused = of("tenant_admin").post("records/patients", patient).await;
     assert_eq!(refused.status, 403);
     assert_eq!(of("user").delete(&path).await.status, 403);

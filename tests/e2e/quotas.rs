@@ -45,7 +45,10 @@ fn spent(answer: &Answer, quota: &str, limit: u64) {
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=86_400).contains(&wait), "{wait}");
     let policy = answer.header("ratelimit-policy").unwrap();
-    assert!(policy.starts_with(&format!("\"{quota}\";q={limit}")), "{policy}");
+    assert!(
+        policy.starts_with(&format!("\"{quota}\";q={limit}")),
+        "{policy}"
+    );
     let left = answer.header("ratelimit").unwrap();
     assert_eq!(left, format!("\"{quota}\";r=0;t={wait}"));
 }
@@ -87,7 +90,9 @@ async fn records_end_at_the_limit_and_begin_again_below_it() {
     let path = format!("{PATIENTS}/{}", ids[0]);
     owner.patch(&path, patient("A")).await.expect(200);
     // Others have their own.
-    neighbour.create("patients", json!({"full_name": "n"})).await;
+    neighbour
+        .create("patients", json!({"full_name": "n"}))
+        .await;
 
     assert!(owner.delete(&path).await.status.is_success());
     owner.post(PATIENTS, patient("d")).await.expect(201);
@@ -117,7 +122,11 @@ async fn many_at_once_do_not_pass_the_limit_and_reach_it() {
         let created = statuses.iter().filter(|status| **status == 201).count();
         let refused = statuses.iter().filter(|status| **status == 429).count();
         let expected = [30, 10, 0][round as usize];
-        assert_eq!((created, refused), (expected, 30 - expected), "round {round}");
+        assert_eq!(
+            (created, refused),
+            (expected, 30 - expected),
+            "round {round}"
+        );
     }
     assert_eq!(count(&owner, "patients").await, 40);
 }
@@ -126,7 +135,9 @@ async fn many_at_once_do_not_pass_the_limit_and_reach_it() {
 async fn a_bulk_takes_what_is_left_or_nothing() {
     let app = working(|defaults| defaults.records = Some(4)).await;
     let (_, owner) = app.owner_of("hospital").await;
-    let first = owner.create("patients", json!({"full_name": "first"})).await;
+    let first = owner
+        .create("patients", json!({"full_name": "first"}))
+        .await;
     let create = json!({"op": "create", "data": {"full_name": "b"}});
     let bulk = |atomic: bool, operations: Value| {
         let body = json!({"atomic": atomic, "operations": operations});
@@ -192,7 +203,11 @@ async fn a_plugin_adds_no_record_past_the_limit() {
     let run = owner.run("multiply", &first, &["done", "dead"]).await;
     assert_eq!(run["status"], "done", "{run}");
     assert_eq!(count(&owner, "victims").await, 2);
-    spent(&owner.post("records/victims", json!({"data": victim})).await, "records", 2);
+    spent(
+        &owner.post("records/victims", json!({"data": victim})).await,
+        "records",
+        2,
+    );
 
     let path = format!("records/victims/{first}");
     assert!(owner.delete(&path).await.status.is_success());
@@ -212,9 +227,13 @@ async fn requests_end_at_the_limit_for_all_of_the_tenant_and_nobody_else() {
     let admin = app.client(app.tenant("operator").await, SUPER_ADMIN);
     let already = usage(&owner, "api_calls").await["used"].as_u64().unwrap();
     assert_eq!(already, 1, "the choice of a template; to look is free");
-    set(&admin, &tenant.to_string(), json!({"api_calls": already + 3}))
-        .await
-        .expect(200);
+    set(
+        &admin,
+        &tenant.to_string(),
+        json!({"api_calls": already + 3}),
+    )
+    .await
+    .expect(200);
     for _ in 0..2 {
         owner.get("bootstrap").await.expect(200);
     }
@@ -227,7 +246,11 @@ async fn requests_end_at_the_limit_for_all_of_the_tenant_and_nobody_else() {
     assert_eq!(policy, format!("\"api_calls\";q={limit};w=86400"));
     let viewer = app.client(tenant, "viewer");
     spent(&viewer.get("bootstrap").await, "api_calls", limit);
-    spent(&owner.post(PATIENTS, patient("a")).await, "api_calls", limit);
+    spent(
+        &owner.post(PATIENTS, patient("a")).await,
+        "api_calls",
+        limit,
+    );
     let used = usage(&owner, "api_calls").await;
     assert_eq!(used["used"], limit, "what was refused is not counted");
     assert_eq!(used["overridden"], true);
@@ -322,7 +345,10 @@ async fn two_instances_agree_on_records() {
     .await;
     let there = count(&first, "patients").await;
     assert!(there >= 6, "{there}");
-    assert_eq!(usage(&second, "records").await["used"], there);
+    wait_until("both tell the same", || async {
+        usage(&second, "records").await["used"] == there
+    })
+    .await;
     let rows = first.get("records/patients?limit=200").await.expect(200);
     for row in rows["data"].as_array().unwrap() {
         let id = row["id"].as_str().unwrap();
@@ -346,7 +372,9 @@ async fn runs_wait_for_fuel_and_are_not_lost() {
     let fuel = usage(&owner, "fuel").await;
     assert_eq!(fuel["used"], burnt, "what the run log tells: {fuel}");
 
-    let grace = owner.create("patients", json!({"full_name": "Grace"})).await;
+    let grace = owner
+        .create("patients", json!({"full_name": "Grace"}))
+        .await;
     let path = format!("runs?record_id={grace}");
     let run = async || owner.get(&path).await.expect(200)["data"][0].clone();
     wait_until("it waits", || async { run().await["waits_for"] == "fuel" }).await;
@@ -355,7 +383,9 @@ async fn runs_wait_for_fuel_and_are_not_lost() {
     assert_eq!(waiting["attempts"], 0, "nobody tried: {waiting}");
     assert_eq!(waiting["error"], Value::Null);
     assert_eq!(waiting["due_at"], fuel["resets_at"]);
-    let other = neighbour.create("patients", json!({"full_name": "N"})).await;
+    let other = neighbour
+        .create("patients", json!({"full_name": "N"}))
+        .await;
     neighbour.run("welcome", &other, &["done"]).await;
     assert_eq!(run().await["status"], "queued");
 
@@ -363,7 +393,10 @@ async fn runs_wait_for_fuel_and_are_not_lost() {
         .await
         .expect(200);
     let done = owner.run("welcome", &grace, &["done", "dead"]).await;
-    assert_eq!((&done["status"], &done["attempts"]), (&json!("done"), &json!(1)));
+    assert_eq!(
+        (&done["status"], &done["attempts"]),
+        (&json!("done"), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -377,7 +410,10 @@ async fn runs_that_waited_for_fuel_go_on_in_the_next_window() {
     let create = |name: &str| json!({"op": "create", "data": {"full_name": name}});
     let operations = json!([create("a"), create("b"), create("c"), create("d")]);
     let bulk = json!({"atomic": true, "operations": operations});
-    let bulk = owner.post(&format!("{PATIENTS}/bulk"), bulk).await.expect(200);
+    let bulk = owner
+        .post(&format!("{PATIENTS}/bulk"), bulk)
+        .await
+        .expect(200);
     for result in bulk["results"].as_array().unwrap() {
         let id = result["id"].as_str().unwrap();
         let run = owner.run("welcome", id, &["done", "dead"]).await;
@@ -396,7 +432,10 @@ async fn waiting_runs_end_at_the_limit() {
     owner.create("patients", json!({"full_name": "a"})).await;
     let create = |name: &str| json!({"op": "create", "data": {"full_name": name}});
     let bulk = json!({"atomic": false, "operations": [create("b"), create("c")]});
-    let bulk = owner.post(&format!("{PATIENTS}/bulk"), bulk).await.expect(200);
+    let bulk = owner
+        .post(&format!("{PATIENTS}/bulk"), bulk)
+        .await
+        .expect(200);
     assert_eq!(bulk["results"][0]["status"], 201);
     assert_eq!(bulk["results"][1]["problem"]["quota"]["name"], "jobs");
     spent(&owner.post(PATIENTS, patient("d")).await, "jobs", 2);
@@ -404,7 +443,9 @@ async fn waiting_runs_end_at_the_limit() {
     // What starts nothing is written, and so is what others start.
     let doctor = json!({"full_name": "D", "specialty": "neurology"});
     owner.create("doctors", doctor).await;
-    neighbour.create("patients", json!({"full_name": "n"})).await;
+    neighbour
+        .create("patients", json!({"full_name": "n"}))
+        .await;
 
     let busy = TestApp::metered(database, Some(eager_worker()), settings()).await;
     wait_until("the runs are done", || async {
@@ -416,20 +457,40 @@ async fn waiting_runs_end_at_the_limit() {
 
 #[tokio::test]
 async fn an_import_waits_for_its_runs() {
-    let app = working(|defaults| defaults.jobs = Some(1)).await;
-    let (_, owner) = app.owner_of("hospital").await;
-    let rows: String = (0..1500).map(|row| format!("Row {row}\n")).collect();
+    // Its runs wait themselves, so what they hold up stands still.
+    let app = working(|defaults| (defaults.jobs, defaults.fuel) = (Some(1), Some(0))).await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    // More than one step writes.
+    let all = crm_model::limits::IMPORT_STEP_MAX_ROWS as u64 + 500;
+    let rows: String = (0..all).map(|row| format!("Row {row}\n")).collect();
     let uploaded = owner.upload("patients", format!("full_name\n{rows}")).await;
-    let import = uploaded.expect(201)["id"].as_str().unwrap().to_owned();
-    let ended = owner.import(&import, json!({"run_workflows": true})).await;
-    assert_eq!(ended["status"], "done", "{ended}");
-    assert_eq!(count(&owner, "patients").await, 1500);
+    let import = format!("imports/{}", uploaded.expect(201)["id"].as_str().unwrap());
+    let run = json!({"run_workflows": true});
+    owner.post(&format!("{import}/run"), run).await.expect(202);
+    wait_until("it waits after its first step", || async {
+        let tasks = owner.get("tasks").await.expect(200);
+        tasks["data"][0]["status"] == "queued" && count(&owner, "patients").await > 0
+    })
+    .await;
+    assert!(count(&owner, "patients").await < all);
+    assert_eq!(owner.get(&import).await.expect(200)["status"], "running");
+
+    let admin = app.client(app.tenant("operator").await, SUPER_ADMIN);
+    let more = json!({"fuel": "unlimited"});
+    set(&admin, &tenant.to_string(), more).await.expect(200);
+    wait_until("it goes on when they are done", || async {
+        owner.get(&import).await.expect(200)["status"] == "done"
+    })
+    .await;
+    assert_eq!(count(&owner, "patients").await, all);
 }
 
 async fn set(admin: &Client, tenant: &str, quotas: Value) -> Answer {
     let body = json!({"quotas": quotas}).to_string();
     let acting = [("x-tenant-id", tenant)];
-    admin.call(Method::PATCH, "usage", &acting, Some(body)).await
+    admin
+        .call(Method::PATCH, "usage", &acting, Some(body))
+        .await
 }
 
 #[tokio::test]
@@ -470,7 +531,9 @@ async fn an_operator_sets_quotas_and_nobody_else() {
 
     let run = |arguments: &[&str]| {
         let mut command = crm();
-        command.args(["tenant", "quota", "--tenant", &id]).args(arguments);
+        command
+            .args(["tenant", "quota", "--tenant", &id])
+            .args(arguments);
         let output = command.env("DATABASE_URL", app.database.url()).output();
         let output = output.unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,8 +1,8 @@
 //! The real server on a database of its own.
 
-use crm_engine::{Engine, QuotaSettings};
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
+use crm_engine::{Engine, QuotaSettings};
 use crm_model::{Actor, TenantId};
 use crm_server::App;
 use crm_server::auth::{DevIssuer, Issuers};

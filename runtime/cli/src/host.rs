@@ -2,10 +2,10 @@
 //! runtime's role, sandbox, engine.
 
 use anyhow::{Context, Result, bail};
-use crm_engine::{Engine, QuotaSettings};
 use crm_engine::publish::publish;
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
+use crm_engine::{Engine, QuotaSettings};
 use crm_model::RoleSlug;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;

@@ -214,7 +214,9 @@ impl Engine {
                 StepEnd::More(next) => state = next,
                 StepEnd::Done => return Ok(self.task_end(held, None).await?),
                 StepEnd::Wait(pause) => {
-                    return Ok(self.task_give_back(held, fresh::now() + pause, None).await?);
+                    return Ok(self
+                        .task_give_back(held, fresh::now() + pause, None)
+                        .await?);
                 }
                 StepEnd::Failed(message) => {
                     return Ok(self.task_end(held, Some(&message)).await?);

@@ -3,8 +3,8 @@
 
 use chrono::TimeDelta;
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, LEASE_MAX_JOBS};
-use crm_model::{JobId, TenantId};
 use crm_model::quota::QuotaSpent;
+use crm_model::{JobId, TenantId};
 use crm_store::{StoreError, TenantTx};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,9 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A thing that a tenant uses up.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuotaName {
     /// Records that are not deleted.
@@ -201,8 +199,15 @@ mod tests {
         assert_eq!(window_start(moment, 3600), at("2026-03-29T13:00:00Z"));
         let edge = at("2026-03-29T14:00:00Z");
         assert_eq!(window_end(moment, 3600), edge);
-        assert_eq!(window_start(edge, 3600), edge, "the end belongs to the next");
-        assert_eq!(window_start(at("1969-12-31T23:59:59Z"), 3600), at("1969-12-31T23:00:00Z"));
+        assert_eq!(
+            window_start(edge, 3600),
+            edge,
+            "the end belongs to the next"
+        );
+        assert_eq!(
+            window_start(at("1969-12-31T23:59:59Z"), 3600),
+            at("1969-12-31T23:00:00Z")
+        );
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use crm_engine::EngineError;
 use crm_engine::write::is_invisible;
-use crm_model::{Denied, Refusal, Violation, Violations};
 use crm_model::quota::QuotaSpent;
-use chrono::{DateTime, Utc};
+use crm_model::{Denied, Refusal, Violation, Violations};
 use crm_store::StoreError;
 use problem_details::ProblemDetails;
 use serde::{Deserialize, Serialize};
@@ -522,7 +522,10 @@ impl IntoResponse for Problem {
         if let Some(spent) = &self.quota {
             let headers = response.headers_mut();
             let (policy, left) = quota_headers(spent);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(spent.retry_after_seconds));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(spent.retry_after_seconds),
+            );
             headers.extend(policy.map(|policy| (RATE_LIMIT_POLICY, policy)));
             headers.extend(left.map(|left| (RATE_LIMIT, left)));
         }

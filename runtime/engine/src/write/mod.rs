@@ -31,8 +31,8 @@ use std::collections::HashMap;
 
 use crate::meter::{Hold, Room};
 use crate::tasks::Held;
-use prepare::Rooms;
 use crate::{Engine, EngineError};
+use prepare::Rooms;
 
 pub use conflict::Conflict;
 
@@ -258,10 +258,9 @@ impl Engine {
     /// Keeps room for the records that a proposal may add; none where there is no limit.
     async fn records_wanted(&self, proposal: &Proposal<'_>) -> Result<Option<Hold>, EngineError> {
         let adds = |operation: &&Operation| match operation {
-            Operation::Mutation(mutation) => matches!(
-                mutation,
-                Mutation::Create { .. } | Mutation::Restore { .. }
-            ),
+            Operation::Mutation(mutation) => {
+                matches!(mutation, Mutation::Create { .. } | Mutation::Restore { .. })
+            }
             Operation::Upsert { .. } => true,
         };
         match proposal.operations.iter().filter(adds).count() {

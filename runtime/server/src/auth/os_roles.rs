@@ -26,7 +26,10 @@ impl Default for OsRoles {
     fn default() -> Self {
         let slug = |name: &str| name.parse::<RoleSlug>().ok();
         let entry = |(name, roles): (&str, &[&str])| {
-            Some((slug(name)?, roles.iter().filter_map(|role| slug(role)).collect()))
+            Some((
+                slug(name)?,
+                roles.iter().filter_map(|role| slug(role)).collect(),
+            ))
         };
         Self(DEFAULTS.into_iter().filter_map(entry).collect())
     }

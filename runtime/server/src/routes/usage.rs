@@ -4,8 +4,8 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use crm_model::quota::{QuotaChoice, QuotaName, QuotaUsage};
 use crm_model::Violations;
+use crm_model::quota::{QuotaChoice, QuotaName, QuotaUsage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

@@ -7,16 +7,36 @@ use crm_model::quota::QuotaDefaults;
 #[derive(Debug, Args)]
 pub(super) struct QuotaArguments {
     /// Records that a tenant may have, deleted ones not counted; or off
-    #[arg(long, env = "CRM_QUOTA_RECORDS", default_value = "off", value_name = "NUMBER|off")]
+    #[arg(
+        long,
+        env = "CRM_QUOTA_RECORDS",
+        default_value = "off",
+        value_name = "NUMBER|off"
+    )]
     quota_records: NumberOrOff,
     /// Requests that a tenant may send in a window, which is a day in UTC; or off
-    #[arg(long, env = "CRM_QUOTA_API_CALLS", default_value = "off", value_name = "NUMBER|off")]
+    #[arg(
+        long,
+        env = "CRM_QUOTA_API_CALLS",
+        default_value = "off",
+        value_name = "NUMBER|off"
+    )]
     quota_api_calls: NumberOrOff,
     /// Units of fuel that a tenant's plugins may burn in a window, which is an hour in UTC; or off
-    #[arg(long, env = "CRM_QUOTA_FUEL", default_value = "off", value_name = "NUMBER|off")]
+    #[arg(
+        long,
+        env = "CRM_QUOTA_FUEL",
+        default_value = "off",
+        value_name = "NUMBER|off"
+    )]
     quota_fuel: NumberOrOff,
     /// Runs of workflows that may wait for a tenant at one time; or off
-    #[arg(long, env = "CRM_QUOTA_JOBS", default_value = "off", value_name = "NUMBER|off")]
+    #[arg(
+        long,
+        env = "CRM_QUOTA_JOBS",
+        default_value = "off",
+        value_name = "NUMBER|off"
+    )]
     quota_jobs: NumberOrOff,
     /// How long the window of requests lasts; the same for all processes on one database
     #[arg(long, env = "CRM_QUOTA_API_WINDOW_SECONDS", value_name = "SECONDS",
