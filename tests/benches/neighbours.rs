@@ -7,7 +7,6 @@
 
 use anyhow::{Result, ensure};
 use crm_cli::postgres::{PrivatePostgres, Settings};
-use crm_model::TenantId;
 use crm_server::edges::{Edges, Rate, Rates};
 use crm_store::admin::Admin;
 use serde_json::json;
@@ -17,10 +16,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 use crate::load::{Connection, Request, on_a_thread, quantile};
 use crate::report::{Aim, Measure, median};
+use crate::scale::stones;
 use crate::serving::Serving;
 use crate::{TEMPORARY, say};
 
@@ -74,8 +73,8 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
     let serving = Serving::start_with(&options, edges()?).await?;
     let mut admin = Admin::connect(&options).await?;
     let mut tenants = Vec::new();
-    for _ in 0..=NEIGHBOURS {
-        let tenant = TenantId::new(Uuid::now_v7());
+    for number in 0..=NEIGHBOURS as u64 {
+        let tenant = stones::tenant(number);
         admin.tenant_create(tenant, "Bench").await?;
         let (person, template) = (serving.person.clone(), "jewellery".parse()?);
         serving

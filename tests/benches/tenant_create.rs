@@ -4,16 +4,15 @@
 
 use anyhow::{Context, Result, ensure};
 use crm_cli::postgres::{PrivatePostgres, Settings};
-use crm_model::TenantId;
 use crm_store::admin::Admin;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 use crate::load::{Connection, Request, quantile};
 use crate::report::{Aim, Measure};
+use crate::scale::stones;
 use crate::serving::Serving;
 use crate::{TEMPORARY, say};
 
@@ -45,8 +44,8 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
     let mut admin = Admin::connect(&options).await?;
     let mut http = Connection::open(serving.address).await?;
     let mut took = Vec::with_capacity(TENANTS);
-    for _ in 0..TENANTS {
-        let tenant = TenantId::new(Uuid::now_v7());
+    for number in 0..TENANTS as u64 {
+        let tenant = stones::tenant(number);
         let choice = Request {
             method: "POST",
             path: "/api/crm/templates/select".to_owned(),

@@ -148,6 +148,13 @@ impl Store {
         self.transactions.for_transaction().await
     }
 
+    /// A connection for a transaction that others wait for in the middle of theirs. Not one of
+    /// theirs: were those all in use, everybody would wait for everybody. Whoever has one of these
+    /// waits for no other.
+    pub(crate) async fn for_inner_transaction(&self) -> Result<Lent, StoreError> {
+        self.statements.for_transaction().await
+    }
+
     /// Closes all connections; those in use when they come back.
     pub async fn close(&self) {
         self.statements.close();

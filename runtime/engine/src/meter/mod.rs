@@ -133,6 +133,32 @@ impl Metered {
         stock.is_none_or(|stock| stock.is_good_to_show())
     }
 
+    /// How much room there is for so many more. Whoever gets [`Look::OldRoom`] has to count.
+    fn look(&self, defaults: &QuotaDefaults, quota: QuotaName, wanted: i64) -> Look {
+        let mut state = self.state();
+        let Some(limit) = state.limit(defaults, quota) else {
+            return Look::Unlimited;
+        };
+        let Some(stock) = state.stock(quota) else {
+            return Look::Unlimited;
+        };
+        if !stock.is_known() {
+            return Look::Uncertain(None);
+        }
+        let room = Room {
+            left: stock.free(limit),
+            spent: stock_spent(quota, limit, stock),
+        };
+        let is_enough = room.left >= wanted;
+        if !is_enough && !stock.is_certain() {
+            return Look::Uncertain(Some(room));
+        }
+        match stock.is_old() && !std::mem::replace(&mut stock.is_counting, true) {
+            true => Look::OldRoom(room),
+            false => Look::Room(room),
+        }
+    }
+
     /// That a quota of a window is spent, if it is.
     fn flow_spent(
         &self,
@@ -172,6 +198,16 @@ impl Metered {
             resets_at: used.1,
         }
     }
+}
+
+/// How much room there is, as far as this process can tell.
+enum Look {
+    Unlimited,
+    Room(Room),
+    /// It is enough, but the count is old: take it again, without waiting for it.
+    OldRoom(Room),
+    /// It is not enough, and may be wrong; none where nothing was counted yet.
+    Uncertain(Option<Room>),
 }
 
 /// Whole seconds, and one at least: whoever waits so long finds the next window.
@@ -241,7 +277,13 @@ impl Engine {
         }
         let loading = metered.loading.lock().await;
         if !metered.is_known() {
-            self.settle(std::slice::from_ref(&metered)).await?;
+            let settled = self.settle(std::slice::from_ref(&metered)).await;
+            let mut state = metered.state();
+            match (settled, state.known) {
+                // Old news is better than none: a database that is read only answers readers.
+                (Err(_), Some(_)) => state.known = Some(Instant::now()),
+                (settled, _) => settled?,
+            }
         }
         drop(loading);
         Ok(metered)
@@ -316,35 +358,17 @@ impl Engine {
         wanted: i64,
     ) -> Result<Option<Room>, EngineError> {
         for count in 0..=COUNTS_MAX {
-            let is_old = {
-                let mut state = metered.state();
-                let Some(limit) = state.limit(self.inner.meter.defaults(), quota) else {
-                    return Ok(None);
-                };
-                let Some(stock) = state.stock(quota) else {
-                    return Ok(None);
-                };
-                let left = stock.free(limit);
-                let decides = left >= wanted || stock.is_certain() || count == COUNTS_MAX;
-                if stock.is_known() && decides {
-                    let again = stock.is_old() && !std::mem::replace(&mut stock.is_counting, true);
-                    let room = Room {
-                        left,
-                        spent: stock_spent(quota, limit, stock),
-                    };
-                    (again, Some(room))
-                } else {
-                    (false, None)
-                }
-            };
-            match is_old {
-                (again, Some(room)) => {
-                    if again {
-                        self.count_later(metered, quota);
-                    }
+            let seen = metered.look(self.inner.meter.defaults(), quota, wanted);
+            match seen {
+                Look::Unlimited => return Ok(None),
+                Look::Room(room) => return Ok(Some(room)),
+                Look::OldRoom(room) => {
+                    self.count_later(metered, quota);
                     return Ok(Some(room));
                 }
-                (_, None) => self.count(metered, quota).await?,
+                // Counts that commits fall into again and again refuse in the end.
+                Look::Uncertain(Some(room)) if count == COUNTS_MAX => return Ok(Some(room)),
+                Look::Uncertain(_) => self.count(metered, quota).await?,
             }
         }
         Err(EngineError::Internal("a count without an end".to_owned()))
