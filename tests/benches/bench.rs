@@ -9,11 +9,13 @@
 mod action_call;
 mod bare;
 mod load;
+mod neighbours;
 mod pgbench;
 mod record_create;
 mod report;
 mod scale;
 mod serving;
+mod tenant_create;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, json};
@@ -28,7 +30,13 @@ use crate::report::Measure;
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The measures by name, in the order in which they run.
-const MEASURES: [&str; 3] = [action_call::NAME, record_create::NAME, scale::NAME];
+const MEASURES: [&str; 5] = [
+    action_call::NAME,
+    record_create::NAME,
+    tenant_create::NAME,
+    neighbours::NAME,
+    scale::NAME,
+];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -68,6 +76,8 @@ fn main() -> Result<()> {
         let mut found = match name {
             action_call::NAME => vec![runtime.block_on(action_call::measure())?],
             record_create::NAME => vec![runtime.block_on(record_create::measure())?],
+            tenant_create::NAME => vec![runtime.block_on(tenant_create::measure())?],
+            neighbours::NAME => vec![runtime.block_on(neighbours::measure())?],
             _ => runtime.block_on(scale::measure())?,
         };
         for measure in &mut found {

@@ -128,7 +128,7 @@ pub(crate) async fn one_by_one(
     .await
 }
 
-async fn on_a_thread<T: Send + 'static>(
+pub(crate) async fn on_a_thread<T: Send + 'static>(
     work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(move || {
@@ -175,6 +175,27 @@ impl Connection {
 
     /// Sends one request and reads its answer to the end; gives the answer's body.
     pub(crate) async fn send(&mut self, request: &Request) -> Result<&[u8]> {
+        let head = self.exchange(request).await?;
+        let status = format!("HTTP/1.1 {} ", request.status);
+        ensure!(
+            self.answer.starts_with(status.as_bytes()),
+            "{} {} was not answered with {}: {}",
+            request.method,
+            request.path,
+            request.status,
+            String::from_utf8_lossy(&self.answer)
+        );
+        Ok(self.answer.get(head..).unwrap_or_default())
+    }
+
+    /// The same for any answer; gives its status.
+    pub(crate) async fn send_any(&mut self, request: &Request) -> Result<u16> {
+        self.exchange(request).await?;
+        let status = self.answer.get(9..12).unwrap_or_default();
+        Ok(std::str::from_utf8(status)?.parse()?)
+    }
+
+    async fn exchange(&mut self, request: &Request) -> Result<usize> {
         self.request.clear();
         write!(
             self.request,
@@ -188,17 +209,7 @@ impl Connection {
             request.body,
         )?;
         self.stream.write_all(&self.request).await?;
-        let head = self.read().await?;
-        let status = format!("HTTP/1.1 {} ", request.status);
-        ensure!(
-            self.answer.starts_with(status.as_bytes()),
-            "{} {} was not answered with {}: {}",
-            request.method,
-            request.path,
-            request.status,
-            String::from_utf8_lossy(&self.answer)
-        );
-        Ok(self.answer.get(head..).unwrap_or_default())
+        self.read().await
     }
 
     /// Reads one answer to its end; where its body begins.

@@ -9,7 +9,7 @@
 mod fill;
 mod pages;
 mod rates;
-mod stones;
+pub(crate) mod stones;
 
 use anyhow::{Context, Result};
 use crm_cli::postgres::{PrivatePostgres, Settings, find_server};

@@ -8,6 +8,7 @@ use crm_model::{Actor, TenantId};
 use crm_sandbox::SandboxSettings;
 use crm_server::App;
 use crm_server::auth::{DevIssuer, Issuers};
+use crm_server::edges::Edges;
 use crm_store::{PgConnectOptions, StoreSettings};
 use sqlx::ConnectOptions;
 use std::net::SocketAddr;
@@ -36,11 +37,17 @@ pub(crate) struct Serving {
 impl Serving {
     /// Brings the database up to date and serves it.
     pub(crate) async fn start(options: &PgConnectOptions) -> Result<Self> {
+        Self::start_with(options, Edges::default()).await
+    }
+
+    /// The same with these edges.
+    pub(crate) async fn start_with(options: &PgConnectOptions, edges: Edges) -> Result<Self> {
         let url = options.to_url_lossy();
         let database = Database::open(Some(url.as_str()), Path::new(TEMPORARY), crate::say).await?;
         let settings = HostSettings {
             dev_issuer: true,
             serving: Default::default(),
+            quotas: Default::default(),
             store: StoreSettings::default(),
             sandbox: SandboxSettings::default(),
         };
@@ -49,7 +56,10 @@ impl Serving {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let app = App::new(host.engine.clone(), Issuers::new(Some(issuer.clone())));
+        let app =
+            App::new(host.engine.clone(), Issuers::new(Some(issuer.clone()))).with_edges(edges);
+        let (metering, stopped) = (host.engine.clone(), stop.clone());
+        tokio::spawn(async move { metering.meter(stopped).await });
         Ok(Self {
             task: tokio::spawn(crm_server::serve(listener, app, stop.clone())),
             host,

@@ -343,3 +343,33 @@ async fn a_repeated_request_makes_no_second_key_and_tells_no_secret() {
     let program = owner.with_token(&secret(&rotated.body));
     assert_eq!(status(&program, "bootstrap").await, 200);
 }
+
+#[tokio::test]
+async fn many_at_once_make_no_key_past_the_limit() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    make(&owner, json!({"name": "first"})).await;
+    let mut database = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    // All but two of those that there may be.
+    sqlx::query(
+        "insert into crm_api_keys (tenant_id, id, name, user_id, roles, scope, created_at, created_by)
+        select tenant_id, gen_random_uuid(), name, user_id, roles, scope, created_at, created_by
+        from crm_api_keys, generate_series(2, $2) where tenant_id = $1",
+    )
+    .bind(tenant.uuid())
+    .bind(crm_model::limits::TENANT_MAX_API_KEYS - 2)
+    .execute(&mut database)
+    .await
+    .unwrap();
+    let make = |number: u32| {
+        let (owner, body) = (owner.clone(), json!({"name": format!("k{number}")}));
+        async move { owner.post("api-keys", body).await.status.as_u16() }
+    };
+    let mut statuses = futures::future::join_all((0..12).map(make)).await;
+    statuses.sort_unstable();
+    let mut expected = [409; 12];
+    expected[..2].fill(201);
+    assert_eq!(statuses, expected);
+}

@@ -18,7 +18,7 @@ const OF_NOBODY: [&str; 4] = [
 ];
 /// Writes whose paths name nothing. What the bodies of the last three name,
 /// [`bodies_cannot_name_another_tenants_things`] asks for.
-const COLLECTION_WRITES: [&str; 10] = [
+const COLLECTION_WRITES: &[&str] = &[
     "POST /api/crm/api-keys",
     "POST /api/crm/members",
     "POST /api/crm/roles",
@@ -26,6 +26,7 @@ const COLLECTION_WRITES: [&str; 10] = [
     "POST /api/crm/modules",
     "POST /api/crm/templates/select",
     "PATCH /api/crm/settings",
+    "PATCH /api/crm/usage",
     "POST /api/crm/views",
     "POST /api/crm/workflows",
     "POST /api/crm/imports",

@@ -5,9 +5,10 @@ use crm_cli::host::{Host, HostSettings};
 use crm_cli::postgres::{PrivatePostgres, Settings};
 use crm_sandbox::SandboxSettings;
 use crm_store::StoreSettings;
-use crm_tests::app::eager_worker;
+use crm_tests::app::{TestApp, eager_worker};
 use crm_tests::client::{Client, wait_until};
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ async fn away_is_503_and_back_is_back() {
     let host = HostSettings {
         dev_issuer: true,
         serving: Default::default(),
+        quotas: Default::default(),
         store: StoreSettings {
             acquire_timeout: Duration::from_millis(500),
             ..StoreSettings::default()
@@ -107,4 +109,42 @@ async fn away_is_503_and_back_is_back() {
     stop.cancel();
     serving.await.unwrap().unwrap();
     server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_read_only_is_no_suspended_tenant() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let ada = owner.create("patients", json!({"full_name": "Ada"})).await;
+    owner.run("welcome", &ada, &["done"]).await;
+    let mut admin = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let name = &app.database.name;
+    let statement = format!("alter database {name} set default_transaction_read_only = on");
+    sqlx::query(sqlx::AssertSqlSafe(statement))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    // As after a failover: its connections are new ones.
+    let after = TestApp::on(app.database.clone(), None).await;
+    let owner = after.client(tenant, "owner");
+    let path = format!("records/patients/{ada}");
+    owner.get(&path).await.expect(200);
+    owner.get("records/patients").await.expect(200);
+    let patch = json!({"data": {"full_name": "Ada L."}});
+    let bulk = json!({"operations": [{"op": "create", "data": {"full_name": "B"}}]});
+    for answer in [
+        owner.post("records/patients", patch.clone()).await,
+        owner.patch(&path, patch).await,
+        owner.post("records/patients/bulk", bulk).await,
+        owner
+            .patch("settings", json!({"time_zone": "Europe/Berlin"}))
+            .await,
+        owner.delete(&path).await,
+    ] {
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert_eq!(answer.body["type"], "/problems/unavailable");
+        assert!(answer.header("retry-after").is_some());
+    }
 }

@@ -216,6 +216,27 @@ async fn a_credential_that_asks_too_often_stops_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_key_that_asked_too_often_costs_the_database_nothing() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let key = owner
+        .post("api-keys", json!({"name": "k"}))
+        .await
+        .expect(201);
+    let server = serving(&app, rates("credential")).await;
+    let program = server.with_token(key["key"].as_str().unwrap());
+    limited(&exhaust(&program).await, "credential");
+    // The database would say that there is no such key any more.
+    let path = format!("api-keys/{}", key["id"].as_str().unwrap());
+    assert!(owner.delete(&path).await.status.is_success());
+    limited(&program.get("bootstrap").await, "credential");
+    crm_tests::client::wait_until("it is asked again", || async {
+        program.get("bootstrap").await.status == 401
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_tenant_that_asks_too_often_stops_no_other() {
     let app = TestApp::start().await;
     let (tenant, _) = app.owner_of("hospital").await;

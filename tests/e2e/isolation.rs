@@ -240,7 +240,7 @@ async fn check_policies(admin: &mut PgConnection) {
     let names: Vec<&str> = open.iter().map(|(table, ..)| table.as_str()).collect();
     assert_eq!(
         names,
-        ["crm_jobs", "crm_suspensions", "crm_tasks"],
+        ["crm_deferrals", "crm_jobs", "crm_suspensions", "crm_tasks"],
         "{open:?}"
     );
     assert!(
@@ -272,6 +272,7 @@ async fn check_policies(admin: &mut PgConnection) {
             "crm_field_forget",
             "crm_field_forget_runs",
             "crm_jobs_lease",
+            "crm_quota_set",
             "crm_record_purge",
             "crm_tasks_lease"
         ],

@@ -192,6 +192,23 @@ async fn a_tenant_is_made_in_under_a_second() {
     assert!(fastest < Duration::from_secs(1), "{fastest:?}");
 }
 
+#[tokio::test]
+async fn an_instance_that_knows_nobody_yet_answers_many_at_once() {
+    let app = TestApp::start().await;
+    let mut tenants = Vec::new();
+    for _ in 0..24 {
+        tenants.push(app.owner_of("hospital").await.0);
+    }
+    // It has fewer connections than there are tenants whose models it has to read first.
+    let fresh = TestApp::on(app.database.clone(), None).await;
+    let ask = |tenant: &TenantId| {
+        let owner = fresh.client(*tenant, "owner");
+        async move { owner.get("records/patients").await.status.as_u16() }
+    };
+    let statuses = futures::future::join_all(tenants.iter().map(ask)).await;
+    assert_eq!(statuses, [200; 24]);
+}
+
 fn acting(tenant: &str) -> [(&str, &str); 2] {
     [("x-tenant-id", tenant), ("x-request-id", "of-the-admin")]
 }

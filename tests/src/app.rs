@@ -1,8 +1,8 @@
 //! The real server on a database of its own.
 
-use crm_engine::Engine;
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
+use crm_engine::{Engine, QuotaSettings};
 use crm_model::{Actor, TenantId};
 use crm_server::App;
 use crm_server::auth::{DevIssuer, Issuers};
@@ -69,6 +69,15 @@ impl TestApp {
 
     /// A server on this database, with a worker or without.
     pub async fn on(database: TestDatabase, worker: Option<WorkerSettings>) -> Self {
+        Self::metered(database, worker, QuotaSettings::default()).await
+    }
+
+    /// The same with these quotas.
+    pub async fn metered(
+        database: TestDatabase,
+        worker: Option<WorkerSettings>,
+        quotas: QuotaSettings,
+    ) -> Self {
         // RUST_LOG=warn shows what the server has to say.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -82,7 +91,7 @@ impl TestApp {
         let store = Store::connect(database.runtime(), settings)
             .await
             .expect("a store");
-        let engine = Engine::new(store, cluster().sandbox());
+        let engine = Engine::limited(store, cluster().sandbox(), quotas);
         let issuer = DevIssuer::new(DEV_KEY);
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -90,6 +99,8 @@ impl TestApp {
         let app = App::new(engine.clone(), Issuers::new(Some(issuer.clone())))
             .with_super_admins(SUPER_ADMIN.parse().ok());
         tokio::spawn(crm_server::serve(listener, app, stop.clone()));
+        let (metering, stopped) = (engine.clone(), stop.clone());
+        tokio::spawn(async move { metering.meter(stopped).await });
         if let Some(settings) = worker {
             let (working, stopped) = (engine.clone(), stop.clone());
             tokio::spawn(async move { working.work(settings, stopped).await });

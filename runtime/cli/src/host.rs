@@ -2,14 +2,14 @@
 //! runtime's role, sandbox, engine.
 
 use anyhow::{Context, Result, bail};
-use crm_engine::Engine;
 use crm_engine::publish::publish;
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
+use crm_engine::{Engine, QuotaSettings};
 use crm_model::RoleSlug;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;
-use crm_server::auth::{DevIssuer, IssuerSettings, Issuers};
+use crm_server::auth::{DevIssuer, IssuerSettings, Issuers, OsRoles};
 use crm_server::edges::Edges;
 use crm_store::admin::{Admin, Published, newest_schema_version};
 use crm_store::{Store, StoreSettings};
@@ -32,6 +32,8 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
 pub struct HostSettings {
     pub dev_issuer: bool,
     pub serving: ServingSettings,
+    /// What tenants may use up.
+    pub quotas: QuotaSettings,
     pub store: StoreSettings,
     pub sandbox: SandboxSettings,
 }
@@ -51,6 +53,8 @@ pub struct Host {
     pub dev_issuer: Option<DevIssuer>,
     /// Whose role lets them act for other tenants; nobody's unless set.
     pub super_admin_role: Option<RoleSlug>,
+    /// What the host OS's roles are in the CRM.
+    pub os_roles: OsRoles,
     issuers: Issuers,
     edges: Edges,
 }
@@ -85,9 +89,10 @@ impl Host {
         };
         let store = Store::connect(runtime, settings.store).await?;
         Ok(Self {
-            engine: Engine::new(store, Arc::new(sandbox)),
+            engine: Engine::limited(store, Arc::new(sandbox), settings.quotas),
             dev_issuer,
             super_admin_role: None,
+            os_roles: OsRoles::default(),
             issuers,
             edges: settings.serving.edges,
         })
@@ -116,10 +121,17 @@ impl Host {
                 )
             })
         });
+        // Until those that use something up have come to their end.
+        let books = CancellationToken::new();
+        let metering = tokio::spawn({
+            let (engine, books) = (self.engine.clone(), books.clone());
+            async move { engine.meter(books).await }
+        });
         let serving = listener.map(|listener| {
             let app = App::new(self.engine.clone(), self.issuers.clone())
                 .with_edges(self.edges.clone())
-                .with_super_admins(self.super_admin_role.clone());
+                .with_super_admins(self.super_admin_role.clone())
+                .with_os_roles(self.os_roles.clone());
             tokio::spawn(crm_server::serve(listener, app, stop.clone()))
         });
         let all = async {
@@ -129,6 +141,8 @@ impl Host {
             if let Some(working) = working {
                 working.await?;
             }
+            books.cancel();
+            metering.await?;
             anyhow::Ok(())
         };
         tokio::pin!(all);

@@ -147,6 +147,7 @@ impl Engine {
             let at = fresh::now();
             let violations = check_api_key(&wanted, &actor, at);
             violations.into_result().map_err(EngineError::invalid)?;
+            crm_store::api_keys::api_keys_lock(&mut tx).await?;
             let (_, live) = crm_store::api_keys::api_keys_count(&mut tx, at).await?;
             if live >= TENANT_MAX_API_KEYS {
                 return Err(EngineError::Conflict(format!(

@@ -1,6 +1,7 @@
 //! Why a verb did not do what it was asked, by what the caller can do about it.
 
 use crm_model::overlay::OverlayRefusal;
+use crm_model::quota::QuotaSpent;
 use crm_model::{Denied, ModelError, ModuleSlug, Refusal, Violations};
 use crm_sandbox::{RunFailure, SandboxError};
 use crm_store::StoreError;
@@ -44,6 +45,9 @@ pub enum EngineError {
     /// Others change the same thing too fast: try again.
     #[error("the record is changed by others too often; try again")]
     Contended,
+    /// The tenant has used up what it may.
+    #[error("{0}")]
+    Quota(QuotaSpent),
     /// A component was refused.
     #[error(transparent)]
     Component(#[from] SandboxError),

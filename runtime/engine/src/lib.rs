@@ -24,6 +24,7 @@ pub mod select;
 pub mod shares;
 pub mod tasks;
 pub mod timeline;
+pub mod usage;
 pub mod views;
 pub mod worker;
 pub mod write;
@@ -33,6 +34,7 @@ mod components;
 mod error;
 mod field_remove;
 mod fresh;
+mod meter;
 mod models;
 mod module_remove;
 mod reach;
@@ -42,11 +44,13 @@ mod run_sight;
 mod uncancelled;
 
 pub use error::EngineError;
+pub use meter::QuotaSettings;
 
 use crm_model::{Model, TenantId, UserId};
 use crm_sandbox::Sandbox;
 use crm_store::Store;
 use dashmap::DashSet;
+use meter::Meter;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -60,6 +64,8 @@ struct Inner {
     store: Store,
     sandbox: Arc<Sandbox>,
     models: moka::sync::Cache<TenantId, Arc<Model>>,
+    /// What tenants use up.
+    meter: Meter,
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
@@ -70,14 +76,21 @@ struct Inner {
 }
 
 impl Engine {
-    /// An engine on these connections and this sandbox.
+    /// An engine on these connections and this sandbox, where tenants may use up as much as they
+    /// like unless something was set for one.
     pub fn new(store: Store, sandbox: Arc<Sandbox>) -> Self {
+        Self::limited(store, sandbox, QuotaSettings::default())
+    }
+
+    /// The same with these quotas.
+    pub fn limited(store: Store, sandbox: Arc<Sandbox>, quotas: QuotaSettings) -> Self {
         let models = moka::sync::Cache::new(crm_model::limits::MODEL_CACHE_MAX_MODELS);
         Self {
             inner: Arc::new(Inner {
                 store,
                 sandbox,
                 models,
+                meter: Meter::new(quotas),
                 in_flight: DashSet::new(),
                 jobs_waiting: Notify::new(),
                 tasks_waiting: Notify::new(),
@@ -91,6 +104,14 @@ impl Engine {
 
     pub(crate) fn sandbox(&self) -> &Sandbox {
         &self.inner.sandbox
+    }
+
+    /// Whether the database takes no changes at the moment.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub async fn is_read_only(&self) -> Result<bool, EngineError> {
+        Ok(self.inner.store.is_read_only().await?)
     }
 
     /// Closes the connections; what runs gets errors.

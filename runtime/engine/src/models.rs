@@ -53,7 +53,8 @@ impl Engine {
     }
 
     async fn model_load(&self, tenant: TenantId) -> Result<Option<Arc<Model>>, EngineError> {
-        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        // Whoever asks may be in the middle of a transaction.
+        let mut tx = TenantTx::begin_inner(self.store(), tenant).await?;
         let source = crm_store::models::model_source(&mut tx).await?;
         drop(tx);
         let Some(source) = source else {

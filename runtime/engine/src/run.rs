@@ -157,6 +157,7 @@ impl Engine {
             config: Arc::new(config.to_string()),
         };
         let report = self.sandbox().run_action_here(&component, &call).await;
+        self.fuel_used(lease.tenant, report.fuel);
         let action = component.manifest();
         trace.steps = json!([step_log(action.name.as_str(), &action.version, &report)]);
         trace.fuel = report.fuel;
@@ -225,7 +226,10 @@ impl Engine {
         };
         match self.propose(proposal).await {
             Ok(outcomes) => match outcomes.into_iter().find_map(Result::err) {
-                None => Ok(None),
+                None => {
+                    self.job_ended(lease.tenant);
+                    Ok(None)
+                }
                 Some(error) => again(format!("the mutations are refused: {error}")),
             },
             Err(EngineError::Store(error)) => Err(error),
@@ -280,7 +284,15 @@ impl Engine {
             }
             other => other?,
         }
+        if completion.state != JobState::Queued {
+            self.job_ended(lease.tenant);
+        }
         Ok(status)
+    }
+
+    /// One run less waits.
+    fn job_ended(&self, tenant: TenantId) {
+        self.inner.meter.committed(tenant, 0, -1);
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Held {
 pub(crate) enum StepEnd {
     More(Value),
     Done,
+    /// Nothing was done: again not before so long, which is no failed attempt.
+    Wait(Duration),
     /// For people: it will never work.
     Failed(String),
 }
@@ -211,6 +213,11 @@ impl Engine {
             match self.task_step(held, &task.spec, &by, state).await? {
                 StepEnd::More(next) => state = next,
                 StepEnd::Done => return Ok(self.task_end(held, None).await?),
+                StepEnd::Wait(pause) => {
+                    return Ok(self
+                        .task_give_back(held, fresh::now() + pause, None)
+                        .await?);
+                }
                 StepEnd::Failed(message) => {
                     return Ok(self.task_end(held, Some(&message)).await?);
                 }
@@ -252,7 +259,8 @@ impl Engine {
             EngineError::Refused(_)
             | EngineError::NotFound(_)
             | EngineError::Forbidden(_)
-            | EngineError::Conflict(_) => self.task_end(held, Some(&error.to_string())).await,
+            | EngineError::Conflict(_)
+            | EngineError::Quota(_) => self.task_end(held, Some(&error.to_string())).await,
             EngineError::Store(StoreError::Corrupt { .. }) => {
                 tracing::error!(task.id = %held.task, %error, "a task cannot be read");
                 self.task_end(held, Some("the task cannot be read by this version"))

@@ -3,8 +3,9 @@
 
 use chrono::TimeDelta;
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, LEASE_MAX_JOBS};
+use crm_model::quota::QuotaSpent;
 use crm_model::{JobId, TenantId};
-use crm_store::StoreError;
+use crm_store::{StoreError, TenantTx};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,15 +136,26 @@ impl Engine {
         mut places: OwnedSemaphorePermit,
         running: &Arc<Semaphore>,
     ) -> Result<(), EngineError> {
+        if let Some(spent) = self.fuel_spent(tenant).await? {
+            return self.defer(tenant, token, jobs, spent).await;
+        }
         let (version, loaded) = crm_store::jobs::jobs_load(self.store(), tenant, jobs).await?;
         let Some(model) = self.model_at(tenant, version).await? else {
             return Ok(());
         };
         let mut attempts = JoinSet::new();
-        for job in loaded {
+        let mut loaded = loaded.into_iter();
+        while let Some(job) = loaded.next() {
             let Ok(turn) = Arc::clone(running).acquire_owned().await else {
                 break;
             };
+            // The attempts before it may have burnt what was left.
+            if let Some(spent) = self.fuel_spent(tenant).await? {
+                let rest = std::iter::once(job).chain(loaded);
+                let rest: Vec<JobId> = rest.map(|job| job.id).collect();
+                self.defer(tenant, token, &rest, spent).await?;
+                break;
+            }
             let place = places.split(1);
             let lease = Lease {
                 tenant,
@@ -165,5 +177,22 @@ impl Engine {
         }
         while attempts.join_next().await.is_some() {}
         Ok(())
+    }
+
+    /// Gives jobs back untouched; all of the tenant's wait for the next window of its fuel.
+    async fn defer(
+        &self,
+        tenant: TenantId,
+        token: Uuid,
+        jobs: &[JobId],
+        spent: QuotaSpent,
+    ) -> Result<(), EngineError> {
+        let now = fresh::now();
+        let until = spent.resets_at.unwrap_or(now);
+        tracing::info!(tenant.id = %tenant, %spent, "workflow runs wait");
+        metrics::counter!("crm_runs_total", "status" => "deferred").increment(jobs.len() as u64);
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        crm_store::quotas::jobs_defer(&mut tx, jobs, token, now, until).await?;
+        Ok(tx.commit().await?)
     }
 }

@@ -26,6 +26,7 @@ pub mod operator;
 pub mod overlay;
 pub mod permission;
 pub mod query;
+pub mod quota;
 pub mod reach;
 pub mod relations;
 pub mod roles;

@@ -19,14 +19,25 @@ pub(crate) struct SuperAdmins {
     pub(crate) role: Option<RoleSlug>,
 }
 
+impl SuperAdmins {
+    /// Whether somebody with these roles, as their login names them, is one.
+    pub(crate) fn include(&self, roles: &[RoleSlug]) -> bool {
+        self.role.as_ref().is_some_and(|role| roles.contains(role))
+    }
+}
+
 /// The caller as they are; or, with the header, as an owner of the tenant that it names.
-pub(crate) async fn acting(app: &App, parts: &Parts, caller: Caller) -> Result<Caller, Problem> {
+pub(crate) async fn acting(
+    app: &App,
+    parts: &Parts,
+    caller: Caller,
+    is_super_admin: bool,
+) -> Result<Caller, Problem> {
     let Some(wanted) = parts.headers.get(TENANT_ID) else {
         return Ok(caller);
     };
-    let role = app.super_admins.role.as_ref();
     // Asked first: whoever may not do this does not learn which tenants there are.
-    if !role.is_some_and(|role| caller.actor.roles.contains(role)) {
+    if !is_super_admin {
         let detail = "X-Tenant-Id is for super admins: your tenant comes from your credential";
         return Err(Problem::detailed(Kind::Forbidden, detail));
     }
@@ -46,5 +57,6 @@ pub(crate) async fn acting(app: &App, parts: &Parts, caller: Caller) -> Result<C
         tenant,
         actor,
         profile: caller.profile,
+        is_acting: true,
     })
 }

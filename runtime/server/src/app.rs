@@ -23,8 +23,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::acting::SuperAdmins;
-use crate::auth::Issuers;
-use crate::edges::rates::{Limits, Peer, by_address};
+use crate::auth::{Issuers, OsRoles};
+use crate::edges::rates::{Limits, Peer, blame_the_database, by_address};
 use crate::edges::{Edges, Rates, headers::with_headers};
 use crate::problem::{self, Kind, Problem};
 use crate::{openapi, routes};
@@ -40,6 +40,7 @@ pub struct App {
     pub(crate) engine: Engine,
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) super_admins: SuperAdmins,
+    pub(crate) os_roles: Arc<OsRoles>,
     pub(crate) edges: Arc<Edges>,
     pub(crate) limits: Arc<Limits>,
 }
@@ -51,6 +52,7 @@ impl App {
             engine,
             issuers: Arc::new(issuers),
             super_admins: SuperAdmins::default(),
+            os_roles: Arc::default(),
             edges: Arc::default(),
             limits: Arc::new(Limits::new(Rates::default())),
         }
@@ -70,6 +72,15 @@ impl App {
     pub fn with_super_admins(mut self, role: Option<RoleSlug>) -> Self {
         self.super_admins = SuperAdmins { role };
         self
+    }
+
+    /// The same, where the host OS's roles are these of the model's.
+    #[must_use]
+    pub fn with_os_roles(self, os_roles: OsRoles) -> Self {
+        Self {
+            os_roles: Arc::new(os_roles),
+            ..self
+        }
     }
 }
 
@@ -186,6 +197,10 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::imports::import_get))
         .routes(routes!(routes::imports::import_run))
         .routes(routes!(routes::audit::audit_list))
+        .routes(routes!(
+            routes::usage::usage_list,
+            routes::usage::quotas_set
+        ))
         .routes(routes!(routes::tasks::tasks_list))
         .routes(routes!(routes::tasks::task_get))
         .routes(routes!(routes::tasks::task_cancel))
@@ -227,6 +242,10 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed) })
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX_BYTES))
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            blame_the_database,
+        ))
         .layer(middleware::from_fn_with_state(app.clone(), by_address))
         .layer(middleware::from_fn(around))
         .layer(CompressionLayer::new())

@@ -6,17 +6,20 @@ mod claims;
 mod dev;
 mod keys;
 mod oidc;
+mod os_roles;
 mod settings;
 
 pub use dev::{AUDIENCE, DEV_ISSUER, DevIssuer};
+pub use os_roles::OsRoles;
 pub use settings::{ClaimPaths, IssuerSettings, OneOrMany, SigningAlgorithm, parse_issuers};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::{HeaderMap, header, request::Parts};
 use crm_engine::api_keys::API_KEY_START;
 use crm_model::{Actor, TenantId};
 use jsonwebtoken::errors::ErrorKind;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -113,6 +116,8 @@ pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
     pub(crate) profile: Profile,
+    /// A super admin, in a tenant that is not their own for now.
+    pub(crate) is_acting: bool,
 }
 
 /// What an issuer says of a person beside who they are. Decides nothing.
@@ -128,23 +133,44 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
         let caller = match token.starts_with(API_KEY_START) {
-            true => of_api_key(app, token).await,
-            false => app.issuers.verify(token).await,
-        }?;
-        app.limits.check(&caller)?;
-        acting(app, parts, caller).await
+            true => of_api_key(app, token).await?,
+            false => {
+                let caller = app.issuers.verify(token).await?;
+                app.limits.check(&caller)?;
+                caller
+            }
+        };
+        let is_super_admin = app.super_admins.include(&caller.actor.roles);
+        let mut caller = acting(app, parts, caller, is_super_admin).await?;
+        app.os_roles.apply(&mut caller.actor.roles);
+        // What an operator does is not the tenant's use; and who has used up all must see that.
+        if !caller.is_acting && !shows_usage(parts) {
+            app.engine.api_call(caller.tenant).await?;
+        }
+        Ok(caller)
     }
 }
 
-/// Whom a key stands for, the same answer for all that stand for nobody.
+fn shows_usage(parts: &Parts) -> bool {
+    let route = parts.extensions.get::<MatchedPath>();
+    route.is_some_and(|route| route.as_str() == "/api/crm/usage")
+}
+
+/// Whom a key stands for, the same answer for all that stand for nobody. A key that asked too
+/// often a moment ago is refused without asking the database.
 async fn of_api_key(app: &App, key: &str) -> Result<Caller, Problem> {
+    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+    app.limits.check_refused(&digest)?;
     let found = app.engine.api_key_actor(key).await?;
     let (tenant, actor) = found.ok_or_else(|| unauthorized("the API key is not valid"))?;
-    Ok(Caller {
+    let caller = Caller {
         tenant,
         actor,
         profile: Profile::default(),
-    })
+        is_acting: false,
+    };
+    app.limits.check_key(&caller, digest)?;
+    Ok(caller)
 }
 
 /// The token of a request. Of several headers nobody could say which one counts.

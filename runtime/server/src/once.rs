@@ -98,7 +98,9 @@ pub(crate) fn key_of(key: String, head: &Parts, body: &[u8]) -> RequestKey {
     let mut digest = Sha256::new();
     digest.update(head.method.as_str());
     digest.update([0]);
-    digest.update(head.uri.to_string());
+    // Without scheme and host, which HTTP/2 has in it and HTTP/1.1 has not.
+    let path = head.uri.path_and_query();
+    digest.update(path.map_or_else(|| head.uri.path(), |path| path.as_str()));
     digest.update([0]);
     digest.update(body);
     let fingerprint = hexadecimal(&digest.finalize());

@@ -3,8 +3,10 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use crm_engine::EngineError;
 use crm_engine::write::is_invisible;
+use crm_model::quota::QuotaSpent;
 use crm_model::{Denied, Refusal, Violation, Violations};
 use crm_store::StoreError;
 use problem_details::ProblemDetails;
@@ -38,12 +40,13 @@ pub(crate) enum Kind {
     BulkRefused,
     NotTried,
     TooMany,
+    QuotaSpent,
     Internal,
     Unavailable,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::MalformedRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -61,6 +64,7 @@ impl Kind {
         Self::BulkRefused,
         Self::NotTried,
         Self::TooMany,
+        Self::QuotaSpent,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -186,6 +190,15 @@ impl Kind {
                  again after the seconds in `Retry-After`; the `RateLimit` headers say which limit \
                  it was.",
             ),
+            Self::QuotaSpent => (
+                "quota-spent",
+                StatusCode::TOO_MANY_REQUESTS,
+                "The tenant's quota is spent",
+                "`quota` names the quota, its limit, what is used and when its window ends, if it \
+                 has one; `GET /api/crm/usage` shows all of them. Requests and fuel come back when \
+                 their window ends. Records do when some are deleted, runs of workflows when \
+                 waiting ones are done. Whoever runs this installation can give the tenant more.",
+            ),
             Self::Internal => (
                 "internal",
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -210,8 +223,9 @@ pub(crate) struct Problem {
     errors: Violations,
     conflicts: Vec<ConflictBody>,
     results: Vec<serde_json::Value>,
-    /// Boxed: it is rare, and every result carries its size.
+    /// Boxed, as the next: they are rare, and every result carries their size.
     limited: Option<Box<Limited>>,
+    quota: Option<Box<QuotaSpent>>,
 }
 
 /// A field in dispute.
@@ -225,6 +239,29 @@ pub(crate) struct ConflictBody {
     theirs: serde_json::Value,
     /// What you sent.
     yours: serde_json::Value,
+}
+
+/// A quota that is spent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = QuotaSpent)]
+pub(crate) struct QuotaBody {
+    /// `records`, `api_calls`, `fuel` or `jobs`.
+    name: &'static str,
+    limit: u64,
+    used: u64,
+    /// When its window ends; null for what has none.
+    resets_at: Option<DateTime<Utc>>,
+}
+
+impl From<&QuotaSpent> for QuotaBody {
+    fn from(spent: &QuotaSpent) -> Self {
+        Self {
+            name: spent.quota.name(),
+            limit: spent.limit,
+            used: spent.used,
+            resets_at: spent.resets_at,
+        }
+    }
 }
 
 /// What a problem's body looks like.
@@ -248,6 +285,9 @@ pub(crate) struct ProblemBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     results: Vec<serde_json::Value>,
+    /// Of what a tenant has used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<QuotaBody>,
 }
 
 /// One violation.
@@ -288,6 +328,8 @@ struct Extension {
     conflicts: Vec<ConflictBody>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     results: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<QuotaBody>,
 }
 
 impl Problem {
@@ -299,6 +341,7 @@ impl Problem {
             conflicts: Vec::new(),
             results: Vec::new(),
             limited: None,
+            quota: None,
         }
     }
 
@@ -307,6 +350,14 @@ impl Problem {
         Self {
             limited: Some(Box::new(limited)),
             ..Self::detailed(Kind::TooMany, limited.detail())
+        }
+    }
+
+    /// For a tenant that has used up what it may.
+    fn quota_spent(spent: &QuotaSpent) -> Self {
+        Self {
+            quota: Some(Box::new(spent.clone())),
+            ..Self::detailed(Kind::QuotaSpent, spent.to_string())
         }
     }
 
@@ -346,6 +397,7 @@ impl Problem {
                 .collect(),
             conflicts: self.conflicts.clone(),
             results: self.results.clone(),
+            quota: self.quota.as_deref().map(QuotaBody::from),
         };
         let mut details = ProblemDetails::from_status_code(status)
             .with_title(title)
@@ -423,8 +475,12 @@ impl From<&EngineError> for Problem {
             EngineError::Forbidden(message) => Self::detailed(Kind::Forbidden, *message),
             EngineError::Conflict(message) => Self::detailed(Kind::Conflict, message.clone()),
             EngineError::Contended => Self::detailed(Kind::Conflict, error.to_string()),
+            EngineError::Quota(spent) => Self::quota_spent(spent),
             EngineError::Component(error) => Self::detailed(Kind::Invalid, error.to_string()),
-            EngineError::Store(StoreError::Suspended) => Self::new(Kind::Suspended),
+            // Should the whole database be read only, `blame_the_database` finds out.
+            EngineError::Store(StoreError::Suspended | StoreError::ReadOnly) => {
+                Self::new(Kind::Suspended)
+            }
             EngineError::Store(StoreError::Unavailable(error)) => {
                 tracing::warn!(%error, "the database does not answer");
                 Self::detailed(Kind::Unavailable, "the database does not answer")
@@ -463,6 +519,16 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
+        if let Some(spent) = &self.quota {
+            let headers = response.headers_mut();
+            let (policy, left) = quota_headers(spent);
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(spent.retry_after_seconds),
+            );
+            headers.extend(policy.map(|policy| (RATE_LIMIT_POLICY, policy)));
+            headers.extend(left.map(|left| (RATE_LIMIT, left)));
+        }
         if let Some(limited) = &self.limited {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, limited.retry_after());
@@ -474,6 +540,26 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// A quota as the values of `RateLimit-Policy` and `RateLimit`, in the form that rates have too.
+fn quota_headers(spent: &QuotaSpent) -> (Option<HeaderValue>, Option<HeaderValue>) {
+    let name = spent.quota.name();
+    let window = spent.window_seconds;
+    let window = window.map_or_else(String::new, |seconds| format!(";w={seconds}"));
+    let policy = format!("\"{name}\";q={}{window}", spent.limit);
+    let left = format!("\"{name}\";r=0;t={}", spent.retry_after_seconds);
+    (policy.parse().ok(), left.parse().ok())
+}
+
+/// For a database that takes no changes, such as one that another has just taken the place of.
+pub(crate) fn read_only() -> Response {
+    tracing::warn!("the database is read only");
+    Problem::detailed(
+        Kind::Unavailable,
+        "the database can be read and not changed at the moment",
+    )
+    .into_response()
 }
 
 /// For a handler that panicked.

@@ -1,6 +1,8 @@
 //! What the owner of the database does: migrate, publish, stand in for a host OS where there is
 //! none. Never used to serve a request.
 
+mod quotas;
+
 use crm_model::definition::TemplateDefinition;
 use crm_model::manifest::Manifest;
 use crm_model::{AuditId, TenantId, UserId};

@@ -127,6 +127,19 @@ pub async fn api_keys_page(
     rows.into_iter().map(ApiKey::try_from).collect()
 }
 
+/// Lets nobody else make a key of the tenant's until this transaction ends, so that what is counted
+/// stays so. Readers and writers of records do not wait.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn api_keys_lock(tx: &mut TenantTx) -> Result<(), StoreError> {
+    sqlx::query("select from tenant_crm_configs where tenant_id = $1 for no key update")
+        .bind(tx.tenant_id().uuid())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// How many keys there are, and how many of them may still be used.
 ///
 /// # Errors

@@ -48,6 +48,10 @@ pub enum StoreError {
     /// The tenant is read only for now.
     #[error("the tenant is suspended")]
     Suspended,
+    /// The transaction may not write: because the tenant is suspended, or because the whole
+    /// database is read only, which PostgreSQL says in the same words.
+    #[error("the transaction is read only")]
+    ReadOnly,
     /// A row of that key is there already.
     #[error("{0} exists already")]
     Exists(String),
@@ -106,8 +110,7 @@ impl From<sqlx::Error> for StoreError {
                 Some("CR007") => Self::KeyUsed,
                 // Two writes locked the same records in another order: one starts again.
                 Some("40P01" | "40001") => Self::StaleRecords(Vec::new()),
-                // Only a suspended tenant's transactions are read only.
-                Some("25006") => Self::Suspended,
+                Some("25006") => Self::ReadOnly,
                 // A statement timeout: the store sets none but for queries.
                 Some("57014") => Self::TooSlow,
                 Some(code) if is_unavailable(code) => Self::Unavailable(error),

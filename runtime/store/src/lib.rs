@@ -18,6 +18,7 @@ pub mod models;
 pub mod overlay;
 pub mod plugins;
 pub mod query;
+pub mod quotas;
 pub mod receipts;
 pub mod records;
 pub mod reindex;

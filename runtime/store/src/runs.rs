@@ -26,6 +26,8 @@ pub struct Run {
     pub error: Option<String>,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// When the tenant's last window ended, or ends, whose fuel was used up.
+    pub deferred_until: Option<DateTime<Utc>>,
 }
 
 /// One attempt at a run.
@@ -64,7 +66,8 @@ pub async fn runs_page(
 ) -> Result<Vec<Run>, StoreError> {
     let runs = sqlx::query_as(
         "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
-            available_at, error, created_at, finished_at
+            available_at, error, created_at, finished_at,
+            (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
         from crm_jobs
         where tenant_id = $1 and id < $2
             and ($3::text is null or workflow_slug = $3)
@@ -94,7 +97,8 @@ pub async fn run_read(
 ) -> Result<Option<(Run, Vec<Attempt>)>, StoreError> {
     let found: Option<Run> = sqlx::query_as(
         "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
-            available_at, error, created_at, finished_at
+            available_at, error, created_at, finished_at,
+            (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
         from crm_jobs where tenant_id = $1 and id = $2",
     )
     .bind(tx.tenant_id().uuid())

@@ -99,6 +99,21 @@ impl Store {
             .and_then(crate::admin::parse_schema_comment))
     }
 
+    /// Whether the database takes no changes, from anybody: it follows another one, or was told
+    /// so. Asked outside of tenants' transactions, which a suspended tenant has read only.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_read_only(&self) -> Result<bool, StoreError> {
+        let mut lent = self.for_statement().await?;
+        let read_only = sqlx::query_scalar(
+            "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean",
+        )
+        .fetch_one(lent.connection())
+        .await;
+        lent.give_back(read_only)
+    }
+
     /// What connections, one of each kind, still hold of whoever had them before, as they are
     /// lent: nothing, if all is well. For tests that drop work in the middle.
     ///
@@ -131,6 +146,13 @@ impl Store {
     /// A connection for a transaction of several statements.
     pub(crate) async fn for_transaction(&self) -> Result<Lent, StoreError> {
         self.transactions.for_transaction().await
+    }
+
+    /// A connection for a transaction that others wait for in the middle of theirs. Not one of
+    /// theirs: were those all in use, everybody would wait for everybody. Whoever has one of these
+    /// waits for no other.
+    pub(crate) async fn for_inner_transaction(&self) -> Result<Lent, StoreError> {
+        self.statements.for_transaction().await
     }
 
     /// Closes all connections; those in use when they come back.

@@ -27,6 +27,17 @@ impl TenantTx {
         Self::begin_with(store, tenant_id, &call).await
     }
 
+    /// The same for what has to be read while another transaction of the caller's may be open: it
+    /// may wait for this one, and this one waits for nobody.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn begin_inner(store: &Store, tenant_id: TenantId) -> Result<Self, StoreError> {
+        let call = format!("crm_tenant_begin('{}')", tenant_id.uuid());
+        let lent = store.for_inner_transaction().await?;
+        Self::begin_on(lent, tenant_id, &call).await
+    }
+
     /// The same for what is written down of a suspended tenant too: who did what.
     ///
     /// # Errors
@@ -60,7 +71,10 @@ impl TenantTx {
         tenant_id: TenantId,
         call: &str,
     ) -> Result<Self, StoreError> {
-        let mut lent = store.for_transaction().await?;
+        Self::begin_on(store.for_transaction().await?, tenant_id, call).await
+    }
+
+    async fn begin_on(mut lent: Lent, tenant_id: TenantId, call: &str) -> Result<Self, StoreError> {
         let begin = AssertSqlSafe(format!("begin; select {call}"));
         let row: PgRow = sqlx::raw_sql(begin).fetch_one(lent.connection()).await?;
         Ok(Self {

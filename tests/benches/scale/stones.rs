@@ -38,7 +38,7 @@ pub(super) fn definition() -> Value {
 }
 
 /// A tenant by its number.
-pub(super) fn tenant(number: u64) -> TenantId {
+pub(crate) fn tenant(number: u64) -> TenantId {
     TenantId::new(id(0x0196_0000_0000_7000_8000, number))
 }
 

@@ -26,6 +26,7 @@ pub(crate) async fn with_tenant(
         let settings = HostSettings {
             dev_issuer: false,
             serving: Default::default(),
+            quotas: Default::default(),
             store: StoreSettings::default(),
             sandbox: sandbox_settings(&common.data_dir)?,
         };

@@ -1,11 +1,13 @@
 //! `crm serve`: the host.
 
 mod edges;
+mod quotas;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use crm_engine::worker::WorkerSettings;
 use crm_model::RoleSlug;
+use crm_server::auth::OsRoles;
 use crm_store::StoreSettings;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::arguments::Common;
 use crate::host::{Host, HostSettings, listen, sandbox_settings, stop_signal};
 use crate::{Database, say};
 use edges::EdgeArguments;
+use quotas::QuotaArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
@@ -44,8 +47,14 @@ pub(crate) struct ServeArguments {
     /// request stands in that tenant's audit log
     #[arg(long, env = "CRM_SUPER_ADMIN_ROLE", value_name = "ROLE")]
     super_admin_role: Option<RoleSlug>,
+    /// What the host OS's roles, as tokens name them, are in the CRM: a JSON object, or a file
+    /// that holds one, such as {"staff": ["manager"], "tenant_admin": ["admin"], "user": ["agent"]}
+    #[arg(long, env = "CRM_OS_ROLES", value_name = "JSON|FILE")]
+    os_roles: Option<String>,
     #[command(flatten)]
     edges: EdgeArguments,
+    #[command(flatten)]
+    quotas: QuotaArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,9 +76,26 @@ fn log_to_stderr(json: bool) {
     };
 }
 
+/// The roles of this text, or of the file that it names; the default ones without it.
+fn os_roles(given: Option<&str>) -> Result<OsRoles> {
+    let Some(text) = given.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(OsRoles::default());
+    };
+    let json = match text.starts_with('{') {
+        true => text.to_owned(),
+        false => std::fs::read_to_string(text).with_context(|| {
+            format!("CRM_OS_ROLES is neither a JSON object nor a file that can be read: {text}")
+        })?,
+    };
+    OsRoles::parse(&json)
+        .map_err(anyhow::Error::msg)
+        .context("CRM_OS_ROLES cannot be used")
+}
+
 pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<()> {
     log_to_stderr(common.json);
     let serving = arguments.edges.settings()?;
+    let os_roles = os_roles(arguments.os_roles.as_deref())?;
     let is = |role| arguments.role.contains(&role);
     let listener = match is(Role::Api) {
         true => Some(listen(arguments.listen).await?),
@@ -80,6 +106,7 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
     let settings = HostSettings {
         dev_issuer: common.dev_issuer,
         serving,
+        quotas: arguments.quotas.settings(),
         store: StoreSettings::default(),
         sandbox: sandbox_settings(&common.data_dir)?,
     };
@@ -90,6 +117,7 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
             () = stop_signal() => return Ok(()),
         };
         host.super_admin_role = arguments.super_admin_role;
+        host.os_roles = os_roles;
         if let Some(listener) = &listener {
             say::step(&format!("serving on http://{}", listener.local_addr()?));
         }

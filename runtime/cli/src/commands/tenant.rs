@@ -1,5 +1,7 @@
 //! `crm tenant`: tenants of an installation without a host OS.
 
+mod quota;
+
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use crm_model::{Actor, AuditId, TemplateSlug, TenantId};
@@ -38,6 +40,8 @@ pub(crate) enum TenantCommand {
         /// Its id or name
         tenant: String,
     },
+    /// What a tenant may use up, where that differs from what `crm serve` is told
+    Quota(quota::QuotaArguments),
 }
 
 pub(crate) async fn tenant(common: &Common, command: TenantCommand) -> Result<()> {
@@ -50,6 +54,7 @@ pub(crate) async fn tenant(common: &Common, command: TenantCommand) -> Result<()
         TenantCommand::List => list(common, &database).await,
         TenantCommand::Suspend { tenant } => suspend(&database, &tenant, true).await,
         TenantCommand::Resume { tenant } => suspend(&database, &tenant, false).await,
+        TenantCommand::Quota(arguments) => quota::quota(common, &database, arguments).await,
     };
     database.close().await;
     done
@@ -72,6 +77,7 @@ async fn create(
             let settings = HostSettings {
                 dev_issuer: false,
                 serving: Default::default(),
+                quotas: Default::default(),
                 store: StoreSettings::default(),
                 sandbox: sandbox_settings(&common.data_dir)?,
             };

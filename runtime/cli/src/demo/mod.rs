@@ -72,6 +72,7 @@ pub(crate) async fn demo(common: Common, arguments: DemoArguments) -> Result<()>
         let settings = HostSettings {
             dev_issuer: true,
             serving: ServingSettings::default(),
+            quotas: Default::default(),
             store: StoreSettings::default(),
             sandbox: sandbox_settings(&common.data_dir)?,
         };

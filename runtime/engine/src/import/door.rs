@@ -166,6 +166,7 @@ fn refusal(error: &EngineError) -> Violations {
     }
     let (code, message) = match error {
         EngineError::Refused(Refusal::Denied(_)) => ("forbidden", error.to_string()),
+        EngineError::Quota(_) => ("quota", error.to_string()),
         EngineError::Refused(_)
         | EngineError::Stale { .. }
         | EngineError::NotFound(_)

@@ -6,6 +6,7 @@ use crm_model::{Data, Violations};
 use crm_store::TenantTx;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::import::door::{self, Outcome, RowChange, RowOutcome, TaskStep, WriteRows};
 use crate::import::file::{Rows, rows_read};
@@ -30,6 +31,14 @@ impl Engine {
         plan: &ImportPlan,
         state: Value,
     ) -> Result<StepEnd, EngineError> {
+        if plan.options.run_workflows && !plan.options.dry_run {
+            // A file starts more runs than a person could: it waits until they have been done.
+            let room = self.jobs_room(held.tenant).await?;
+            if let Some(room) = room.filter(|room| room.left <= 0) {
+                let pause = Duration::from_secs(room.spent.retry_after_seconds);
+                return Ok(StepEnd::Wait(pause));
+            }
+        }
         let mut state: ImportState = serde_json::from_value(state).unwrap_or_default();
         let (rows, total) = self.import_rows(held, plan, &state).await?;
         state.total = total;

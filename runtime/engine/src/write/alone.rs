@@ -5,7 +5,7 @@ use crm_store::commit::Commit;
 use crm_store::{StoreError, TenantTx};
 
 use super::gather::{related_of, related_read};
-use super::prepare::{Gathered, Prepared};
+use super::prepare::{Gathered, Prepared, Rooms};
 use super::reach::{self, Closed};
 use super::{Attempt, Known, Operation, Proposal, conflict};
 use crate::{Engine, EngineError};
@@ -46,6 +46,7 @@ impl Engine {
         &self,
         model: &Model,
         proposal: &mut Proposal<'_>,
+        rooms: &Rooms,
     ) -> Result<Attempt, EngineError> {
         let mutations: Vec<&Mutation> = proposal
             .operations
@@ -56,7 +57,7 @@ impl Engine {
             })
             .collect();
         let mut gathered = self.gather_alone(model, proposal, &mutations).await?;
-        let mut prepared = Prepared::new();
+        let mut prepared = Prepared::new(rooms.clone());
         for (index, mutation) in mutations.into_iter().enumerate() {
             let by = (index, proposal.authority);
             let outcome = prepared.add(model, proposal, by, mutation, &mut gathered);
@@ -94,7 +95,7 @@ impl Engine {
         proposal.known = gathered.known;
         match committed {
             Ok(()) => {
-                self.announce(&prepared);
+                self.announce(proposal.tenant, &prepared);
                 Ok(Attempt::Done(prepared.outcomes))
             }
             Err(StoreError::StaleModel) => {

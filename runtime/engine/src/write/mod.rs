@@ -30,8 +30,10 @@ use crm_store::commit::Completion;
 use crm_store::records::Record;
 use std::collections::HashMap;
 
+use crate::meter::{Hold, Room};
 use crate::tasks::Held;
 use crate::{Engine, EngineError};
+use prepare::Rooms;
 
 pub use conflict::Conflict;
 
@@ -229,12 +231,18 @@ impl Engine {
         let Some(module) = proposal.operations.first().map(Operation::module) else {
             return Ok(Vec::new());
         };
+        let module = module.clone();
+        let hold = self.records_wanted(&proposal).await?;
+        let rooms = Rooms {
+            records: hold.as_ref().map(|hold| hold.room.clone()),
+            jobs: self.jobs_wanted(&proposal).await?,
+        };
         for _ in 0..=WRITE_MAX_RETRIES {
-            let model = self.model_guess(proposal.tenant, module).await?;
+            let model = self.model_guess(proposal.tenant, &module).await?;
             let attempt = if alone::stands_alone(&model, &proposal) {
-                self.attempt_alone(&model, &mut proposal).await?
+                self.attempt_alone(&model, &mut proposal, &rooms).await?
             } else {
-                match self.attempt_in_transaction(&model, &proposal).await {
+                match self.attempt_in_transaction(&model, &proposal, &rooms).await {
                     // Also where it was found by a lock or by what follows.
                     Err(EngineError::Store(error)) if transaction::is_stale(&error) => {
                         Attempt::Again
@@ -249,8 +257,39 @@ impl Engine {
         Err(EngineError::Contended)
     }
 
-    /// Tells what waits for commits.
-    fn announce(&self, prepared: &prepare::Prepared) {
+    /// Keeps room for the records that a proposal may add; none where there is no limit.
+    async fn records_wanted(&self, proposal: &Proposal<'_>) -> Result<Option<Hold>, EngineError> {
+        let adds = |operation: &&Operation| match operation {
+            Operation::Mutation(mutation) => {
+                matches!(mutation, Mutation::Create { .. } | Mutation::Restore { .. })
+            }
+            Operation::Upsert { .. } => true,
+        };
+        match proposal.operations.iter().filter(adds).count() {
+            // A trial adds nothing, and says what is wrong with the data.
+            0 => Ok(None),
+            _ if proposal.dry_run => Ok(None),
+            wanted => self.records_hold(proposal.tenant, wanted).await,
+        }
+    }
+
+    /// Room for the runs that a person's write starts. A run that starts others made room itself,
+    /// and an import waits before its steps.
+    async fn jobs_wanted(&self, proposal: &Proposal<'_>) -> Result<Option<Room>, EngineError> {
+        let is_bound = matches!(proposal.authority, Authority::User(_))
+            && proposal.workflows
+            && proposal.place.is_none()
+            && !proposal.dry_run;
+        match is_bound {
+            true => self.jobs_room(proposal.tenant).await,
+            false => Ok(None),
+        }
+    }
+
+    /// Tells what waits for commits, and whoever counts.
+    fn announce(&self, tenant: TenantId, prepared: &prepare::Prepared) {
+        let (records, jobs) = prepared.added();
+        self.inner.meter.committed(tenant, records, jobs);
         for change in &prepared.changes {
             let kind = change.change.kind().name();
             metrics::counter!("crm_events_total", "kind" => kind).increment(1);

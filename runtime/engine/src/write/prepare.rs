@@ -7,8 +7,8 @@ use crm_model::permission::{Authority, permit, permit_activity};
 use crm_model::sight::Sight;
 use crm_model::validate::{Surroundings, Validated, action_of, validate};
 use crm_model::{
-    ActivityId, Data, Denied, EventId, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal,
-    UserId, ValidChange,
+    ActivityId, Data, Denied, EventId, EventKind, FieldKey, Model, ModuleSlug, Mutation, RecordId,
+    Refusal, UserId, ValidChange,
 };
 use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
 use crm_store::records::Record;
@@ -19,6 +19,7 @@ use super::gather::takes_numbers;
 use super::jobs::jobs_of;
 use super::reach::Closed;
 use super::{Engine, Known, Outcome, Proposal, Written};
+use crate::meter::Room;
 use crate::{EngineError, fresh};
 
 /// What operations are judged by.
@@ -66,11 +67,63 @@ pub(super) struct Prepared {
     pub(super) activities: Vec<ActivityRow>,
     pub(super) clear: Vec<Entry>,
     pub(super) outcomes: Vec<Outcome>,
+    /// What the tenant may still add, after these changes.
+    pub(super) rooms: Rooms,
+}
+
+/// Room for more of what the tenant may not have without end; none where there is no limit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rooms {
+    pub(super) records: Option<Room>,
+    pub(super) jobs: Option<Room>,
+}
+
+impl Rooms {
+    /// Takes room for a change and the runs that it starts, all of it or none.
+    fn take(&mut self, kind: EventKind, jobs: i64) -> Result<(), EngineError> {
+        let records = records_of(kind);
+        for (room, wanted) in [(&self.records, records), (&self.jobs, jobs)] {
+            if let Some(room) = room
+                && wanted > 0
+                && room.left < wanted
+            {
+                return Err(EngineError::Quota(room.spent.clone()));
+            }
+        }
+        for (room, taken) in [(&mut self.records, records), (&mut self.jobs, jobs)] {
+            if let Some(room) = room {
+                room.left -= taken;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many records there are more after a change.
+fn records_of(kind: EventKind) -> i64 {
+    match kind {
+        EventKind::RecordCreated | EventKind::RecordRestored => 1,
+        EventKind::RecordDeleted => -1,
+        EventKind::RecordUpdated => 0,
+    }
+}
+
+/// Runs that will wait; those that were born dead do not.
+fn waiting(jobs: &[NewJob]) -> i64 {
+    let waiting = jobs.iter().filter(|job| job.error.is_none()).count();
+    i64::try_from(waiting).unwrap_or(i64::MAX)
+}
+
+/// Where [`Prepared::back_to`] goes back to.
+pub(super) struct Mark {
+    lengths: [usize; 4],
+    rooms: Rooms,
 }
 
 impl Prepared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(rooms: Rooms) -> Self {
         Self {
+            rooms,
             at: fresh::now(),
             changes: Vec::new(),
             jobs: Vec::new(),
@@ -84,21 +137,31 @@ impl Prepared {
         self.outcomes.iter().any(Result::is_err)
     }
 
-    /// Where [`Prepared::back_to`] goes back to.
-    pub(super) fn mark(&self) -> [usize; 4] {
-        [
-            self.changes.len(),
-            self.jobs.len(),
-            self.activities.len(),
-            self.clear.len(),
-        ]
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            lengths: [
+                self.changes.len(),
+                self.jobs.len(),
+                self.activities.len(),
+                self.clear.len(),
+            ],
+            rooms: self.rooms.clone(),
+        }
     }
 
-    pub(super) fn back_to(&mut self, [changes, jobs, activities, clear]: [usize; 4]) {
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        let [changes, jobs, activities, clear] = mark.lengths;
         self.changes.truncate(changes);
         self.jobs.truncate(jobs);
         self.activities.truncate(activities);
         self.clear.truncate(clear);
+        self.rooms = mark.rooms;
+    }
+
+    /// How many records there are more once this is committed, and how many more runs wait.
+    pub(super) fn added(&self) -> (i64, i64) {
+        let kinds = self.changes.iter().map(|change| change.change.kind());
+        (kinds.map(records_of).sum(), waiting(&self.jobs))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -227,8 +290,9 @@ impl Prepared {
     ) -> Result<(), EngineError> {
         let module = Engine::module_of(model, change.module())?;
         let event = EventId::new(fresh::id());
-        self.jobs
-            .extend(jobs_of(model, proposal, self.at, event, &change));
+        let jobs = jobs_of(model, proposal, self.at, event, &change);
+        self.rooms.take(change.kind(), waiting(&jobs))?;
+        self.jobs.extend(jobs);
         let references = change
             .new_references(module)
             .map(|(field, target, record)| (field.clone(), target.clone(), record))

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::backfill::Numbers;
 use super::gather::{pointed_from, related_read};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, Rooms};
 use super::{Proposal, made};
 use crate::{Engine, EngineError, fresh};
 
@@ -108,7 +108,7 @@ pub(super) async fn recomputed(
     wanted: impl Fn(&RollupUse) -> bool,
     numbers: Option<&Numbers>,
 ) -> Result<Prepared, EngineError> {
-    let (mut prepared, none) = (Prepared::new(), BTreeMap::new());
+    let (mut prepared, none) = (Prepared::new(Rooms::default()), BTreeMap::new());
     let related: BTreeSet<RecordId> = records
         .iter()
         .filter_map(|record| Some((record, model.module(&record.module)?)))

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::conflict::{self, Fault};
 use super::gather::resolve;
-use super::prepare::{Gathered, Prepared, Resolved};
+use super::prepare::{Gathered, Prepared, Resolved, Rooms};
 use super::{Attempt, Operation, Outcome, Proposal, reach};
 use crate::receipt::receipt_keep;
 use crate::{Engine, EngineError, fresh};
@@ -27,6 +27,7 @@ impl Engine {
         &self,
         model: &Model,
         proposal: &Proposal<'_>,
+        rooms: &Rooms,
     ) -> Result<Attempt, EngineError> {
         let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
         if tx.model_version() != Some(model.version()) {
@@ -34,12 +35,16 @@ impl Engine {
             return Ok(Attempt::Again);
         }
         let mut outcomes = Vec::with_capacity(proposal.operations.len());
-        let mut committed = Vec::new();
+        let mut committed: Vec<Prepared> = Vec::new();
+        let mut rooms = rooms.clone();
         for range in waves(model, proposal.operations) {
-            let Wave::Done(prepared, wave) = self.wave(&mut tx, model, proposal, range).await?
-            else {
+            let by = (proposal, &rooms);
+            let Wave::Done(prepared, wave) = self.wave(&mut tx, model, by, range).await? else {
                 return Ok(Attempt::Again);
             };
+            if let Some(last) = prepared.last() {
+                rooms = last.rooms.clone();
+            }
             let refused = wave.iter().any(Result::is_err);
             committed.extend(prepared);
             outcomes.extend(wave);
@@ -54,7 +59,7 @@ impl Engine {
         }
         self.finish(tx, proposal, &outcomes).await?;
         for prepared in &committed {
-            self.announce(prepared);
+            self.announce(proposal.tenant, prepared);
         }
         Ok(Attempt::Done(outcomes))
     }
@@ -87,7 +92,7 @@ impl Engine {
         &self,
         tx: &mut TenantTx,
         model: &Model,
-        proposal: &Proposal<'_>,
+        (proposal, rooms): (&Proposal<'_>, &Rooms),
         range: Range<usize>,
     ) -> Result<Wave, EngineError> {
         let operations = proposal.operations.get(range).unwrap_or_default();
@@ -96,7 +101,7 @@ impl Engine {
         for _ in 0..=operations.len() {
             tx.savepoint().await?;
             let mut prepared = self
-                .prepare_wave(tx, model, proposal, operations, &faults)
+                .prepare_wave(tx, model, (proposal, rooms), operations, &faults)
                 .await?;
             let outcomes = std::mem::take(&mut prepared.outcomes);
             let ends = proposal.atomic && outcomes.iter().any(Result::is_err);
@@ -133,7 +138,7 @@ impl Engine {
         &self,
         tx: &mut TenantTx,
         model: &Model,
-        proposal: &Proposal<'_>,
+        (proposal, rooms): (&Proposal<'_>, &Rooms),
         operations: &[Operation],
         faults: &BTreeMap<usize, Fault>,
     ) -> Result<Prepared, EngineError> {
@@ -147,7 +152,7 @@ impl Engine {
                 (proposal.authority.reader(), proposal.dry_run),
             )
             .await?;
-        let mut prepared = Prepared::new();
+        let mut prepared = Prepared::new(rooms.clone());
         for (index, resolved) in resolved.into_iter().enumerate() {
             let outcome = match (faults.get(&index), resolved) {
                 (Some(fault), _) => Err(fault.clone().into()),

@@ -30,6 +30,7 @@ pub(super) fn identify(settings: &IssuerSettings, claims: &Value) -> Result<Call
             name: short(find(claims, &paths.name)),
             email: short(find(claims, &paths.email)),
         },
+        is_acting: false,
     })
 }
 

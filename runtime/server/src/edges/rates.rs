@@ -11,14 +11,18 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::problem::Problem;
+use crate::problem::{self, Kind, Problem};
 
 /// Costs nothing, and whoever watches over the process asks it of all addresses at once.
 const ALIVE: &str = "/healthz";
+/// A secret that was refused is asked for again after so long, whatever its rate says: it may have
+/// been revoked.
+const REFUSED_MAX: Duration = Duration::from_secs(5);
+const REFUSED_MAX_SECRETS: u64 = 10_000;
 /// How often keys that lie idle are dropped.
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 
@@ -80,6 +84,7 @@ pub(crate) struct Limited {
     policy: &'static str,
     rate: Rate,
     wait_seconds: u64,
+    wait: Duration,
 }
 
 impl Limited {
@@ -101,6 +106,7 @@ impl Limited {
             policy,
             rate,
             wait_seconds,
+            ..
         } = self;
         let window = rate.burst.get().div_ceil(rate.per_second.get());
         let quota = format!("\"{policy}\";q={};w={window}", rate.burst);
@@ -133,6 +139,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
                 policy: self.policy,
                 rate: self.rate,
                 wait_seconds: wait.as_secs() + 1,
+                wait,
             }
         })
     }
@@ -149,6 +156,10 @@ pub(crate) struct Limits {
     credential: Option<Limiter<(TenantId, UserId)>>,
     tenant: Option<Limiter<TenantId>>,
     address: Option<Limiter<IpAddr>>,
+    /// Secrets of API keys that asked too often, by their SHA-256, until they may again. Whose a
+    /// secret is only the database knows, and somebody who asks too often must not cost it a
+    /// question each time.
+    refused: moka::sync::Cache<[u8; 32], (Limited, Instant)>,
 }
 
 impl Limits {
@@ -157,20 +168,45 @@ impl Limits {
             credential: Limiter::new("credential", rates.credential),
             tenant: Limiter::new("tenant", rates.tenant),
             address: Limiter::new("address", rates.address),
+            refused: moka::sync::Cache::builder()
+                .max_capacity(REFUSED_MAX_SECRETS)
+                .time_to_live(REFUSED_MAX)
+                .build(),
         }
+    }
+
+    /// Refuses the secret of an API key that was refused before its time is up.
+    pub(crate) fn check_refused(&self, digest: &[u8; 32]) -> Result<(), Problem> {
+        match self.refused.get(digest) {
+            Some((limited, until)) if Instant::now() < until => Err(Problem::limited(limited)),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Limits::check`], for an API key with this secret.
+    pub(crate) fn check_key(&self, caller: &Caller, digest: [u8; 32]) -> Result<(), Problem> {
+        self.limited(caller).map_err(|limited| {
+            let until = Instant::now() + limited.wait.min(REFUSED_MAX);
+            self.refused.insert(digest, (limited, until));
+            Problem::limited(limited)
+        })
     }
 
     /// Counts a request of somebody who is known. Its own limit comes first, so that one who
     /// asks too often takes nothing from the others of the tenant.
     pub(crate) fn check(&self, caller: &Caller) -> Result<(), Problem> {
+        self.limited(caller).map_err(Problem::limited)
+    }
+
+    fn limited(&self, caller: &Caller) -> Result<(), Limited> {
         if let Some(limiter) = &self.credential {
             let key = (caller.tenant, caller.actor.user_id.clone());
-            limiter.check(&key).map_err(Problem::limited)?;
+            limiter.check(&key)?;
         }
-        if let Some(limiter) = &self.tenant {
-            limiter.check(&caller.tenant).map_err(Problem::limited)?;
+        match &self.tenant {
+            Some(limiter) => limiter.check(&caller.tenant),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn check_address(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
@@ -219,6 +255,24 @@ pub(crate) async fn by_address(State(app): State<App>, request: Request, next: N
         && let Err(problem) = app.limits.check_address(peer)
     {
         return problem.into_response();
+    }
+    response
+}
+
+/// PostgreSQL refuses a suspended tenant's writes and anybody's to a read-only database in the
+/// same words. Only where something was refused so is the database asked which it was.
+pub(crate) async fn blame_the_database(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    let is_suspended = response
+        .extensions()
+        .get::<Problem>()
+        .is_some_and(|problem| problem.is(Kind::Suspended));
+    if is_suspended && matches!(app.engine.is_read_only().await, Ok(true)) {
+        return problem::read_only();
     }
     response
 }

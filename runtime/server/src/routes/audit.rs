@@ -52,7 +52,7 @@ pub(crate) struct AuditBody {
     home_tenant: Option<String>,
     /// Such as `template.selected`, `module.added`, `field.edited`, `settings.edited`,
     /// `view.removed`, `record.purged`, `records.exported`, `import.run`, `tenant.suspended`,
-    /// `tenant.entered`.
+    /// `tenant.entered`, `quotas.set`.
     #[schema(example = "module.edited")]
     action: String,
     /// The path of what it was done to, below `/api/crm/`.

@@ -29,5 +29,6 @@ pub(crate) mod tasks;
 pub(crate) mod teams;
 pub(crate) mod templates;
 pub(crate) mod timeline;
+pub(crate) mod usage;
 pub(crate) mod views;
 pub(crate) mod workflows;

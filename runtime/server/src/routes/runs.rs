@@ -35,6 +35,9 @@ pub(crate) struct RunBody {
     created_at: DateTime<Utc>,
     /// When a queued run is due.
     due_at: Option<DateTime<Utc>>,
+    /// What a queued run waits for beside its turn: `fuel`, of which the tenant has used up what
+    /// it may until `due_at`.
+    waits_for: Option<&'static str>,
     finished_at: Option<DateTime<Utc>>,
 }
 
@@ -77,13 +80,16 @@ impl From<Run> for RunBody {
             "dead" => "dead",
             _ => "queued",
         };
+        let deferred = run.deferred_until.filter(|until| *until > run.available_at);
+        let is_queued = status == "queued";
         Self {
             id: run.id.to_string(),
             workflow: run.workflow_slug,
             module: run.module_slug.to_string(),
             record_id: run.record_id.to_string(),
             event_id: run.event_id.to_string(),
-            due_at: (status == "queued").then_some(run.available_at),
+            due_at: is_queued.then(|| deferred.unwrap_or(run.available_at)),
+            waits_for: deferred.filter(|_| is_queued).map(|_| "fuel"),
             status,
             attempts: run.attempts,
             error: run.error,

@@ -28,6 +28,8 @@ enum How {
     Reach,
     /// Writes half of something valid and half of something that is not.
     Half,
+    /// Writes another victim.
+    Multiply,
     /// Asks to be called again, always.
     Postpone,
     /// Gives up.
@@ -69,6 +71,10 @@ pub fn run(event: Event<Value>, config: Config) -> Outcome {
             Mutation::create("victims", json!({ "name": "half" })),
             Mutation::update(&event, json!({ "counter": "not a number" })),
         ]),
+        How::Multiply => Ok(vec![Mutation::create(
+            "victims",
+            json!({ "name": "another" }),
+        )]),
         How::Postpone => Err(Failure::retry(
             std::time::Duration::from_millis(1),
             "not in the mood",
