@@ -44,6 +44,9 @@ pub enum EngineError {
     /// Others change the same thing too fast: try again.
     #[error("the record is changed by others too often; try again")]
     Contended,
+    /// More is asked for at the moment than there is: try again.
+    #[error("{0}")]
+    Busy(&'static str),
     /// A component was refused.
     #[error(transparent)]
     Component(#[from] SandboxError),

@@ -15,14 +15,18 @@ pub mod explain;
 pub mod export;
 pub mod history;
 pub mod import;
+pub mod login;
 pub mod publish;
 pub mod query;
 pub mod read;
 pub mod receipt;
 pub mod search;
+pub mod secret;
 pub mod select;
+pub mod sessions;
 pub mod tasks;
 pub mod timeline;
+pub mod users;
 pub mod views;
 pub mod worker;
 pub mod write;
@@ -34,6 +38,7 @@ mod field_remove;
 mod fresh;
 mod models;
 mod module_remove;
+mod password;
 mod reindex;
 mod run;
 mod run_sight;
@@ -46,7 +51,7 @@ use crm_sandbox::Sandbox;
 use crm_store::Store;
 use dashmap::DashSet;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// What the verbs work with. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +65,8 @@ struct Inner {
     models: moka::sync::Cache<TenantId, Arc<Model>>,
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
+    /// Turns at hashing passwords.
+    hashing: Semaphore,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
     jobs_waiting: Notify,
@@ -77,6 +84,7 @@ impl Engine {
                 sandbox,
                 models,
                 in_flight: DashSet::new(),
+                hashing: Semaphore::new(crm_model::limits::PASSWORD_MAX_CONCURRENT),
                 jobs_waiting: Notify::new(),
                 tasks_waiting: Notify::new(),
             }),

@@ -23,7 +23,9 @@ pub mod records;
 pub mod reindex;
 pub mod runs;
 pub mod search;
+pub mod sessions;
 pub mod tasks;
+pub mod users;
 pub mod views;
 
 mod error;
