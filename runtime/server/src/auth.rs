@@ -1,6 +1,11 @@
 //! Who is this? Bearer tokens of configured issuers (`oidc`) and, where somebody turns it on, of
-//! the development issuer (`dev`); keys for programs, which the engine knows. Neither is ever
-//! logged, and no answer repeats it.
+//! the development issuer (`dev`); keys for programs, and sessions of browsers (`browsers`), which
+//! the engine knows. None of them is ever logged, and no answer repeats them.
+
+pub(crate) mod browsers;
+pub(crate) mod code_flow;
+pub(crate) mod cross_site;
+pub(crate) mod return_to;
 
 mod claims;
 mod dev;
@@ -8,8 +13,11 @@ mod keys;
 mod oidc;
 mod settings;
 
+pub use browsers::{BrowserSettings, COOKIE_KEY_MIN_BYTES, LocalSettings, invitation_url};
 pub use dev::{AUDIENCE, DEV_ISSUER, DevIssuer};
-pub use settings::{ClaimPaths, IssuerSettings, OneOrMany, SigningAlgorithm, parse_issuers};
+pub use settings::{
+    ClaimPaths, IssuerSettings, OneOrMany, Secret, SigningAlgorithm, parse_issuers,
+};
 
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, header, request::Parts};
@@ -66,6 +74,24 @@ impl Issuers {
             }
         }
         Ok(self)
+    }
+
+    /// Where people log in with a browser.
+    pub(crate) fn logins(&self) -> impl Iterator<Item = (&str, &Arc<OidcIssuer>)> {
+        let issuers = self.oidc.iter();
+        issuers
+            .filter(|(_, issuer)| issuer.client_id().is_some())
+            .map(|(name, issuer)| (name.as_str(), issuer))
+    }
+
+    /// The issuer of this name, if people log in there with a browser.
+    pub(crate) fn login(&self, issuer: &str) -> Option<&Arc<OidcIssuer>> {
+        self.oidc.get(issuer).filter(|it| it.client_id().is_some())
+    }
+
+    /// Whether people log in anywhere with a browser.
+    pub fn has_logins(&self) -> bool {
+        self.logins().next().is_some()
     }
 
     async fn verify(&self, token: &str) -> Result<Caller, Problem> {
@@ -126,13 +152,28 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers)?;
-        let caller = match token.starts_with(API_KEY_START) {
-            true => of_api_key(app, token).await,
-            false => app.issuers.verify(token).await,
-        }?;
+        let caller = match of_session_alone(app, parts).await? {
+            Some(caller) => caller,
+            None => of_bearer(app, bearer(&parts.headers)?).await?,
+        };
         app.limits.check(&caller)?;
         acting(app, parts, caller).await
+    }
+}
+
+/// Whose session a request shows that shows nothing else: a token says who asks, whatever the
+/// browser sends along.
+async fn of_session_alone(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
+    match parts.headers.contains_key(header::AUTHORIZATION) {
+        true => Ok(None),
+        false => browsers::of_session(app, parts).await,
+    }
+}
+
+async fn of_bearer(app: &App, token: &str) -> Result<Caller, Problem> {
+    match token.starts_with(API_KEY_START) {
+        true => of_api_key(app, token).await,
+        false => app.issuers.verify(token).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `crm serve`: the host.
 
-mod edges;
+pub(crate) mod edges;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Common;
-use crate::host::{Host, HostSettings, listen, sandbox_settings, stop_signal};
+use crate::host::{
+    CookieKey, Host, HostSettings, ServingSettings, listen, sandbox_settings, stop_signal,
+};
 use crate::{Database, say};
 use edges::EdgeArguments;
 
@@ -46,6 +48,17 @@ pub(crate) struct ServeArguments {
     super_admin_role: Option<RoleSlug>,
     #[command(flatten)]
     edges: EdgeArguments,
+    /// Let people log in here with a password; `crm user invite` invites the first
+    #[arg(long, env = "CRM_LOCAL_ISSUER", value_parser = clap::builder::FalseyValueParser::new())]
+    local_issuer: bool,
+    /// What signs cookies, at least 32 characters; the database's own key if not given
+    #[arg(
+        long,
+        env = "CRM_COOKIE_KEY",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    cookie_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,7 +82,12 @@ fn log_to_stderr(json: bool) {
 
 pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<()> {
     log_to_stderr(common.json);
-    let serving = arguments.edges.settings()?;
+    let serving = ServingSettings {
+        local_issuer: arguments.local_issuer,
+        cookie_key: arguments.cookie_key.map(CookieKey),
+        redis_url: common.redis_url.clone(),
+        ..arguments.edges.settings()?
+    };
     let is = |role| arguments.role.contains(&role);
     let listener = match is(Role::Api) {
         true => Some(listen(arguments.listen).await?),

@@ -15,10 +15,19 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::auth::browsers::has_session;
 use crate::problem::Problem;
 
 /// Costs nothing, and whoever watches over the process asks it of all addresses at once.
 const ALIVE: &str = "/healthz";
+/// Below it people show who they are, and whatever they hold already counts for nothing.
+const LOGIN: &str = "/auth/";
+/// Passwords of one address that are looked at: of an office that begins its day, not of a
+/// machine that guesses.
+const LOGINS: Rate = Rate {
+    per_second: NonZeroU32::MIN,
+    burst: NonZeroU32::MIN.saturating_add(59),
+};
 /// How often keys that lie idle are dropped.
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 
@@ -149,6 +158,7 @@ pub(crate) struct Limits {
     credential: Option<Limiter<(TenantId, UserId)>>,
     tenant: Option<Limiter<TenantId>>,
     address: Option<Limiter<IpAddr>>,
+    logins: Option<Limiter<IpAddr>>,
 }
 
 impl Limits {
@@ -157,6 +167,7 @@ impl Limits {
             credential: Limiter::new("credential", rates.credential),
             tenant: Limiter::new("tenant", rates.tenant),
             address: Limiter::new("address", rates.address),
+            logins: Limiter::new("login", Some(LOGINS)),
         }
     }
 
@@ -173,6 +184,16 @@ impl Limits {
         Ok(())
     }
 
+    /// Counts a password that is to be looked at, whatever else is limited.
+    pub(crate) fn check_login(&self, peer: Option<Peer>) -> Result<(), Problem> {
+        match (&self.logins, peer) {
+            (Some(limiter), Some(peer)) => {
+                limiter.check(&block(peer.0.ip())).map_err(Problem::limited)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_address(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
         match (&self.address, peer) {
             (Some(limiter), Some(peer)) => limiter.check(&block(peer)).map_err(Problem::limited),
@@ -184,6 +205,7 @@ impl Limits {
         self.credential.iter().for_each(Limiter::sweep);
         self.tenant.iter().for_each(Limiter::sweep);
         self.address.iter().for_each(Limiter::sweep);
+        self.logins.iter().for_each(Limiter::sweep);
     }
 }
 
@@ -209,7 +231,10 @@ pub(crate) async fn by_address(State(app): State<App>, request: Request, next: N
     if request.uri().path() == ALIVE {
         return next.run(request).await;
     }
-    let anonymous = !request.headers().contains_key(header::AUTHORIZATION);
+    let headers = request.headers();
+    let login = request.uri().path().starts_with(LOGIN);
+    let credential = headers.contains_key(header::AUTHORIZATION) || has_session(&app, headers);
+    let anonymous = login || !credential;
     if anonymous && let Err(problem) = app.limits.check_address(peer) {
         return problem.into_response();
     }
