@@ -31,6 +31,8 @@ mod identity;
 mod imports;
 mod isolation;
 mod leak;
+mod local_issuer;
+mod login;
 mod model;
 mod once;
 mod permissions;
