@@ -244,33 +244,37 @@ async fn nobody_learns_who_is_there() {
         let (other, _) = page(tenant, email, password).await;
         assert_eq!(other, known, "{email}");
     }
-    // The same work: the shortest of several, so that other tests do not disturb the measure.
-    let mut shortest = async |email: &str| {
-        let mut least = Duration::MAX;
-        for _ in 0..4 {
-            least = least.min(page(tenant, email, wrong).await.1);
-            change(&app, "attempts = 0, locked_until = null").await;
-        }
-        least
-    };
-    let there = shortest("ada@example.com").await;
-    let nobody = shortest("nobody@example.com").await;
-    assert!(
-        nobody * 2 > there && there * 2 > nobody,
-        "{there:?} and {nobody:?}"
-    );
-    // And so when the account is locked.
     for _ in 0..6 {
         assert_eq!(page(tenant, "ada@example.com", wrong).await.0, known);
     }
-    assert_eq!(page(tenant, "ada@example.com", PASSWORD).await.0, known);
-    let began = Instant::now();
-    page(tenant, "ada@example.com", PASSWORD).await;
-    assert!(
-        began.elapsed() * 2 > there,
-        "locked: {:?} and {there:?}",
-        began.elapsed()
+    assert_eq!(
+        page(tenant, "ada@example.com", PASSWORD).await.0,
+        known,
+        "locked"
     );
+
+    // The same work, which a password that is too long is not: the shortest of several times, so
+    // that what else the machine does counts for little.
+    let long = "x".repeat(513);
+    let mut shortest = [Duration::MAX; 4];
+    for _ in 0..5 {
+        for (number, (email, password)) in [
+            ("nobody@example.com", long.as_str()),
+            ("nobody@example.com", wrong),
+            ("invited@example.com", wrong),
+            ("ada@example.com", wrong),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (_, took) = page(tenant, email, password).await;
+            shortest[number] = shortest[number].min(took);
+        }
+    }
+    let [nothing, nobody, invited, locked] = shortest;
+    for work in [nobody, invited, locked] {
+        assert!(work > nothing * 3, "{shortest:?}");
+    }
 }
 
 #[tokio::test]
@@ -639,7 +643,9 @@ async fn a_login_that_is_overtaken_by_a_change_is_none() {
         let mut browser = Browser::new(&app.base);
         let login = browser.log_in(tenant, "ada@example.com", PASSWORD);
         let disable = async {
-            tokio::time::sleep(Duration::from_millis(pause * 15)).await;
+            for _ in 0..pause * 8 {
+                app.anonymous().get("/healthz").await;
+            }
             owner
                 .patch(&path, json!({"disabled": true}))
                 .await
@@ -754,4 +760,28 @@ async fn where_it_is_off_there_is_nothing() {
             .status,
         404
     );
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_people_and_no_more() {
+    let (app, tenant) = start().await;
+    let mut admin = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    sqlx::query(
+        "insert into crm_users (tenant_id, id, email, email_key, name, roles, created_at, created_by)
+        select $1, gen_random_uuid(), 'e', 'e' || n, 'n', '[]', now(), 'test'
+        from generate_series(2, $2) n",
+    )
+    .bind(tenant.uuid())
+    .bind(crm_model::limits::TENANT_MAX_USERS)
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    let owner = app.client(tenant, "owner");
+    let invite = |name: &str| json!({"email": format!("{name}@example.com"), "roles": ["viewer"]});
+    owner.post("users", invite("last")).await.expect(201);
+    let refused = owner.post("users", invite("late")).await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("10000"));
 }

@@ -51,7 +51,8 @@ impl Shown {
     pub fn field(&self, name: &str) -> String {
         let start = format!("name=\"{name}\" value=\"");
         let from = self.text.find(&start).expect("the field") + start.len();
-        self.text[from..].split('"').next().unwrap().to_owned()
+        let value = self.text[from..].split('"').next().unwrap();
+        value.replace("&#x2f;", "/")
     }
 }
 

@@ -228,3 +228,80 @@ pub(crate) async fn session_of(
         }),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+
+    fn browsers(url: Option<&str>) -> Browsers {
+        let settings = BrowserSettings {
+            cookie_key: vec![7; COOKIE_KEY_MIN_BYTES],
+            public_url: url.map(|url| url.parse().unwrap()),
+            local: None,
+        };
+        Browsers::new(settings).unwrap()
+    }
+
+    /// The headers of a browser that was given these cookies.
+    fn holding(jar: SignedCookieJar) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for cookie in jar.into_response().headers().get_all(header::SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap().split(';').next().unwrap();
+            headers.append(header::COOKIE, cookie.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_login_waits_for_so_long_and_no_longer() {
+        let browsers = browsers(None);
+        let now = jsonwebtoken::get_current_timestamp();
+        let waits = |until: u64| {
+            let pending = Pending {
+                issuer: "i".to_owned(),
+                state: "s; x=\"1\"".to_owned(),
+                nonce: "n".to_owned(),
+                verifier: "v".to_owned(),
+                return_to: "/".to_owned(),
+                until,
+            };
+            let jar = browsers.with_pending(browsers.jar(&HeaderMap::new()), &pending);
+            let found = browsers.pending(&browsers.jar(&holding(jar)));
+            found.is_some_and(|found| found.state == pending.state)
+        };
+        assert!(waits(now + LOGIN_MAX_SECONDS.unsigned_abs()));
+        assert!(!waits(now));
+        assert!(!waits(now - 1));
+    }
+
+    #[test]
+    fn a_key_of_cookies_has_its_length() {
+        let with = |bytes: usize| {
+            Browsers::new(BrowserSettings {
+                cookie_key: vec![7; bytes],
+                public_url: None,
+                local: None,
+            })
+        };
+        assert!(with(COOKIE_KEY_MIN_BYTES).is_ok());
+        assert!(with(COOKIE_KEY_MIN_BYTES - 1).is_err());
+    }
+
+    #[test]
+    fn where_a_browser_is_comes_from_the_operator_or_from_its_host() {
+        let origin = |url: Option<&str>, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            browsers(url).origin(&headers).ok()
+        };
+        let public = Some("https://crm.example.com/app");
+        let known = Some("https://crm.example.com".to_owned());
+        assert_eq!(origin(public, "evil.example"), known);
+        assert_eq!(origin(None, "[::1]:8080").unwrap(), "http://[::1]:8080");
+        assert_eq!(origin(None, "crm.local").unwrap(), "http://crm.local");
+        for bad in ["", "a@b", "a/b", "a?b", "a#b", "a b", "a:80", "A"] {
+            assert_eq!(origin(None, bad), None, "{bad}");
+        }
+    }
+}

@@ -23,8 +23,8 @@ use crate::problem::{Kind, Problem};
 fn refusal() -> String {
     let minutes = LOGIN_PAUSE_MAX_SECONDS / 60;
     format!(
-        "This address and this password do not belong together. After several attempts, wait: \
-         then even the right password is refused for up to {minutes} minutes."
+        "This address and this password do not belong together. After several wrong attempts \
+         even the right password is refused, for up to {minutes} minutes."
     )
 }
 
