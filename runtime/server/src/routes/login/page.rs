@@ -99,7 +99,8 @@ impl IntoResponse for PageProblem {
     /// The problem's status and headers, with a page for a body.
     fn into_response(self) -> Response {
         let (title, detail) = self.0.words();
-        let html = message(self.0.status(), title, detail.unwrap_or_default());
+        let text = detail.map(sentence).unwrap_or_default();
+        let html = message(self.0.status(), title, &text);
         let mut response = self.0.into_response();
         response.extensions_mut().clear();
         let (parts, body) = html.into_parts();
@@ -107,6 +108,17 @@ impl IntoResponse for PageProblem {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
         response.extensions_mut().insert(ForPeople);
         response.map(|_: Body| body)
+    }
+}
+
+/// What programs read, as people write it.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    let sentence: String = first.into_iter().flatten().chain(letters).collect();
+    match sentence.ends_with(['.', '?', '!']) {
+        true => sentence,
+        false => sentence + ".",
     }
 }
 
