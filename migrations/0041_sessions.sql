@@ -27,11 +27,12 @@ grant select, insert, update, delete on crm_sessions to crm_runtime;
 -- Each of these is one round trip, under the policies of the tenant that it names. None begins as
 -- other transactions do: who may only read logs in and out all the same.
 
--- Keeps a session. Those of the tenant that have ended go, some at a time, so that nobody has to
--- look for them; so do the person's oldest beyond `p_most`.
+-- Keeps a session. Those of the tenant whose time is over go, some at a time, so that nobody has to
+-- look for them; so do the person's oldest beyond `p_most`. Nothing is indexed by the last use,
+-- which is written too often.
 create function crm_session_begin(
     p_tenant uuid, p_hash bytea, p_user text, p_person jsonb, p_at timestamptz,
-    p_until timestamptz, p_idle_since timestamptz, p_most integer)
+    p_until timestamptz, p_most integer)
 returns void
 language plpgsql as $$
 begin
@@ -39,8 +40,7 @@ begin
     delete from crm_sessions s
     where s.tenant_id = p_tenant and s.secret_hash in (
         select ended.secret_hash from crm_sessions ended
-        where ended.tenant_id = p_tenant
-            and (ended.expires_at <= p_at or ended.last_used_at < p_idle_since)
+        where ended.tenant_id = p_tenant and ended.expires_at <= p_at
         limit 100
         for update skip locked);
     delete from crm_sessions s

@@ -46,6 +46,7 @@ mod uncancelled;
 
 pub use error::EngineError;
 
+use crm_model::limits::PASSWORD_MAX_CONCURRENT;
 use crm_model::{Model, TenantId, UserId};
 use crm_sandbox::Sandbox;
 use crm_store::Store;
@@ -66,7 +67,7 @@ struct Inner {
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
     /// Turns at hashing passwords.
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
     jobs_waiting: Notify,
@@ -84,7 +85,7 @@ impl Engine {
                 sandbox,
                 models,
                 in_flight: DashSet::new(),
-                hashing: Semaphore::new(crm_model::limits::PASSWORD_MAX_CONCURRENT),
+                hashing: Arc::new(Semaphore::new(PASSWORD_MAX_CONCURRENT)),
                 jobs_waiting: Notify::new(),
                 tasks_waiting: Notify::new(),
             }),

@@ -59,15 +59,12 @@ impl Engine {
     ) -> Result<T, EngineError> {
         const BUSY: EngineError = EngineError::Busy("too many passwords are looked at");
         let wait = Duration::from_secs(PASSWORD_WAIT_MAX_SECONDS);
-        let engine = self.clone();
-        let turn = tokio::time::timeout(wait, self.inner.hashing.acquire());
+        let turn = tokio::time::timeout(wait, self.inner.hashing.clone().acquire_owned());
         let turn = turn.await.map_err(|_| BUSY)?.map_err(|_| BUSY)?;
-        // Whoever goes away meanwhile leaves their turn to the work, which nothing stops.
-        turn.forget();
         tokio::task::spawn_blocking(move || {
-            let done = work();
-            engine.inner.hashing.add_permits(1);
-            done
+            // Nothing stops the work, so the turn is its own, whoever goes away meanwhile.
+            let _turn = turn;
+            work()
         })
         .await
         .map_err(|error| EngineError::Internal(error.to_string()))?

@@ -16,14 +16,13 @@ pub(super) async fn insert(
     session: &Session,
 ) -> Result<(), StoreError> {
     let mut lent = store.for_statement().await?;
-    let done = sqlx::query("select crm_session_begin($1, $2, $3, $4, $5, $6, $7, $8)")
+    let done = sqlx::query("select crm_session_begin($1, $2, $3, $4, $5, $6, $7)")
         .bind(tenant.uuid())
         .bind(hash)
         .bind(session.user_id.as_str())
         .bind(Json(&session.person))
         .bind(session.created_at)
         .bind(session.expires_at)
-        .bind(idle_since(session.created_at))
         .bind(USER_MAX_SESSIONS)
         .execute(lent.connection())
         .await;

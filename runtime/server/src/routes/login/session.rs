@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::SignedCookieJar;
 use chrono::{DateTime, Utc};
@@ -173,15 +173,11 @@ fn logged_out(app: &App, jar: SignedCookieJar, shown: &Shown) -> Response {
         Some(browsers) => browsers.without_session(jar),
         None => jar,
     };
-    // What pages kept of this server's answers goes too.
-    let mut response = match shown.form {
+    match shown.form {
         true => {
             let text = "Whatever you do next asks you to log in again.";
             (jar, message(StatusCode::OK, "You are logged out", text)).into_response()
         }
         false => (jar, StatusCode::NO_CONTENT).into_response(),
-    };
-    let cache = HeaderValue::from_static("\"cache\"");
-    response.headers_mut().insert("clear-site-data", cache);
-    response
+    }
 }
