@@ -39,6 +39,7 @@ mod permissions;
 mod query;
 mod query_property;
 mod records;
+mod redis;
 mod roles;
 mod rollups;
 mod rules;
