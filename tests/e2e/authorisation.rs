@@ -10,7 +10,12 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Names nothing of a tenant's.
-const OF_NOBODY: [&str; 4] = [
+const OF_NOBODY: [&str; 9] = [
+    "GET /auth/login",
+    "GET /auth/callback",
+    "GET /auth/session",
+    "POST /auth/logout",
+    "POST /auth/logout-everywhere",
     "GET /healthz",
     "GET /readyz",
     "GET /problems/{kind}",
@@ -23,6 +28,7 @@ const COLLECTION_WRITES: &[&str] = &[
     "POST /api/crm/members",
     "POST /api/crm/roles",
     "POST /api/crm/teams",
+    "POST /api/crm/users",
     "POST /api/crm/modules",
     "POST /api/crm/templates/select",
     "PATCH /api/crm/settings",
@@ -70,6 +76,7 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
         ("records", "with") => "share",
         ("runs", "id") => "run",
         ("tasks", "id") => "task",
+        ("users", "id") => "user",
         ("views", "id") => "view",
         ("workflows", "id") => "workflow",
         _ => return None,
@@ -101,6 +108,8 @@ fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         "records/{module}/{id}/clone" | "records/{module}/{id}/restore" => json!({}),
         "workflows/{id}" => json!({"run_as": "itself"}),
         "tasks/{id}/cancel" => json!({}),
+        "users/{id}" => json!({"roles": ["viewer"]}),
+        "users/{id}/invitation" => json!({}),
         "views/{id}" => json!({"name": "Changed"}),
         _ => return None,
     };
@@ -167,7 +176,11 @@ async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, String> {
     let has = json!({"user_id": member, "roles": ["viewer"]});
     owner.post("members", has).await.expect(201);
     let key = owner.post("api-keys", json!({"name": mark})).await;
+    let email = format!("{mark}@example.com");
+    let user = json!({"email": email, "name": mark, "roles": ["viewer"]});
+    let user = owner.post("users", user).await;
     BTreeMap::from([
+        ("user", id(&user.expect(201))),
         ("api_key", id(&key.expect(201))),
         ("role", role),
         ("team", team),
@@ -188,7 +201,7 @@ async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, String> {
 /// What the tenant had and has no more.
 async fn delete_some(owner: &Client) -> BTreeMap<&'static str, String> {
     let mut gone = fill(owner, "gone").await;
-    for name in ["import", "task", "workflow"] {
+    for name in ["import", "task", "workflow", "user"] {
         gone.remove(name);
     }
     for path in [

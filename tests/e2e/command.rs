@@ -1,8 +1,12 @@
 //! The `crm` command, as a process of its own.
 
+use crm_tests::browser::{Browser, PASSWORD};
 use crm_tests::cluster::{cluster, target_dir};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The binary beside these tests; `make test` builds it first.
 pub(crate) fn crm() -> Command {
@@ -22,6 +26,9 @@ pub(crate) fn crm() -> Command {
         "CRM_ISSUERS",
         "CRM_PUBLIC_URL",
         "CRM_CORS_ORIGINS",
+        "CRM_LOCAL_ISSUER",
+        "CRM_COOKIE_KEY",
+        "REDIS_URL",
         "RUST_LOG",
     ] {
         command.env_remove(name);
@@ -125,4 +132,129 @@ async fn doctor_says_what_is_there() {
     let (report, _) = said(&output);
     let checks: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert!(checks.as_array().unwrap().len() >= 5, "{report}");
+}
+
+/// A `crm serve` with the local issuer; gone when it is dropped.
+struct Serving {
+    process: Child,
+    base: String,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn serve(url: &str) -> Serving {
+    let mut process = crm()
+        .args(["serve", "--local-issuer", "--role", "api"])
+        .args(["--listen", "127.0.0.1:0"])
+        .env("DATABASE_URL", url)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
+    let base = said.find_map(|line| {
+        let line = line.unwrap();
+        Some(line.split_once("serving on ")?.1.to_owned())
+    });
+    // Whoever says more is heard to the end.
+    std::thread::spawn(move || said.for_each(drop));
+    Serving {
+        process,
+        base: base.expect("an address"),
+    }
+}
+
+#[tokio::test]
+async fn people_are_invited_from_the_command_line_and_log_in_at_any_instance() {
+    let database = cluster().database().await;
+    let run = |arguments: &[&str]| {
+        let mut command = crm();
+        command.args(arguments).env("DATABASE_URL", database.url());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", said(&output).1);
+        said(&output).0
+    };
+    let tenant = run(&[
+        "tenant",
+        "create",
+        "--name",
+        "Acme",
+        "--template",
+        "hospital",
+    ]);
+    let (first, second) = (serve(&database.url()), serve(&database.url()));
+    let invite = [
+        "user",
+        "invite",
+        "--tenant",
+        "Acme",
+        "--email",
+        "ada@example.com",
+        "--role",
+        "owner",
+        "--public-url",
+        &first.base,
+    ];
+    let replaced = run(&invite);
+    let link = run(&invite);
+    assert!(
+        link.starts_with(&first.base) && !link.contains('\n'),
+        "{link}"
+    );
+    let list = ["user", "list", "--tenant", "Acme"];
+    assert_eq!(run(&list), "ada@example.com  owner  invited");
+
+    let mut browser = Browser::new(&first.base);
+    // The only tenant is the one whose people log in.
+    assert_eq!(browser.open("/auth/local").await.field("tenant"), tenant);
+    for (link, status) in [(&replaced, 404), (&link, 303)] {
+        let invited = json!({ "invitation_url": link });
+        assert_eq!(browser.accept(&invited, PASSWORD).await.status, status);
+    }
+    assert_eq!(
+        browser.session().await.expect(200)["roles"],
+        json!(["owner"])
+    );
+    // The key of cookies is the database's, and not for the role that serves.
+    browser.base = second.base.clone();
+    assert_eq!(browser.session().await.status, 200);
+    let mut runtime = PgConnection::connect_with(&database.runtime())
+        .await
+        .unwrap();
+    let key = sqlx::query("select key from crm_cookie_key")
+        .fetch_one(&mut runtime)
+        .await
+        .unwrap_err();
+    let code = key.as_database_error().unwrap().code();
+    assert_eq!(code.as_deref(), Some("42501"));
+
+    let name = ["--tenant", "Acme", "--email", "Ada@Example.com"];
+    run(&[["user", "disable"].as_slice(), &name].concat());
+    assert_eq!(browser.session().await.status, 401);
+    let listed = run(&[["--json"].as_slice(), &list].concat());
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["state"], "disabled");
+    run(&[["user", "enable"].as_slice(), &name].concat());
+    let tenant = tenant.parse().unwrap();
+    let shown = browser.log_in(tenant, "ada@example.com", PASSWORD).await;
+    assert_eq!(shown.status, 303);
+}
+
+#[tokio::test]
+async fn a_key_of_cookies_that_is_too_short_is_refused() {
+    let database = cluster().database().await;
+    let output = crm()
+        .args(["serve", "--local-issuer", "--listen", "127.0.0.1:0"])
+        .env("DATABASE_URL", database.url())
+        .env("CRM_COOKIE_KEY", "too short")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let (_, error) = said(&output);
+    assert!(error.contains("CRM_COOKIE_KEY"), "{error}");
+    assert!(!error.contains("too short"), "{error}");
 }

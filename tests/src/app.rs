@@ -5,8 +5,9 @@ use crm_engine::worker::WorkerSettings;
 use crm_engine::{Engine, QuotaSettings};
 use crm_model::{Actor, TenantId};
 use crm_server::App;
-use crm_server::auth::{DevIssuer, Issuers};
+use crm_server::auth::{BrowserSettings, DevIssuer, Issuers, LocalSettings};
 use crm_store::admin::Admin;
+use crm_store::sessions::RedisSessions;
 use crm_store::{Store, StoreSettings};
 use serde_json::json;
 use std::time::Duration;
@@ -22,6 +23,15 @@ pub const DEV_KEY: &[u8] = b"a key for tests only, 32 bytes...";
 
 /// Who may act for other tenants.
 pub const SUPER_ADMIN: &str = "super_admin";
+
+/// How browsers log in, here too.
+pub fn browsers() -> BrowserSettings {
+    BrowserSettings {
+        cookie_key: b"another key for tests only, 32 bytes".to_vec(),
+        public_url: None,
+        local: Some(LocalSettings::default()),
+    }
+}
 
 /// A server in this process; stops when it is dropped.
 pub struct TestApp {
@@ -78,6 +88,22 @@ impl TestApp {
         worker: Option<WorkerSettings>,
         quotas: QuotaSettings,
     ) -> Self {
+        Self::with(database, worker, quotas, None).await
+    }
+
+    /// A server with its sessions in this Redis, on a fresh database.
+    pub async fn with_redis(url: &str) -> Self {
+        let redis = RedisSessions::connect(url).await.expect("a redis");
+        let database = cluster().database().await;
+        Self::with(database, None, QuotaSettings::default(), Some(redis)).await
+    }
+
+    async fn with(
+        database: TestDatabase,
+        worker: Option<WorkerSettings>,
+        quotas: QuotaSettings,
+        redis: Option<RedisSessions>,
+    ) -> Self {
         // RUST_LOG=warn shows what the server has to say.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -88,16 +114,21 @@ impl TestApp {
             transaction_connections: 4,
             ..StoreSettings::default()
         };
-        let store = Store::connect(database.runtime(), settings)
+        let mut store = Store::connect(database.runtime(), settings)
             .await
             .expect("a store");
+        if let Some(redis) = redis {
+            store = store.with_redis(redis);
+        }
         let engine = Engine::limited(store, cluster().sandbox(), quotas);
         let issuer = DevIssuer::new(DEV_KEY);
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let app = App::new(engine.clone(), Issuers::new(Some(issuer.clone())))
-            .with_super_admins(SUPER_ADMIN.parse().ok());
+            .with_super_admins(SUPER_ADMIN.parse().ok())
+            .with_browsers(browsers())
+            .expect("settings");
         tokio::spawn(crm_server::serve(listener, app, stop.clone()));
         let (metering, stopped) = (engine.clone(), stop.clone());
         tokio::spawn(async move { metering.meter(stopped).await });
@@ -121,6 +152,23 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let app = app(App::new(self.engine.clone(), issuers));
+        tokio::spawn(crm_server::serve(listener, app, self.stop.clone()));
+        base
+    }
+
+    /// Another server beside this one, on connections of its own to the same database.
+    pub async fn second(&self) -> String {
+        let settings = StoreSettings {
+            statement_connections: 2,
+            transaction_connections: 2,
+            ..StoreSettings::default()
+        };
+        let store = Store::connect(self.database.runtime(), settings).await;
+        let engine = Engine::new(store.expect("a store"), cluster().sandbox());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let app = App::new(engine, Issuers::new(Some(self.issuer.clone())));
+        let app = app.with_browsers(browsers()).expect("settings");
         tokio::spawn(crm_server::serve(listener, app, self.stop.clone()));
         base
     }

@@ -1,13 +1,17 @@
 //! An OpenID Connect issuer on this machine: real keys, real HTTP, tokens to order.
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRequest, Query, Request, State};
 use axum::http::{StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::{Form, Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use p256::pkcs8::{EncodePrivateKey, LineEnding};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::net::TcpListener;
@@ -116,7 +120,27 @@ struct Published {
     discovery: Mutex<Value>,
     keys: Mutex<String>,
     fetches: AtomicUsize,
+    logins: Mutex<Option<Logins>>,
+    codes: Mutex<HashMap<String, Code>>,
 }
+
+/// How people log in with a browser.
+#[derive(Clone)]
+struct Logins {
+    key: SigningKey,
+    claims: Value,
+}
+
+/// A login that is to be exchanged for a token, once.
+struct Code {
+    challenge: String,
+    redirect_uri: String,
+    nonce: String,
+}
+
+/// What the tests' server is at this issuer.
+pub const CLIENT_ID: &str = "crm-console";
+pub const CLIENT_SECRET: &str = "a client's secret: 100%";
 
 /// The issuer's server; gone when it is dropped.
 pub struct TestIssuer {
@@ -139,8 +163,9 @@ impl TestIssuer {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let name = format!("{base}{path}");
         let published = Arc::new(Published::default());
-        *published.discovery.lock().unwrap() =
-            json!({"issuer": name, "jwks_uri": format!("{base}/keys")});
+        *published.discovery.lock().unwrap() = json!({"issuer": name, "jwks_uri": format!("{base}/keys"),
+                "authorization_endpoint": format!("{base}/authorize"),
+                "token_endpoint": format!("{base}/token")});
         let router = Router::new().fallback(answer).with_state(published.clone());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -170,6 +195,13 @@ impl TestIssuer {
         *self.published.discovery.lock().unwrap() = document;
     }
 
+    /// Whoever comes with a browser is this person from now on: `iss`, `aud`, `nonce` and times are
+    /// added where the claims do not say others.
+    pub fn logs_in(&self, key: &SigningKey, claims: Value) {
+        let key = key.clone();
+        *self.published.logins.lock().unwrap() = Some(Logins { key, claims });
+    }
+
     /// How often its keys were fetched.
     pub fn fetches(&self) -> usize {
         self.published.fetches.load(Ordering::SeqCst)
@@ -181,18 +213,92 @@ impl TestIssuer {
     }
 }
 
-async fn answer(State(published): State<Arc<Published>>, uri: Uri) -> Response {
+async fn answer(State(published): State<Arc<Published>>, request: Request) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json")];
-    match uri.path() {
+    match request.uri().path() {
         "/keys" => {
             published.fetches.fetch_add(1, Ordering::SeqCst);
             (json, published.keys.lock().unwrap().clone()).into_response()
         }
         "/moved" => (StatusCode::FOUND, [(header::LOCATION, "/keys")]).into_response(),
+        "/authorize" => authorize(&published, request.uri()).await,
+        "/token" => token(&published, request).await,
         path if path.ends_with("/.well-known/openid-configuration") => {
             let document = published.discovery.lock().unwrap().to_string();
             (json, document).into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// Logs in whoever comes, and sends the browser back; what a client has to send has to be there.
+async fn authorize(published: &Published, uri: &Uri) -> Response {
+    let Query(asked): Query<HashMap<String, String>> = Query::try_from_uri(uri).unwrap();
+    let is = |name: &str, value: &str| asked.get(name).is_some_and(|it| it == value);
+    let scopes = asked.get("scope").map_or("", String::as_str);
+    let known = is("response_type", "code")
+        && is("client_id", CLIENT_ID)
+        && is("code_challenge_method", "S256")
+        && scopes.split(' ').any(|scope| scope == "openid");
+    if !known {
+        return (StatusCode::BAD_REQUEST, format!("{asked:?}")).into_response();
+    }
+    let code = uuid::Uuid::new_v4().to_string();
+    let redirect_uri = asked["redirect_uri"].clone();
+    let mut back: reqwest::Url = redirect_uri.parse().unwrap();
+    let issuer = published.discovery.lock().unwrap()["issuer"].clone();
+    back.query_pairs_mut()
+        .append_pair("code", &code)
+        .append_pair("state", &asked["state"])
+        .append_pair("iss", issuer.as_str().unwrap())
+        .append_pair("session_state", "of no concern");
+    let login = Code {
+        challenge: asked["code_challenge"].clone(),
+        nonce: asked["nonce"].clone(),
+        redirect_uri,
+    };
+    published.codes.lock().unwrap().insert(code, login);
+    Redirect::to(back.as_str()).into_response()
+}
+
+/// A token for a code: to the client itself, for the login that it began, once.
+async fn token(published: &Published, request: Request) -> Response {
+    // RFC 6749, section 2.3.1: both are encoded as in a form before they are joined.
+    let encoded = |text: &str| {
+        let mut url: reqwest::Url = "http://x/".parse().unwrap();
+        url.query_pairs_mut().append_key_only(text);
+        url.query().unwrap().to_owned()
+    };
+    let client = format!("{}:{}", encoded(CLIENT_ID), encoded(CLIENT_SECRET));
+    let basic = format!("Basic {}", STANDARD.encode(client));
+    let authorized = request.headers().get(header::AUTHORIZATION);
+    let authorized = authorized.is_some_and(|it| it.to_str().unwrap() == basic);
+    let Form(asked): Form<HashMap<String, String>> =
+        Form::from_request(request, &()).await.unwrap();
+    let refuse = |error: &str| {
+        let error = Json(json!({ "error": error }));
+        (StatusCode::BAD_REQUEST, error).into_response()
+    };
+    if !authorized {
+        return refuse("invalid_client");
+    }
+    let Some(code) = published.codes.lock().unwrap().remove(&asked["code"]) else {
+        return refuse("invalid_grant");
+    };
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&asked["code_verifier"]));
+    if challenge != code.challenge || asked["redirect_uri"] != code.redirect_uri {
+        return refuse("invalid_grant");
+    }
+    let Logins { key, claims } = published.logins.lock().unwrap().clone().unwrap();
+    let now = jsonwebtoken::get_current_timestamp();
+    let issuer = published.discovery.lock().unwrap()["issuer"].clone();
+    let mut all = json!({
+        "iss": issuer, "aud": CLIENT_ID, "nonce": code.nonce, "iat": now, "exp": now + 300,
+    });
+    let given = claims.as_object().unwrap().clone();
+    all.as_object_mut().unwrap().extend(given);
+    Json(json!({
+        "access_token": "of no concern", "token_type": "Bearer", "id_token": key.sign(&all),
+    }))
+    .into_response()
 }

@@ -11,8 +11,10 @@
 )]
 
 pub mod app;
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod guests;
 pub mod index;
 pub mod issuer;
+pub mod redis;

@@ -38,6 +38,15 @@ pub(crate) struct Common {
         value_name = "DIR"
     )]
     pub(crate) data_dir: PathBuf,
+    /// The Redis that keeps the sessions of browsers; without it, the database does
+    #[arg(
+        long,
+        env = "REDIS_URL",
+        global = true,
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) redis_url: Option<String>,
     /// Answer in JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -66,6 +75,9 @@ enum Verb {
     /// Tenants of an installation without a host OS
     #[command(subcommand)]
     Tenant(commands::tenant::TenantCommand),
+    /// People who log in with a password, where `crm serve` has --local-issuer
+    #[command(subcommand)]
+    User(commands::user::UserCommand),
     /// A development token, alone on standard output
     Token(commands::token::TokenArguments),
     /// A CSV file to records of a module
@@ -99,6 +111,7 @@ pub fn run() -> ExitCode {
             Verb::Migrate => commands::migrate::migrate(&common).await,
             Verb::Doctor { listen } => commands::doctor::doctor(&common, listen).await,
             Verb::Tenant(tenant) => commands::tenant::tenant(&common, tenant).await,
+            Verb::User(user) => commands::user::user(&common, user).await,
             Verb::Token(arguments) => commands::token::token(&common, arguments).await,
             Verb::Import(arguments) => commands::import::import(&common, arguments).await,
             Verb::Export(arguments) => commands::export::export(&common, arguments).await,

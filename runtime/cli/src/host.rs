@@ -1,7 +1,7 @@
 //! A host, put together: schema up to date, bundled components published, connections as the
 //! runtime's role, sandbox, engine.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use crm_engine::publish::publish;
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
@@ -9,9 +9,13 @@ use crm_engine::{Engine, QuotaSettings};
 use crm_model::RoleSlug;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_server::App;
-use crm_server::auth::{DevIssuer, IssuerSettings, Issuers, OsRoles};
+use crm_server::auth::{
+    BrowserSettings, COOKIE_KEY_MIN_BYTES, DevIssuer, IssuerSettings, Issuers, LocalSettings,
+    OsRoles,
+};
 use crm_server::edges::Edges;
 use crm_store::admin::{Admin, Published, newest_schema_version};
+use crm_store::sessions::RedisSessions;
 use crm_store::{Store, StoreSettings};
 use rand::TryRngCore;
 use std::path::Path;
@@ -44,6 +48,24 @@ pub struct ServingSettings {
     /// Whose tokens count beside the development issuer's.
     pub issuers: Vec<IssuerSettings>,
     pub edges: Edges,
+    /// Where browsers reach this server.
+    pub public_url: Option<reqwest::Url>,
+    /// Whether people log in here too, with a password.
+    pub local_issuer: bool,
+    /// What signs cookies; the database's key if not given.
+    pub cookie_key: Option<CookieKey>,
+    /// The Redis that keeps sessions; the database does if not given.
+    pub redis_url: Option<String>,
+}
+
+/// A key that no log shows.
+#[derive(Clone)]
+pub struct CookieKey(pub String);
+
+impl std::fmt::Debug for CookieKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("CookieKey")
+    }
 }
 
 /// A host that is ready to serve.
@@ -57,6 +79,7 @@ pub struct Host {
     pub os_roles: OsRoles,
     issuers: Issuers,
     edges: Edges,
+    browsers: Option<BrowserSettings>,
 }
 
 impl Host {
@@ -66,7 +89,7 @@ impl Host {
     /// A sentence that says what to do.
     pub async fn prepare(
         database: &Database,
-        settings: HostSettings,
+        mut settings: HostSettings,
         mut progress: impl FnMut(&str),
     ) -> Result<Self> {
         let mut admin = database.admin().await?;
@@ -81,13 +104,22 @@ impl Host {
             false => None,
         };
         let issuers = Issuers::new(dev_issuer.clone())
-            .with(settings.serving.issuers)
+            .with(std::mem::take(&mut settings.serving.issuers))
             .map_err(anyhow::Error::msg)?;
+        let browsers = match settings.serving.local_issuer || issuers.has_logins() {
+            true => Some(browsers(&mut admin, &settings.serving).await?),
+            false => None,
+        };
         let runtime = match owner {
             true => database.runtime(&mut admin).await?,
             false => crm_store::admin::runtime_options(database.owner_options()),
         };
-        let store = Store::connect(runtime, settings.store).await?;
+        let mut store = Store::connect(runtime, settings.store).await?;
+        if let Some(url) = &settings.serving.redis_url {
+            let redis = RedisSessions::connect(url).await;
+            let redis = redis.context("the Redis of REDIS_URL, for sessions, cannot be used")?;
+            store = store.with_redis(redis);
+        }
         Ok(Self {
             engine: Engine::limited(store, Arc::new(sandbox), settings.quotas),
             dev_issuer,
@@ -95,6 +127,7 @@ impl Host {
             os_roles: OsRoles::default(),
             issuers,
             edges: settings.serving.edges,
+            browsers,
         })
     }
 
@@ -127,13 +160,16 @@ impl Host {
             let (engine, books) = (self.engine.clone(), books.clone());
             async move { engine.meter(books).await }
         });
-        let serving = listener.map(|listener| {
-            let app = App::new(self.engine.clone(), self.issuers.clone())
-                .with_edges(self.edges.clone())
-                .with_super_admins(self.super_admin_role.clone())
-                .with_os_roles(self.os_roles.clone());
-            tokio::spawn(crm_server::serve(listener, app, stop.clone()))
-        });
+        let mut app = App::new(self.engine.clone(), self.issuers.clone())
+            .with_edges(self.edges.clone())
+            .with_super_admins(self.super_admin_role.clone())
+            .with_os_roles(self.os_roles.clone());
+        if let Some(browsers) = &self.browsers {
+            let with = app.with_browsers(browsers.clone());
+            app = with.map_err(anyhow::Error::msg)?;
+        }
+        let serving =
+            listener.map(|listener| tokio::spawn(crm_server::serve(listener, app, stop.clone())));
         let all = async {
             if let Some(serving) = serving {
                 serving.await??;
@@ -212,6 +248,44 @@ pub(crate) async fn dev_issuer(admin: &mut Admin) -> Result<DevIssuer> {
         .await
         .context("the development issuer's key cannot be read; it is the database owner's alone")?;
     Ok(DevIssuer::new(&key))
+}
+
+/// How browsers log in, with the database's key of cookies where the operator gives none.
+async fn browsers(admin: &mut Admin, serving: &ServingSettings) -> Result<BrowserSettings> {
+    let cookie_key = match &serving.cookie_key {
+        Some(CookieKey(key)) => {
+            ensure!(
+                key.len() >= COOKIE_KEY_MIN_BYTES,
+                "CRM_COOKIE_KEY has at least {COOKIE_KEY_MIN_BYTES} characters, such as \
+                 `openssl rand -hex 32` makes"
+            );
+            key.clone().into_bytes()
+        }
+        None => {
+            let mut fresh = [0_u8; COOKIE_KEY_MIN_BYTES];
+            rand::rngs::OsRng.try_fill_bytes(&mut fresh)?;
+            admin.cookie_key(&fresh).await.context(
+                "the key of cookies cannot be read; it is the database owner's alone. Set \
+                 CRM_COOKIE_KEY, to the same on all instances",
+            )?
+        }
+    };
+    let local = match serving.local_issuer {
+        true => {
+            let tenants = admin.tenants_list().await?;
+            let tenant = match tenants.as_slice() {
+                [only] => Some(only.id),
+                _ => None,
+            };
+            Some(LocalSettings { tenant })
+        }
+        false => None,
+    };
+    Ok(BrowserSettings {
+        cookie_key,
+        public_url: serving.public_url.clone(),
+        local,
+    })
 }
 
 /// Where compiled components are kept between starts.

@@ -48,6 +48,9 @@ pub enum EngineError {
     /// The tenant has used up what it may.
     #[error("{0}")]
     Quota(QuotaSpent),
+    /// More is asked for at the moment than there is: try again.
+    #[error("{0}")]
+    Busy(&'static str),
     /// A component was refused.
     #[error(transparent)]
     Component(#[from] SandboxError),

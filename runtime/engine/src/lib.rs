@@ -15,16 +15,20 @@ pub mod explain;
 pub mod export;
 pub mod history;
 pub mod import;
+pub mod login;
 pub mod publish;
 pub mod query;
 pub mod read;
 pub mod receipt;
 pub mod search;
+pub mod secret;
 pub mod select;
+pub mod sessions;
 pub mod shares;
 pub mod tasks;
 pub mod timeline;
 pub mod usage;
+pub mod users;
 pub mod views;
 pub mod worker;
 pub mod write;
@@ -37,6 +41,7 @@ mod fresh;
 mod meter;
 mod models;
 mod module_remove;
+mod password;
 mod reach;
 mod reindex;
 mod run;
@@ -46,13 +51,14 @@ mod uncancelled;
 pub use error::EngineError;
 pub use meter::QuotaSettings;
 
+use crm_model::limits::PASSWORD_MAX_CONCURRENT;
 use crm_model::{Model, TenantId, UserId};
 use crm_sandbox::Sandbox;
 use crm_store::Store;
 use dashmap::DashSet;
 use meter::Meter;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// What the verbs work with. Cheap to clone.
 #[derive(Clone)]
@@ -68,6 +74,8 @@ struct Inner {
     meter: Meter,
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
+    /// Turns at hashing passwords.
+    hashing: Arc<Semaphore>,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
     jobs_waiting: Notify,
@@ -92,6 +100,7 @@ impl Engine {
                 models,
                 meter: Meter::new(quotas),
                 in_flight: DashSet::new(),
+                hashing: Arc::new(Semaphore::new(PASSWORD_MAX_CONCURRENT)),
                 jobs_waiting: Notify::new(),
                 tasks_waiting: Notify::new(),
             }),

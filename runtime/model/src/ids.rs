@@ -72,6 +72,10 @@ uuid_id! {
     ApiKeyId
 }
 uuid_id! {
+    /// Somebody who logs in here, with a password.
+    LocalUserId
+}
+uuid_id! {
     /// A saved view of a module's records.
     ViewId
 }

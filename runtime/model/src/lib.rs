@@ -18,6 +18,7 @@ pub mod ids;
 pub mod import;
 pub mod key;
 pub mod limits;
+pub mod local_user;
 pub mod manifest;
 pub mod model;
 pub mod mutation;
@@ -54,8 +55,8 @@ pub use activity::NewActivity;
 pub use capability::{Capabilities, Grant};
 pub use event::{Cause, Event, EventKind};
 pub use ids::{
-    ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, RecordId, RunId, TaskId, TenantId,
-    ViewId,
+    ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, LocalUserId, RecordId, RunId, TaskId,
+    TenantId, ViewId,
 };
 pub use manifest::Manifest;
 pub use model::{Model, ModelError, Module};

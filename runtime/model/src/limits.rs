@@ -270,3 +270,37 @@ pub const API_KEY_MAX_SCOPE_MODULES: usize = 100;
 pub const TENANT_MAX_API_KEYS: i64 = 200;
 /// How long a replaced secret of an API key may go on: 30 days.
 pub const API_KEY_OVERLAP_MAX_SECONDS: i64 = 30 * 24 * 3600;
+
+/// How long somebody stays logged in who does nothing: two hours.
+pub const SESSION_IDLE_MAX_SECONDS: i64 = 2 * 3600;
+/// How long anybody stays logged in: a working day.
+pub const SESSION_MAX_SECONDS: i64 = 12 * 3600;
+/// Sessions of one person, in several browsers; the oldest goes.
+pub const USER_MAX_SESSIONS: i32 = 20;
+/// How long a login may take, from the page of the CRM to the issuer's and back.
+pub const LOGIN_MAX_SECONDS: i64 = 600;
+/// Where a login leads to, as a path.
+pub const RETURN_TO_MAX_CHARACTERS: usize = 2_000;
+
+/// People of one tenant who log in here.
+pub const TENANT_MAX_USERS: i64 = 10_000;
+/// Roles that one of them has from the login.
+pub const USER_MAX_ROLES: usize = 20;
+/// A person's name.
+pub const USER_NAME_MAX_CHARACTERS: usize = 200;
+/// How long an invitation is good for: three days.
+pub const INVITATION_MAX_SECONDS: i64 = 3 * 24 * 3600;
+/// As NIST SP 800-63B wants it, which asks for length and for nothing else.
+pub const PASSWORD_MIN_CHARACTERS: usize = 12;
+/// So that nobody has this server hash a book.
+pub const PASSWORD_MAX_BYTES: usize = 512;
+/// Passwords that one process hashes at the same time, in 19 MiB each.
+pub const PASSWORD_MAX_CONCURRENT: usize = 4;
+/// How long somebody waits for their turn at that.
+pub const PASSWORD_WAIT_MAX_SECONDS: u64 = 5;
+/// Attempts to log in before an account is locked.
+pub const LOGIN_FREE_ATTEMPTS: i32 = 5;
+/// For how long it is locked first; each further attempt doubles it.
+pub const LOGIN_PAUSE_SECONDS: i32 = 30;
+/// For how long at most: whoever is locked out by others gets in again.
+pub const LOGIN_PAUSE_MAX_SECONDS: i32 = 900;

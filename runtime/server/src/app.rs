@@ -23,7 +23,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::acting::SuperAdmins;
-use crate::auth::{Issuers, OsRoles};
+use crate::auth::browsers::Browsers;
+use crate::auth::{BrowserSettings, Issuers, LocalSettings, OsRoles};
 use crate::edges::rates::{Limits, Peer, blame_the_database, by_address};
 use crate::edges::{Edges, Rates, headers::with_headers};
 use crate::problem::{self, Kind, Problem};
@@ -43,6 +44,8 @@ pub struct App {
     pub(crate) os_roles: Arc<OsRoles>,
     pub(crate) edges: Arc<Edges>,
     pub(crate) limits: Arc<Limits>,
+    /// Where nobody logs in with a browser, there is none.
+    pub(crate) browsers: Option<Arc<Browsers>>,
 }
 
 impl App {
@@ -55,7 +58,22 @@ impl App {
             os_roles: Arc::default(),
             edges: Arc::default(),
             limits: Arc::new(Limits::new(Rates::default())),
+            browsers: None,
         }
+    }
+
+    /// The same, where people log in with a browser.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the settings.
+    pub fn with_browsers(mut self, settings: BrowserSettings) -> Result<Self, String> {
+        self.browsers = Some(Arc::new(Browsers::new(settings)?));
+        Ok(self)
+    }
+
+    /// The local issuer, where it is on.
+    pub(crate) fn local(&self) -> Option<LocalSettings> {
+        self.browsers.as_ref()?.local
     }
 
     /// The same with other edges than an embedded server's.
@@ -209,9 +227,16 @@ fn api() -> OpenApiRouter<App> {
             routes::api_keys::api_key_add
         ))
         .routes(routes!(routes::api_keys::api_key_rotate))
-        .routes(routes!(routes::api_keys::api_key_revoke));
+        .routes(routes!(routes::api_keys::api_key_revoke))
+        .routes(routes!(
+            routes::users::users_list,
+            routes::users::user_invite
+        ))
+        .routes(routes!(routes::users::user_edit))
+        .routes(routes!(routes::users::user_reinvite));
     OpenApiRouter::with_openapi(openapi::document())
         .nest("/api/crm", resources)
+        .nest("/auth", routes::login::resources())
         .routes(routes!(routes::operations::healthz))
         .routes(routes!(routes::operations::readyz))
         .routes(routes!(routes::operations::problem_get))
@@ -225,6 +250,7 @@ pub fn router(app: App) -> Router {
     let metrics = recorder();
     let edges = app.edges.clone();
     let router = router
+        .nest("/auth", routes::login::pages())
         .route(
             "/metrics",
             get(move || async move { metrics.map(PrometheusHandle::render).unwrap_or_default() }),

@@ -1,6 +1,11 @@
 //! Who is this? Bearer tokens of configured issuers (`oidc`) and, where somebody turns it on, of
-//! the development issuer (`dev`); keys for programs, which the engine knows. Neither is ever
-//! logged, and no answer repeats it.
+//! the development issuer (`dev`); keys for programs, and sessions of browsers (`browsers`), which
+//! the engine knows. None of them is ever logged, and no answer repeats them.
+
+pub(crate) mod browsers;
+pub(crate) mod code_flow;
+pub(crate) mod cross_site;
+pub(crate) mod return_to;
 
 mod claims;
 mod dev;
@@ -9,9 +14,12 @@ mod oidc;
 mod os_roles;
 mod settings;
 
+pub use browsers::{BrowserSettings, COOKIE_KEY_MIN_BYTES, LocalSettings, invitation_url};
 pub use dev::{AUDIENCE, DEV_ISSUER, DevIssuer};
 pub use os_roles::OsRoles;
-pub use settings::{ClaimPaths, IssuerSettings, OneOrMany, SigningAlgorithm, parse_issuers};
+pub use settings::{
+    ClaimPaths, IssuerSettings, OneOrMany, Secret, SigningAlgorithm, parse_issuers,
+};
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::{HeaderMap, header, request::Parts};
@@ -69,6 +77,24 @@ impl Issuers {
             }
         }
         Ok(self)
+    }
+
+    /// Where people log in with a browser.
+    pub(crate) fn logins(&self) -> impl Iterator<Item = (&str, &Arc<OidcIssuer>)> {
+        let issuers = self.oidc.iter();
+        issuers
+            .filter(|(_, issuer)| issuer.client_id().is_some())
+            .map(|(name, issuer)| (name.as_str(), issuer))
+    }
+
+    /// The issuer of this name, if people log in there with a browser.
+    pub(crate) fn login(&self, issuer: &str) -> Option<&Arc<OidcIssuer>> {
+        self.oidc.get(issuer).filter(|it| it.client_id().is_some())
+    }
+
+    /// Whether people log in anywhere with a browser.
+    pub fn has_logins(&self) -> bool {
+        self.logins().next().is_some()
     }
 
     async fn verify(&self, token: &str) -> Result<Caller, Problem> {
@@ -131,14 +157,9 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers)?;
-        let caller = match token.starts_with(API_KEY_START) {
-            true => of_api_key(app, token).await?,
-            false => {
-                let caller = app.issuers.verify(token).await?;
-                app.limits.check(&caller)?;
-                caller
-            }
+        let caller = match of_session_alone(app, parts).await? {
+            Some(caller) => caller,
+            None => of_bearer(app, bearer(&parts.headers)?).await?,
         };
         let is_super_admin = app.super_admins.include(&caller.actor.roles);
         let mut caller = acting(app, parts, caller, is_super_admin).await?;
@@ -154,6 +175,28 @@ impl FromRequestParts<App> for Caller {
 fn shows_usage(parts: &Parts) -> bool {
     let route = parts.extensions.get::<MatchedPath>();
     route.is_some_and(|route| route.as_str() == "/api/crm/usage")
+}
+
+/// Whose session a request shows that shows nothing else: a token says who asks, whatever the
+/// browser sends along.
+async fn of_session_alone(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
+    if parts.headers.contains_key(header::AUTHORIZATION) {
+        return Ok(None);
+    }
+    let caller = browsers::of_session(app, parts).await?;
+    if let Some(caller) = &caller {
+        app.limits.check(caller)?;
+    }
+    Ok(caller)
+}
+
+async fn of_bearer(app: &App, token: &str) -> Result<Caller, Problem> {
+    if token.starts_with(API_KEY_START) {
+        return of_api_key(app, token).await;
+    }
+    let caller = app.issuers.verify(token).await?;
+    app.limits.check(&caller)?;
+    Ok(caller)
 }
 
 /// Whom a key stands for, the same answer for all that stand for nobody. A key that asked too

@@ -2,7 +2,7 @@
 
 mod problems;
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(crate::problem::ProblemBody)),
-    security(("bearer" = [])),
+    security(("bearer" = []), ("session" = [])),
     modifiers(&Bearer)
 )]
 struct Document;
@@ -30,6 +30,14 @@ impl Modify for Bearer {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let session = ApiKeyValue::with_description(
+            "crm_session",
+            "Of somebody who logged in with a browser, on `/auth/login`; `__Host-crm_session` \
+             where the server is reached over HTTPS. What changes something needs the header \
+             `X-CSRF-Token` too, and comes from a page of the same origin.",
+        );
+        let session = SecurityScheme::ApiKey(ApiKey::Cookie(session));
+        components.add_security_scheme("session", session);
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     MalformedRequest,
     Unauthorized,
     Forbidden,
+    CrossSite,
     Suspended,
     NotFound,
     MethodNotAllowed,
@@ -46,10 +47,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::MalformedRequest,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::CrossSite,
         Self::Suspended,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -91,6 +93,14 @@ impl Kind {
                 StatusCode::FORBIDDEN,
                 "Not allowed",
                 "You may see this, but your role does not allow this action. Ask an owner.",
+            ),
+            Self::CrossSite => (
+                "cross-site",
+                StatusCode::FORBIDDEN,
+                "Not from a page of this server",
+                "Who is logged in with a cookie sends what changes something from a page of the \
+                 same origin, with the header `X-CSRF-Token`: `GET /auth/session` tells the \
+                 token. Programs use an API key instead.",
             ),
             Self::Suspended => (
                 "suspended",
@@ -380,6 +390,11 @@ impl Problem {
         self.kind.facts().1
     }
 
+    /// What people read of it.
+    pub(crate) fn words(&self) -> (&'static str, Option<&str>) {
+        (self.kind.facts().2, self.detail.as_deref())
+    }
+
     /// The problem as it stands in a list of results.
     pub(crate) fn to_value(&self) -> serde_json::Value {
         serde_json::to_value(self.details(None)).unwrap_or_default()
@@ -476,6 +491,7 @@ impl From<&EngineError> for Problem {
             EngineError::Conflict(message) => Self::detailed(Kind::Conflict, message.clone()),
             EngineError::Contended => Self::detailed(Kind::Conflict, error.to_string()),
             EngineError::Quota(spent) => Self::quota_spent(spent),
+            EngineError::Busy(message) => Self::detailed(Kind::Unavailable, *message),
             EngineError::Component(error) => Self::detailed(Kind::Invalid, error.to_string()),
             // Should the whole database be read only, `blame_the_database` finds out.
             EngineError::Store(StoreError::Suspended | StoreError::ReadOnly) => {
@@ -484,6 +500,10 @@ impl From<&EngineError> for Problem {
             EngineError::Store(StoreError::Unavailable(error)) => {
                 tracing::warn!(%error, "the database does not answer");
                 Self::detailed(Kind::Unavailable, "the database does not answer")
+            }
+            EngineError::Store(StoreError::SessionsAway(error)) => {
+                tracing::warn!(%error, "the sessions' redis does not answer");
+                Self::detailed(Kind::Unavailable, "sessions cannot be looked up")
             }
             EngineError::Store(error) => {
                 tracing::error!(%error, "the store failed");
@@ -562,6 +582,10 @@ pub(crate) fn read_only() -> Response {
     .into_response()
 }
 
+/// Marks an answer that is a page: it says what is wrong in its own words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ForPeople;
+
 /// For a handler that panicked.
 pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler panicked");
@@ -578,7 +602,8 @@ pub(crate) fn timed_out() -> Response {
 /// Writes the body of a problem; every error that came without one gets the one of its status.
 pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let page = response.extensions().get::<ForPeople>().is_some();
+    if page || !status.is_client_error() && !status.is_server_error() {
         return response;
     }
     let problem = response

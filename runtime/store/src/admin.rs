@@ -336,4 +336,19 @@ impl Admin {
             .await?;
         Ok(key)
     }
+
+    /// The key that signs cookies; `fresh` is kept where there was none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] where the login is not the owner.
+    pub async fn cookie_key(&mut self, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+        sqlx::query("insert into crm_cookie_key (key) values ($1) on conflict do nothing")
+            .bind(fresh)
+            .execute(&mut self.connection)
+            .await?;
+        let key = sqlx::query_scalar("select key from crm_cookie_key")
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(key)
+    }
 }

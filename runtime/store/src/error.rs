@@ -42,6 +42,9 @@ pub enum StoreError {
     /// Somebody else holds the job: drop the result.
     #[error("the job's lease is lost")]
     LeaseLost,
+    /// The sessions' Redis does not answer: try again later.
+    #[error("redis does not answer: {0}")]
+    SessionsAway(#[source] redis::RedisError),
     /// A query took longer than it may.
     #[error("the query took too long")]
     TooSlow,

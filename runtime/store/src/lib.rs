@@ -24,8 +24,10 @@ pub mod records;
 pub mod reindex;
 pub mod runs;
 pub mod search;
+pub mod sessions;
 pub mod shares;
 pub mod tasks;
+pub mod users;
 pub mod views;
 
 mod error;

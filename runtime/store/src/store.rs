@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::pool::{Connections, Lent};
+use crate::sessions::RedisSessions;
 
 /// The role that serves; see migrations/0001_roles.sql.
 pub(crate) const RUNTIME_ROLE: &str = "crm_runtime";
@@ -38,6 +39,8 @@ impl Default for StoreSettings {
 pub struct Store {
     statements: Connections,
     transactions: Connections,
+    /// Where sessions are; in PostgreSQL where there is none.
+    redis: Option<RedisSessions>,
 }
 
 impl std::fmt::Debug for Store {
@@ -60,9 +63,21 @@ impl Store {
         let store = Self {
             statements: pool(settings.statement_connections)?,
             transactions: pool(settings.transaction_connections)?,
+            redis: None,
         };
         store.check_role().await?;
         Ok(store)
+    }
+
+    /// The same, with sessions in Redis.
+    #[must_use]
+    pub fn with_redis(mut self, redis: RedisSessions) -> Self {
+        self.redis = Some(redis);
+        self
+    }
+
+    pub(crate) fn redis(&self) -> Option<&RedisSessions> {
+        self.redis.as_ref()
     }
 
     async fn check_role(&self) -> Result<(), StoreError> {

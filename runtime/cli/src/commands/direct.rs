@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::Common;
 use crate::commands::token::find;
-use crate::host::{Host, HostSettings, migrate, sandbox_settings};
+use crate::host::{Host, HostSettings, ServingSettings, migrate, sandbox_settings};
 use crate::{Database, say};
 
 /// Opens the database, finds the tenant, does the work, and closes everything again.
@@ -25,7 +25,10 @@ pub(crate) async fn with_tenant(
         let tenant = find(&mut admin, tenant).await?;
         let settings = HostSettings {
             dev_issuer: false,
-            serving: Default::default(),
+            serving: ServingSettings {
+                redis_url: common.redis_url.clone(),
+                ..ServingSettings::default()
+            },
             quotas: Default::default(),
             store: StoreSettings::default(),
             sandbox: sandbox_settings(&common.data_dir)?,

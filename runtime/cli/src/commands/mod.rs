@@ -9,3 +9,4 @@ pub(crate) mod plugin;
 pub(crate) mod serve;
 pub(crate) mod tenant;
 pub(crate) mod token;
+pub(crate) mod user;

@@ -1,6 +1,6 @@
 //! `crm serve`: the host.
 
-mod edges;
+pub(crate) mod edges;
 mod quotas;
 
 use anyhow::{Context, Result};
@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Common;
-use crate::host::{Host, HostSettings, listen, sandbox_settings, stop_signal};
+use crate::host::{
+    CookieKey, Host, HostSettings, ServingSettings, listen, sandbox_settings, stop_signal,
+};
 use crate::{Database, say};
 use edges::EdgeArguments;
 use quotas::QuotaArguments;
@@ -55,6 +57,17 @@ pub(crate) struct ServeArguments {
     edges: EdgeArguments,
     #[command(flatten)]
     quotas: QuotaArguments,
+    /// Let people log in here with a password; `crm user invite` invites the first
+    #[arg(long, env = "CRM_LOCAL_ISSUER", value_parser = clap::builder::FalseyValueParser::new())]
+    local_issuer: bool,
+    /// What signs cookies, at least 32 characters; the database's own key if not given
+    #[arg(
+        long,
+        env = "CRM_COOKIE_KEY",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    cookie_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -94,7 +107,12 @@ fn os_roles(given: Option<&str>) -> Result<OsRoles> {
 
 pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<()> {
     log_to_stderr(common.json);
-    let serving = arguments.edges.settings()?;
+    let serving = ServingSettings {
+        local_issuer: arguments.local_issuer,
+        cookie_key: arguments.cookie_key.map(CookieKey),
+        redis_url: common.redis_url.clone(),
+        ..arguments.edges.settings()?
+    };
     let os_roles = os_roles(arguments.os_roles.as_deref())?;
     let is = |role| arguments.role.contains(&role);
     let listener = match is(Role::Api) {

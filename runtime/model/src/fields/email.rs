@@ -63,7 +63,7 @@ impl FieldType for Email {
 }
 
 /// The shape that mail servers in use accept: whether the address exists, only a mail can tell.
-fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };

@@ -51,6 +51,7 @@ use crate::form::Part;
 
 pub(crate) use auto_number::format_number;
 pub use catalogue::{PartDescription, TypeDescription, catalogue};
+pub(crate) use email::is_address;
 pub(crate) use relation::NAME as RELATION;
 pub(crate) use select::NAME as SELECT;
 

@@ -10,6 +10,9 @@ use super::{Caller, Profile, TOKEN_MAX_ROLES};
 /// A person's name or address that is longer is left out.
 const PROFILE_MAX_CHARACTERS: usize = 200;
 
+/// How ids begin that this server gives itself: no issuer's user passes for one of those.
+const RESERVED: [&str; 2] = ["local:", "api-key:"];
+
 /// Who a token is about.
 ///
 /// # Errors
@@ -21,6 +24,9 @@ pub(super) fn identify(settings: &IssuerSettings, claims: &Value) -> Result<Call
         .filter(|user| !user.is_empty())
         .ok_or("the token names no user")?;
     let user = format!("{}{user}", settings.user_prefix);
+    if RESERVED.iter().any(|start| user.starts_with(start)) {
+        return Err("the token's user is one of this server's own");
+    }
     let user_id = UserId::try_from(user).map_err(|_| "the token's user is not a user id")?;
     let roles = roles(settings, find(claims, &paths.roles))?;
     Ok(Caller {

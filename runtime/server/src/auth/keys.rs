@@ -5,7 +5,7 @@
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::Url;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -70,6 +70,26 @@ impl Attempts {
     fn may(&self) -> bool {
         self.last.is_none_or(|last| last.elapsed() >= REFETCH_PAUSE)
     }
+}
+
+/// What an issuer says of itself.
+#[derive(Deserialize)]
+pub(super) struct Discovered {
+    issuer: String,
+    jwks_uri: String,
+    #[serde(default)]
+    pub(super) authorization_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) token_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+}
+
+/// What an issuer answers.
+pub(super) struct Answered {
+    pub(super) status: reqwest::StatusCode,
+    pub(super) kind: Option<HeaderValue>,
+    pub(super) body: Vec<u8>,
 }
 
 /// The keys of one issuer.
@@ -195,7 +215,7 @@ impl Keys {
         }
         let uri = match &self.uri {
             Some(uri) => uri.clone(),
-            None => self.discover().await?,
+            None => checked_url(&self.discover().await?.jwks_uri)?,
         };
         let document: Document = self.get(uri).await?;
         let keys = document.keys.into_iter().take(MAX_KEYS);
@@ -207,37 +227,46 @@ impl Keys {
     }
 
     /// <https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig>
-    async fn discover(&self) -> Result<Url, String> {
-        #[derive(Deserialize)]
-        struct Document {
-            issuer: String,
-            jwks_uri: String,
-        }
+    pub(super) async fn discover(&self) -> Result<Discovered, String> {
         let base = self.issuer.trim_end_matches('/');
         let uri = checked_url(&format!("{base}/.well-known/openid-configuration"))?;
-        let document: Document = self.get(uri).await?;
+        let document: Discovered = self.get(uri).await?;
         if document.issuer != self.issuer {
             return Err("its openid-configuration is another issuer's".to_owned());
         }
-        checked_url(&document.jwks_uri)
+        Ok(document)
+    }
+
+    /// Asks the issuer for anything else.
+    pub(super) async fn ask(&self, request: reqwest::Request) -> Result<Answered, String> {
+        let response = self.http.execute(request).await;
+        let response = response.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let kind = response.headers().get(CONTENT_TYPE).cloned();
+        let body = read(response).await?;
+        Ok(Answered { status, kind, body })
     }
 
     async fn get<T: DeserializeOwned>(&self, uri: Url) -> Result<T, String> {
         let request = self.http.get(uri).header(ACCEPT, "application/json");
         let response = request.send().await;
-        let mut response = response.map_err(|error| error.to_string())?;
+        let response = response.map_err(|error| error.to_string())?;
         if !response.status().is_success() {
             return Err(format!("it answers {}", response.status()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
-            if body.len() + chunk.len() > DOCUMENT_MAX_BYTES {
-                return Err(format!("it answers more than {DOCUMENT_MAX_BYTES} bytes"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        serde_json::from_slice(&body).map_err(|error| error.to_string())
+        serde_json::from_slice(&read(response).await?).map_err(|error| error.to_string())
     }
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
+        if body.len() + chunk.len() > DOCUMENT_MAX_BYTES {
+            return Err(format!("it answers more than {DOCUMENT_MAX_BYTES} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// A key for signatures, with what it may be used for.

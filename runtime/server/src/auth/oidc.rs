@@ -1,11 +1,13 @@
 //! Tokens of one OpenID Connect issuer: which key, which signature, for whom, until when; then
 //! whose they are.
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde_json::Value;
 use std::sync::Arc;
 
 use super::claims::identify;
+use super::code_flow::EndpointsCache;
 use super::keys::{Keys, Missing};
 use super::settings::IssuerSettings;
 use super::{Caller, refusal, unauthorized};
@@ -15,10 +17,11 @@ use crate::problem::{Kind, Problem};
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
 /// An issuer with its keys.
-pub(super) struct OidcIssuer {
-    settings: IssuerSettings,
+pub(crate) struct OidcIssuer {
+    pub(super) settings: IssuerSettings,
     algorithms: Vec<Algorithm>,
-    keys: Arc<Keys>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) endpoints: EndpointsCache,
 }
 
 impl OidcIssuer {
@@ -30,11 +33,46 @@ impl OidcIssuer {
         Ok(Self {
             algorithms: settings.algorithms.iter().map(|&one| one.into()).collect(),
             keys: Arc::new(keys),
+            endpoints: EndpointsCache::default(),
             settings,
         })
     }
 
     pub(super) async fn verify(&self, header: &Header, token: &str) -> Result<Caller, Problem> {
+        let audience = self.settings.audience.as_slice();
+        let claims = self.claims(header, token, audience).await?;
+        identify(&self.settings, &claims).map_err(unauthorized)
+    }
+
+    /// Who an ID token is about that the issuer gave to this server itself, in answer to a login
+    /// of this nonce.
+    /// <https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation>
+    pub(super) async fn verify_login(
+        &self,
+        client_id: &str,
+        token: &str,
+        nonce: &str,
+    ) -> Result<Caller, Problem> {
+        let header = jsonwebtoken::decode_header(token);
+        let header = header.map_err(|_| unauthorized("the token is not valid"))?;
+        let audience = [client_id.to_owned()];
+        let claims = self.claims(&header, token, &audience).await?;
+        if claims.get("nonce").and_then(Value::as_str) != Some(nonce) {
+            return Err(unauthorized("the token belongs to another login"));
+        }
+        let party = claims.get("azp").and_then(Value::as_str);
+        if party.is_some_and(|party| party != client_id) {
+            return Err(unauthorized(refusal(&ErrorKind::InvalidAudience)));
+        }
+        identify(&self.settings, &claims).map_err(unauthorized)
+    }
+
+    async fn claims(
+        &self,
+        header: &Header,
+        token: &str,
+        audience: &[String],
+    ) -> Result<Value, Problem> {
         if !self.algorithms.contains(&header.alg) {
             return Err(unauthorized(
                 "the token is signed in a way that does not count",
@@ -52,18 +90,18 @@ impl OidcIssuer {
                 "the keys of the token's issuer cannot be had at the moment",
             ),
         })?;
-        let claims = jsonwebtoken::decode::<Value>(token, &key, &self.validation(header.alg))
-            .map_err(|error| unauthorized(refusal(error.kind())))?
-            .claims;
-        identify(&self.settings, &claims).map_err(unauthorized)
+        let validation = self.validation(header.alg, audience);
+        let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation);
+        let decoded = decoded.map_err(|error| unauthorized(refusal(error.kind())))?;
+        Ok(decoded.claims)
     }
 
-    fn validation(&self, algorithm: Algorithm) -> Validation {
+    fn validation(&self, algorithm: Algorithm, audience: &[String]) -> Validation {
         let mut validation = Validation::new(algorithm);
         validation.leeway = self.settings.leeway_seconds;
         validation.validate_nbf = true;
         validation.set_issuer(&[&self.settings.issuer]);
-        validation.set_audience(self.settings.audience.as_slice());
+        validation.set_audience(audience);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation
     }

@@ -47,6 +47,37 @@ pub struct IssuerSettings {
     /// Stands before its users' ids, so that two issuers' users are never taken for each other.
     #[serde(default)]
     pub user_prefix: String,
+    /// For logging in with a browser: what the issuer calls this server. Without it, only tokens
+    /// count.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// The same: by what this server proves that it is that; none for what OAuth calls a public
+    /// client.
+    #[serde(default)]
+    pub client_secret: Option<Secret>,
+    /// What it asks the issuer for.
+    #[serde(default = "default_scopes")]
+    pub scopes: Vec<String>,
+    /// What people read who choose where to log in; its host unless given.
+    #[serde(default)]
+    pub label: Option<String>,
+}
+
+/// A text that no log shows.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secret")
+    }
+}
+
+impl Secret {
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
 }
 
 /// `"a"` or `["a", "b"]`.
@@ -125,6 +156,10 @@ fn default_algorithms() -> Vec<SigningAlgorithm> {
     vec![SigningAlgorithm::RS256]
 }
 
+fn default_scopes() -> Vec<String> {
+    ["openid", "profile", "email"].map(str::to_owned).into()
+}
+
 const fn default_leeway() -> u64 {
     LEEWAY_DEFAULT_SECONDS
 }
@@ -162,6 +197,12 @@ impl IssuerSettings {
         }
         if self.leeway_seconds > LEEWAY_MAX_SECONDS {
             return Err(format!("leeway_seconds is at most {LEEWAY_MAX_SECONDS}"));
+        }
+        if self.client_secret.is_some() && self.client_id.is_none() {
+            return Err("client_secret needs client_id".to_owned());
+        }
+        if !self.scopes.iter().any(|scope| scope == "openid") {
+            return Err("scopes names openid, or there is no login".to_owned());
         }
         if self.tenant.is_some() && self.tenants.is_some() {
             return Err("give tenant or tenants, not both".to_owned());
@@ -211,6 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn no_log_shows_a_secret() {
+        let issuers = read(|issuer| {
+            issuer["client_id"] = json!("crm");
+            issuer["client_secret"] = json!("hush");
+        });
+        assert!(!format!("{issuers:?}").contains("hush"));
+        assert_eq!(
+            issuers.unwrap()[0].client_secret.as_ref().unwrap().reveal(),
+            "hush"
+        );
+    }
+
+    #[test]
     fn settings_that_let_in_too_much_are_refused() {
         for (member, value) in [
             ("algorithms", json!(["HS256"])),
@@ -227,6 +281,8 @@ mod tests {
             ("tenant", json!("all")),
             ("roles", json!({"admin": "Not A Role"})),
             ("verify", json!(false)),
+            ("client_secret", json!("of no client")),
+            ("scopes", json!(["profile"])),
         ] {
             assert!(
                 read(|issuer| issuer[member] = value.clone()).is_err(),

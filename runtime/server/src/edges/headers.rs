@@ -56,8 +56,12 @@ fn harden(headers: &mut HeaderMap, https: bool) {
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    let no_referrer = HeaderValue::from_static("no-referrer");
-    headers.insert(header::REFERRER_POLICY, no_referrer);
+    // Browsers send `Origin: null` with forms of pages that send no referrer at all.
+    let referrer = HeaderValue::from_static(match is_page {
+        true => "same-origin",
+        false => "no-referrer",
+    });
+    headers.insert(header::REFERRER_POLICY, referrer);
     if https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_WITH_HTTPS);
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::auth::browsers::has_session;
 use crate::problem::{self, Kind, Problem};
 
 /// Costs nothing, and whoever watches over the process asks it of all addresses at once.
@@ -23,6 +24,14 @@ const ALIVE: &str = "/healthz";
 /// been revoked.
 const REFUSED_MAX: Duration = Duration::from_secs(5);
 const REFUSED_MAX_SECRETS: u64 = 10_000;
+/// Below it people show who they are, and whatever they hold already counts for nothing.
+const LOGIN: &str = "/auth/";
+/// Passwords of one address that are looked at: of an office that begins its day, not of a
+/// machine that guesses.
+const LOGINS: Rate = Rate {
+    per_second: NonZeroU32::MIN,
+    burst: NonZeroU32::MIN.saturating_add(59),
+};
 /// How often keys that lie idle are dropped.
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 
@@ -160,6 +169,7 @@ pub(crate) struct Limits {
     /// secret is only the database knows, and somebody who asks too often must not cost it a
     /// question each time.
     refused: moka::sync::Cache<[u8; 32], (Limited, Instant)>,
+    logins: Option<Limiter<IpAddr>>,
 }
 
 impl Limits {
@@ -172,6 +182,7 @@ impl Limits {
                 .max_capacity(REFUSED_MAX_SECRETS)
                 .time_to_live(REFUSED_MAX)
                 .build(),
+            logins: Limiter::new("login", Some(LOGINS)),
         }
     }
 
@@ -209,6 +220,16 @@ impl Limits {
         }
     }
 
+    /// Counts a password that is to be looked at, whatever else is limited.
+    pub(crate) fn check_login(&self, peer: Option<Peer>) -> Result<(), Problem> {
+        match (&self.logins, peer) {
+            (Some(limiter), Some(peer)) => {
+                limiter.check(&block(peer.0.ip())).map_err(Problem::limited)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_address(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
         match (&self.address, peer) {
             (Some(limiter), Some(peer)) => limiter.check(&block(peer)).map_err(Problem::limited),
@@ -220,6 +241,7 @@ impl Limits {
         self.credential.iter().for_each(Limiter::sweep);
         self.tenant.iter().for_each(Limiter::sweep);
         self.address.iter().for_each(Limiter::sweep);
+        self.logins.iter().for_each(Limiter::sweep);
     }
 }
 
@@ -245,7 +267,10 @@ pub(crate) async fn by_address(State(app): State<App>, request: Request, next: N
     if request.uri().path() == ALIVE {
         return next.run(request).await;
     }
-    let anonymous = !request.headers().contains_key(header::AUTHORIZATION);
+    let headers = request.headers();
+    let login = request.uri().path().starts_with(LOGIN);
+    let credential = headers.contains_key(header::AUTHORIZATION) || has_session(&app, headers);
+    let anonymous = login || !credential;
     if anonymous && let Err(problem) = app.limits.check_address(peer) {
         return problem.into_response();
     }

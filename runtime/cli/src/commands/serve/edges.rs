@@ -70,9 +70,12 @@ impl EdgeArguments {
             Some(text) if !text.is_empty() => issuers(text)?,
             _ => Vec::new(),
         };
-        let https = self.public_url.as_deref().map(is_https).transpose()?;
+        let public_url = self.public_url.as_deref().map(web_address).transpose()?;
+        let https = public_url
+            .as_ref()
+            .is_some_and(|url| url.scheme() == "https");
         let edges = Edges {
-            https: https.unwrap_or(false),
+            https,
             cors_origins: self.cors_origins,
             rates: Rates {
                 credential: self.rate_credential.0,
@@ -81,17 +84,21 @@ impl EdgeArguments {
             },
             ..Edges::default()
         };
-        Ok(ServingSettings { issuers, edges })
+        Ok(ServingSettings {
+            issuers,
+            edges,
+            public_url,
+            ..ServingSettings::default()
+        })
     }
 }
 
-fn is_https(url: &str) -> Result<bool> {
+pub(crate) fn web_address(url: &str) -> Result<reqwest::Url> {
     let wrong =
         || format!("CRM_PUBLIC_URL is no web address, such as https://crm.example.com: {url}");
     let parsed: reqwest::Url = url.parse().with_context(wrong)?;
     match parsed.scheme() {
-        "https" => Ok(true),
-        "http" => Ok(false),
+        "https" | "http" => Ok(parsed),
         _ => anyhow::bail!(wrong()),
     }
 }
