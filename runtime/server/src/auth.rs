@@ -113,6 +113,9 @@ pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
     pub(crate) profile: Profile,
+    /// Whether a super admin's role counts as such: it is the operator's to give, so neither a
+    /// key has it, nor the word of an issuer that speaks for one tenant.
+    pub(crate) may_enter: bool,
 }
 
 /// What an issuer says of a person beside who they are. Decides nothing.
@@ -144,6 +147,7 @@ async fn of_api_key(app: &App, key: &str) -> Result<Caller, Problem> {
         tenant,
         actor,
         profile: Profile::default(),
+        may_enter: false,
     })
 }
 

@@ -30,6 +30,9 @@ pub(super) fn identify(settings: &IssuerSettings, claims: &Value) -> Result<Call
             name: short(find(claims, &paths.name)),
             email: short(find(claims, &paths.email)),
         },
+        // Whoever runs one tenant's issuer runs one tenant, unless the operator's own settings
+        // say which of its roles are more.
+        may_enter: settings.tenant.is_none() || settings.roles.is_some(),
     })
 }
 
