@@ -33,6 +33,7 @@ mod isolation;
 mod leak;
 mod model;
 mod once;
+mod owasp;
 mod permissions;
 mod query;
 mod query_property;
