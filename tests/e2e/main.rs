@@ -37,6 +37,7 @@ mod login;
 mod model;
 mod once;
 mod os_roles;
+mod owasp;
 mod permissions;
 mod query;
 mod query_property;

@@ -1,7 +1,7 @@
 //! Reading: records and runs. Each answer is what the caller may see
 //! under the model of now; the rest does not exist.
 
-use crm_model::permission::{Action, Authority, permit};
+use crm_model::permission::{Action, Authority, manages_all, permit};
 use crm_model::{Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
 use crm_store::jobs::JobCounts;
 use crm_store::models::Usage;
@@ -67,6 +67,18 @@ pub struct PageRequest<T> {
 
 struct Runs<'a> {
     filter: &'a RunFilter,
+    modules: Option<Vec<ModuleSlug>>,
+}
+
+/// The modules whose runs somebody may look into: those that they may manage; none means all,
+/// also those that are no more.
+fn managed(model: &Model, actor: &Actor) -> Option<Vec<ModuleSlug>> {
+    if manages_all(model, actor) {
+        return None;
+    }
+    let permissions = model.permissions(actor).into_iter();
+    let managed = permissions.filter(|(_, actions)| actions.contains(&Action::Manage));
+    Some(managed.map(|(module, _)| module).collect())
 }
 
 impl OfRecords for Runs<'_> {
@@ -79,7 +91,8 @@ impl OfRecords for Runs<'_> {
         before: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Run>, StoreError> {
-        crm_store::runs::runs_page(tx, self.filter, before, limit).await
+        let modules = self.modules.as_deref();
+        crm_store::runs::runs_page(tx, (self.filter, modules), before, limit).await
     }
 
     fn of(run: &Run) -> (JobId, ModuleSlug, RecordId) {
@@ -151,8 +164,8 @@ impl Engine {
         self.model_at(tenant, version).await
     }
 
-    /// A page of runs, newest first. The run log shows records of all modules: for those who may
-    /// manage one.
+    /// A page of runs, newest first: of the modules that the caller may manage, since a run shows
+    /// what it was given.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`].
@@ -165,7 +178,10 @@ impl Engine {
     ) -> Result<Page<Run>, EngineError> {
         let (mut tx, model) = self.begin_runs(tenant, actor).await?;
         let reading = Reading::new(&model, actor);
-        let list = Runs { filter };
+        let list = Runs {
+            filter,
+            modules: managed(&model, actor),
+        };
         let place = (page.before, page.limit + 1);
         let rows = reading.rows(&mut tx, &list, place).await?;
         Ok(Page::cut(rows, page.limit))
@@ -184,6 +200,9 @@ impl Engine {
         let (mut tx, model) = self.begin_runs(tenant, actor).await?;
         let found = crm_store::runs::run_read(&mut tx, run).await?;
         let (run, mut attempts) = found.ok_or(EngineError::NotFound("run"))?;
+        if managed(&model, actor).is_some_and(|modules| !modules.contains(&run.module_slug)) {
+            return Err(EngineError::NotFound("run"));
+        }
         let record = (run.module_slug.clone(), RecordId::new(run.record_id));
         let there = Reading::new(&model, actor);
         if there

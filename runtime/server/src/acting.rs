@@ -37,7 +37,7 @@ pub(crate) async fn acting(
         return Ok(caller);
     };
     // Asked first: whoever may not do this does not learn which tenants there are.
-    if !is_super_admin {
+    if !(is_super_admin && caller.may_enter) {
         let detail = "X-Tenant-Id is for super admins: your tenant comes from your credential";
         return Err(Problem::detailed(Kind::Forbidden, detail));
     }
@@ -57,6 +57,7 @@ pub(crate) async fn acting(
         tenant,
         actor,
         profile: caller.profile,
+        may_enter: caller.may_enter,
         is_acting: true,
     })
 }

@@ -142,6 +142,9 @@ pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
     pub(crate) profile: Profile,
+    /// Whether a super admin's role counts as such: it is the operator's to give, so neither a
+    /// key has it, nor the word of an issuer that speaks for one tenant.
+    pub(crate) may_enter: bool,
     /// A super admin, in a tenant that is not their own for now.
     pub(crate) is_acting: bool,
 }
@@ -210,6 +213,7 @@ async fn of_api_key(app: &App, key: &str) -> Result<Caller, Problem> {
         tenant,
         actor,
         profile: Profile::default(),
+        may_enter: false,
         is_acting: false,
     };
     app.limits.check_key(&caller, digest)?;

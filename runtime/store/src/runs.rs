@@ -60,7 +60,7 @@ pub struct RunFilter {
 /// [`StoreError::Unavailable`].
 pub async fn runs_page(
     tx: &mut TenantTx,
-    filter: &RunFilter,
+    (filter, modules): (&RunFilter, Option<&[ModuleSlug]>),
     before: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Run>, StoreError> {
@@ -73,6 +73,7 @@ pub async fn runs_page(
             and ($3::text is null or workflow_slug = $3)
             and ($4::text is null or state = $4)
             and ($5::uuid is null or record_id = $5)
+            and ($7::text[] is null or module_slug = any($7))
         order by id desc
         limit $6",
     )
@@ -82,6 +83,7 @@ pub async fn runs_page(
     .bind(filter.state.as_deref())
     .bind(filter.record)
     .bind(i64::from(limit))
+    .bind(modules.map(|modules| modules.iter().map(ModuleSlug::as_str).collect::<Vec<_>>()))
     .fetch_all(tx.connection())
     .await?;
     Ok(runs)

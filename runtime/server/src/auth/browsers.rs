@@ -204,8 +204,11 @@ pub(super) async fn of_session(app: &App, parts: &Parts) -> Result<Option<Caller
     }
     let session = session_of(app, &secret).await?;
     let session = session.ok_or_else(|| unauthorized("the session has ended: log in again"))?;
+    // People who log in here have the roles that their tenant gives them.
+    let issuer = app.issuers.login(&session.person.issuer);
     Ok(Some(Caller {
         tenant: secret.tenant(),
+        may_enter: issuer.is_some_and(|issuer| issuer.names_super_admins()),
         actor: Actor::person(session.user_id, session.person.roles),
         profile: Profile {
             name: session.person.name,

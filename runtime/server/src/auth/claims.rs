@@ -36,6 +36,7 @@ pub(super) fn identify(settings: &IssuerSettings, claims: &Value) -> Result<Call
             name: short(find(claims, &paths.name)),
             email: short(find(claims, &paths.email)),
         },
+        may_enter: settings.names_super_admins(),
         is_acting: false,
     })
 }

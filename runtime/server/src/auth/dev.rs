@@ -87,6 +87,7 @@ impl DevIssuer {
             tenant: claims.tenant,
             actor: Actor::person(claims.sub, claims.roles),
             profile: Profile::default(),
+            may_enter: true,
             is_acting: false,
         })
     }

@@ -38,6 +38,10 @@ impl OidcIssuer {
         })
     }
 
+    pub(super) fn names_super_admins(&self) -> bool {
+        self.settings.names_super_admins()
+    }
+
     pub(super) async fn verify(&self, header: &Header, token: &str) -> Result<Caller, Problem> {
         let audience = self.settings.audience.as_slice();
         let claims = self.claims(header, token, audience).await?;

@@ -183,6 +183,12 @@ pub fn parse_issuers(json: &str) -> Result<Vec<IssuerSettings>, String> {
 }
 
 impl IssuerSettings {
+    /// Whether a super admin's role in its tokens counts as such. Whoever runs one tenant's issuer
+    /// runs one tenant, unless the operator's own settings say which of its roles are more.
+    pub(super) fn names_super_admins(&self) -> bool {
+        self.tenant.is_none() || self.roles.is_some()
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         checked_url(&self.issuer)?;
         if let Some(uri) = &self.jwks_uri {

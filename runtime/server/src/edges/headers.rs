@@ -41,14 +41,15 @@ pub(crate) fn with_headers(router: Router, edges: &Edges) -> Router {
 }
 
 fn harden(headers: &mut HeaderMap, https: bool) {
-    let is_page = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| {
-            kind.trim_start()
-                .to_ascii_lowercase()
-                .starts_with("text/html")
-        });
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.trim_start().to_ascii_lowercase();
+    let is_page = kind.starts_with("text/html");
+    if kind.contains("json") || kind.starts_with("text/csv") {
+        // Somebody's data: a browser's cache may be on a desk that others use too.
+        let kept_nowhere = headers.entry(header::CACHE_CONTROL);
+        kept_nowhere.or_insert(HeaderValue::from_static("no-store"));
+    }
     let policy = match is_page {
         true => PAGE_POLICY,
         false => DATA_POLICY,
@@ -123,6 +124,18 @@ mod tests {
         }
         let data = hardened("application/json", false);
         assert_eq!(data[header::CONTENT_SECURITY_POLICY], DATA_POLICY);
+    }
+
+    #[test]
+    fn data_is_kept_nowhere_and_the_rest_as_it_says() {
+        for kind in [
+            "application/json",
+            "application/problem+json",
+            "text/csv; charset=utf-8",
+        ] {
+            assert_eq!(hardened(kind, false)[header::CACHE_CONTROL], "no-store");
+        }
+        assert!(!hardened("text/css", false).contains_key(header::CACHE_CONTROL));
     }
 
     #[test]

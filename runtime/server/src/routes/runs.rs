@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::extract::{Parameters, segment};
 use crate::page::{List, PageParameters};
 use crate::problem::{Problem, ProblemBody};
+use crate::routes::workflows::visible;
 
 const STATUSES: [&str; 4] = ["queued", "running", "done", "dead"];
 
@@ -229,11 +230,8 @@ pub(crate) async fn workflow_runs_list(
         cursor,
     };
     let runs = list(&app, &caller, parameters).await?;
-    let model = app.engine.model(caller.tenant).await?;
-    let known = model.is_some_and(|model| {
-        let mut workflows = model.workflows().iter();
-        workflows.any(|known| known.definition().slug == workflow)
-    });
+    let visible = visible(&app, &caller).await?;
+    let known = visible.iter().any(|known| known.id == workflow.as_str());
     match known {
         true => Ok(runs),
         false => Err(Problem::not_found()),

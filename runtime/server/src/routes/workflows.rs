@@ -24,7 +24,7 @@ use crate::routes::change::change_once;
 #[schema(as = Workflow)]
 pub(crate) struct WorkflowBody {
     /// The same as `slug`.
-    id: String,
+    pub(crate) id: String,
     /// `slug`, `name`, `module`, `trigger`, `condition`, `steps`.
     #[serde(flatten)]
     #[schema(value_type = Object)]
@@ -47,7 +47,7 @@ impl WorkflowBody {
 
 /// The workflows of the modules that the caller may read, but for those that name a field which
 /// is not there for them.
-async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBody>, Problem> {
+pub(crate) async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBody>, Problem> {
     let bootstrap = app.engine.bootstrap(caller.tenant, &caller.actor).await?;
     let Some(ready) = bootstrap.ready else {
         return Ok(Vec::new());
