@@ -22,6 +22,8 @@ async fn writes(client: &Client) -> Vec<(Method, String)> {
     operations.retain(|(method, path)| {
         [Method::POST, Method::PUT, Method::PATCH].contains(method)
             && !TAKE_MORE.contains(&path.as_str())
+            // Logging out reads no body.
+            && !path.starts_with("/auth/logout")
     });
     operations
 }
