@@ -373,3 +373,22 @@ async fn many_at_once_make_no_key_past_the_limit() {
     expected[..2].fill(201);
     assert_eq!(statuses, expected);
 }
+
+/// Roles that somebody has by membership are theirs to give to a key.
+#[tokio::test]
+async fn a_key_has_the_roles_of_its_makers_membership_too() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let member = json!({"user_id": "guest-1", "roles": ["owner"]});
+    owner.post("members", member).await.expect(201);
+    let guest = app.client(tenant, "guest");
+    let made = guest.post("api-keys", json!({"name": "k"})).await;
+    let made = made.expect(201);
+    assert_eq!(made["roles"], json!(["guest", "owner"]));
+    let key = guest.with_token(made["key"].as_str().unwrap());
+    key.create("patients", json!({"full_name": "Ada"})).await;
+    let narrow = json!({"name": "n", "roles": ["owner"]});
+    guest.post("api-keys", narrow).await.expect(201);
+    let path = format!("api-keys/{}/rotate", made["id"].as_str().unwrap());
+    guest.post(&path, json!({})).await.expect(200);
+}

@@ -118,7 +118,7 @@ impl Engine {
         actor: &Actor,
         page: PageRequest<ApiKeyId>,
     ) -> Result<Page<ApiKey>, EngineError> {
-        let mut tx = self.begin_api_keys(tenant, actor).await?;
+        let (mut tx, _) = self.begin_api_keys(tenant, actor).await?;
         let limit = page.limit + 1;
         let rows = crm_store::api_keys::api_keys_page(&mut tx, page.before, limit).await?;
         let mut answer = Page::cut(rows, page.limit);
@@ -143,9 +143,9 @@ impl Engine {
     ) -> Result<(ApiKey, ApiSecret), EngineError> {
         let engine = self.clone();
         uncancelled(async move {
-            let mut tx = engine.begin_api_keys(tenant, &actor).await?;
+            let (mut tx, maker) = engine.begin_api_keys(tenant, &actor).await?;
             let at = fresh::now();
-            let violations = check_api_key(&wanted, &actor, at);
+            let violations = check_api_key(&wanted, &maker, at);
             violations.into_result().map_err(EngineError::invalid)?;
             crm_store::api_keys::api_keys_lock(&mut tx).await?;
             let (_, live) = crm_store::api_keys::api_keys_count(&mut tx, at).await?;
@@ -163,7 +163,7 @@ impl Engine {
                 prefix: secret.prefix(),
                 user_id: UserId::try_from(user_id)
                     .map_err(|error| EngineError::Internal(error.to_string()))?,
-                roles: wanted.roles.unwrap_or_else(|| actor.roles.clone()),
+                roles: wanted.roles.unwrap_or(maker.roles),
                 scope: wanted.scopes,
                 created_at: at,
                 created_by: actor.user_id.clone(),
@@ -202,10 +202,10 @@ impl Engine {
         }
         let engine = self.clone();
         uncancelled(async move {
-            let mut tx = engine.begin_api_keys(tenant, &actor).await?;
+            let (mut tx, maker) = engine.begin_api_keys(tenant, &actor).await?;
             let found = crm_store::api_keys::api_key_lock(&mut tx, key).await?;
             let mut key = found.ok_or(NOT_FOUND)?;
-            if !key.roles.iter().all(|role| actor.roles.contains(role)) {
+            if !key.roles.iter().all(|role| maker.roles.contains(role)) {
                 return Err(EngineError::Forbidden(
                     "the key has roles that you have not, and who gets its secret gets those",
                 ));
@@ -235,7 +235,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let engine = self.clone();
         uncancelled(async move {
-            let mut tx = engine.begin_api_keys(tenant, &actor).await?;
+            let (mut tx, _) = engine.begin_api_keys(tenant, &actor).await?;
             let found = crm_store::api_keys::api_key_lock(&mut tx, key).await?;
             let key = found.ok_or(NOT_FOUND)?;
             crm_store::api_keys::api_key_revoke(&mut tx, key.id, fresh::now()).await?;
@@ -245,11 +245,13 @@ impl Engine {
         .await
     }
 
+    /// A transaction, and the caller with all of their roles: those of the login, and those that
+    /// they have here.
     async fn begin_api_keys(
         &self,
         tenant: TenantId,
         actor: &Actor,
-    ) -> Result<TenantTx, EngineError> {
+    ) -> Result<(TenantTx, Actor), EngineError> {
         let tx = TenantTx::begin(self.store(), tenant).await?;
         let model = self.model_at(tenant, tx.model_version()).await?;
         if actor.scope.is_some() {
@@ -258,7 +260,10 @@ impl Engine {
             ));
         }
         match model {
-            Some(model) if manages_all(&model, actor) => Ok(tx),
+            Some(model) if manages_all(&model, actor) => {
+                let roles = model.roles_of(actor).into_iter().cloned().collect();
+                Ok((tx, Actor::person(actor.user_id.clone(), roles)))
+            }
             _ => Err(EngineError::Forbidden(
                 "API keys are for those who may manage all modules",
             )),
