@@ -50,3 +50,42 @@ pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
     problems::complete(&mut document);
     document
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// Of two schemas of one name the document has one, and says of the other what is not so.
+    #[test]
+    fn no_two_schemas_have_one_name() {
+        let mut files = Vec::new();
+        sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut files,
+        );
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for file in files {
+            let source = fs::read_to_string(file).unwrap();
+            for part in source.split("#[schema(as = ").skip(1) {
+                let name = part.split(')').next().unwrap_or_default();
+                *names.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        let twice: Vec<_> = names.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(names.len() > 20, "{names:?}");
+        assert_eq!(twice, []);
+    }
+}

@@ -23,7 +23,7 @@ use crate::problem::{Problem, ProblemBody};
 
 /// Somebody who logs in here.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = User)]
+#[schema(as = LocalUser)]
 pub(crate) struct UserBody {
     id: String,
     /// What records and members call them.

@@ -1,5 +1,6 @@
 //! From this server to an issuer, and back with somebody who logged in there.
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -69,9 +70,13 @@ fn url_query() -> oauth2::url::form_urlencoded::Serializer<'static, String> {
     params(StartParameters),
     responses(
         (status = 303, description = "To the issuer"),
-        (status = 200, description = "A page on which people choose an issuer"),
-        (status = 404, body = ProblemBody, description = "Nobody logs in with a browser"),
-        (status = 503, body = ProblemBody, description = "The issuer does not answer"),
+        (status = 200, body = String, content_type = "text/html",
+            description = "A page on which people choose an issuer"),
+        (status = 404, body = String, content_type = "text/html",
+            description = "Nobody logs in with a browser"),
+        (status = 422, body = ProblemBody),
+        (status = 503, body = String, content_type = "text/html",
+            description = "The issuer does not answer"),
     ))]
 pub(crate) async fn login_start(
     State(app): State<App>,
@@ -132,17 +137,25 @@ pub(crate) struct FinishParameters {
     params(FinishParameters),
     responses(
         (status = 303, description = "Logged in"),
-        (status = 400, body = ProblemBody, description = "This browser began no such login"),
-        (status = 401, body = ProblemBody, description = "The issuer does not confirm it"),
-        (status = 404, body = ProblemBody, description = "Nobody logs in with a browser"),
-        (status = 503, body = ProblemBody, description = "The issuer does not answer"),
+        (status = 400, body = String, content_type = "text/html",
+            description = "This browser began no such login"),
+        (status = 401, body = String, content_type = "text/html",
+            description = "The issuer does not confirm it"),
+        (status = 404, body = String, content_type = "text/html",
+            description = "Nobody logs in with a browser"),
+        (status = 503, body = String, content_type = "text/html",
+            description = "The issuer does not answer"),
     ))]
 pub(crate) async fn login_finish(
     State(app): State<App>,
-    Query(parameters): Query<FinishParameters>,
+    parameters: Result<Query<FinishParameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, PageProblem> {
     let browsers = browsers(&app)?;
+    let Ok(Query(parameters)) = parameters else {
+        let detail = "This is no answer of an issuer to a login.";
+        return Err(PageProblem::new(Kind::MalformedRequest, detail));
+    };
     let jar = browsers.jar(&headers);
     let pending = browsers.pending(&jar);
     let pending = pending.filter(|pending| parameters.state.as_ref() == Some(&pending.state));
