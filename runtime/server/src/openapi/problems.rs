@@ -10,6 +10,8 @@ use crate::problem::Kind;
 /// Below it, everything belongs to a tenant.
 const TENANT_PATHS: &str = "/api/crm/";
 const PROBLEM: &str = "application/problem+json";
+/// Of answers to people, which are pages also where something is wrong.
+const PAGE: &str = "text/html";
 
 /// What a request of any operation of a tenant may run into.
 const ANYWHERE: [Kind; 6] = [
@@ -88,6 +90,9 @@ fn describe(operation: &mut Operation) {
         };
         if response.description.is_empty() {
             response.description = title.to_owned();
+        }
+        if response.content.contains_key(PAGE) {
+            continue;
         }
         let body = Content::new(Some(Ref::from_schema_name("Problem")));
         response.content.clear();
