@@ -42,10 +42,7 @@ pub async fn aggregate(tx: &mut TenantTx, aggregate: &Aggregate) -> Result<Aggre
     let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
     let slug = sql.bind(Bind::Text(module.to_owned()));
     let filter = predicate::filter(&mut sql, &aggregate.filter, "r");
-    let reached = match reach {
-        Some(reach) => format!(" and {}", predicate::filter(&mut sql, reach, "r")),
-        None => String::new(),
-    };
+    let reached = predicate::reached(&mut sql, reach, "r");
     let passes = format!(
         "r.tenant_id = $1 and r.module_slug = {slug} and r.deleted_at is null{reached} and {filter}"
     );

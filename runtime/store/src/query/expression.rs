@@ -118,7 +118,7 @@ pub(super) fn across(
     let other = sql.alias();
     let module = sql.bind(Bind::Text(link.module.to_string()));
     let inner = across(sql, rest, &other, value);
-    let reached = predicate::reached(sql, link, &other);
+    let reached = predicate::reached(sql, link.reach.as_deref(), &other);
     let id = related_id(field, alias);
     format!(
         "(select {inner} from crm_records {other} where {other}.tenant_id = $1 \

@@ -350,10 +350,7 @@ fn passes_in(
         "is null"
     };
     let filter = predicate::filter(sql, &query.filter, "r");
-    let reached = match &query.reach {
-        Some(reach) => format!(" and {}", predicate::filter(sql, reach, "r")),
-        None => String::new(),
-    };
+    let reached = predicate::reached(sql, query.reach.as_ref(), "r");
     let mut passes = format!(
         "r.tenant_id = $1 and {of_module} and r.deleted_at {deleted}{reached} and {filter}"
     );

@@ -165,7 +165,7 @@ fn related(sql: &mut Sql, link: &Link, inner: &Filter, alias: &str) -> String {
     let other = sql.alias();
     let module = sql.bind(Bind::Text(link.module.to_string()));
     let passes = filter(sql, inner, &other);
-    let reached = reached(sql, link, &other);
+    let reached = reached(sql, link.reach.as_deref(), &other);
     let live = format!(
         "{other}.tenant_id = $1 and {other}.module_slug = {module} \
             and {other}.deleted_at is null{reached} and {passes}"
@@ -204,10 +204,9 @@ fn related(sql: &mut Sql, link: &Link, inner: &Filter, alias: &str) -> String {
     }
 }
 
-/// That the record at the other end is there for the reader: beginning with `and`, empty where
-/// all are.
-pub(super) fn reached(sql: &mut Sql, link: &Link, alias: &str) -> String {
-    match &link.reach {
+/// That a record is there for the reader: beginning with `and`, empty where all are.
+pub(super) fn reached(sql: &mut Sql, reach: Option<&Filter>, alias: &str) -> String {
+    match reach {
         Some(reach) => format!(" and {}", filter(sql, reach, alias)),
         None => String::new(),
     }

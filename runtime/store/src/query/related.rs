@@ -28,7 +28,7 @@ pub async fn by_ids(
     let mut sql = Sql::of_tenant(tx.tenant_id().uuid());
     let ids = sql.bind(Bind::Uuids(ids.into_iter().map(RecordId::uuid).collect()));
     let module = sql.bind(Bind::Text(link.module.to_string()));
-    let reached = predicate::reached(&mut sql, link, "r");
+    let reached = predicate::reached(&mut sql, link.reach.as_deref(), "r");
     sql.push(&format!(
         "select {COLUMNS} from crm_records r where r.tenant_id = $1 and r.id = any({ids}) \
         and r.module_slug = {module} and r.deleted_at is null{reached} order by r.id desc"
@@ -56,7 +56,7 @@ pub async fn pointing_to(
     let targets = sql.bind(Bind::Uuids(targets));
     let module = sql.bind(Bind::Text(expansion.link.module.to_string()));
     let most = sql.bind(Bind::Integer(i64::from(most)));
-    let reached = predicate::reached(&mut sql, &expansion.link, "r");
+    let reached = predicate::reached(&mut sql, expansion.link.reach.as_deref(), "r");
     let pointing = match slot {
         Some(slot) => {
             let slot = sql.bind(Bind::Text(slot.clone()));
