@@ -36,6 +36,39 @@ pub(crate) async fn reached(
     }
 }
 
+/// Records that are closed to somebody for an action.
+#[derive(Default)]
+pub(crate) struct Closed {
+    /// Not there for them.
+    pub(crate) hidden: Vec<RecordId>,
+    /// There, but not for this.
+    pub(crate) refused: Vec<RecordId>,
+}
+
+/// Which of these records are closed to somebody for an action. Whether they may be read is asked
+/// only of those that are.
+pub(crate) async fn closed(
+    tx: &mut TenantTx,
+    of: (&Model, &Actor),
+    module: &ModuleSlug,
+    action: Action,
+    ids: &[RecordId],
+) -> Result<Closed, StoreError> {
+    let mut closed = Closed::default();
+    let Some(open) = reached(tx, of, module, action, ids).await? else {
+        return Ok(closed);
+    };
+    let shut = ids.iter().copied().filter(|id| !open.contains(id));
+    let shut: Vec<RecordId> = shut.collect();
+    let there = match action {
+        Action::Read => Some(HashSet::new()),
+        _ => reached(tx, of, module, Action::Read, &shut).await?,
+    };
+    let is_there = |id: &RecordId| there.as_ref().is_none_or(|there| there.contains(id));
+    (closed.refused, closed.hidden) = shut.into_iter().partition(is_there);
+    Ok(closed)
+}
+
 /// Asks whether a record is there for somebody, and whether they may do this to it.
 ///
 /// # Errors
@@ -46,13 +79,11 @@ pub(crate) async fn check_reach(
     (module, record): (&ModuleSlug, RecordId),
     action: Action,
 ) -> Result<(), EngineError> {
-    let is_out = |reached: Option<HashSet<RecordId>>| {
-        reached.is_some_and(|reached| !reached.contains(&record))
-    };
-    if is_out(reached(tx, of, module, Action::Read, &[record]).await?) {
+    let closed = closed(tx, of, module, action, &[record]).await?;
+    if !closed.hidden.is_empty() {
         return Err(Refusal::NotFound.into());
     }
-    if action != Action::Read && is_out(reached(tx, of, module, action, &[record]).await?) {
+    if !closed.refused.is_empty() {
         let module = module.clone();
         return Err(Refusal::Denied(Denied::OutOfReach { module, action }).into());
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::conflict::{Fault, Of, dangling};
 use super::prepare::PreparedChange;
-use crate::reach::{reach, reached};
+use crate::reach::{self, reach, reached};
 
 /// Records that are closed to who asks.
 #[derive(Default)]
@@ -64,15 +64,12 @@ pub(super) async fn closed(
     };
     let of = (model, actor);
     for ((module, action), records) in asked(mutations) {
-        let there = reached(tx, of, module, Action::Read, &records).await?;
-        let open = reached(tx, of, module, action, &records).await?;
-        for record in records {
-            if there.as_ref().is_some_and(|there| !there.contains(&record)) {
-                closed.hidden.insert(record);
-            } else if open.as_ref().is_some_and(|open| !open.contains(&record)) {
-                closed.refused.insert((record, action));
-            }
-        }
+        let found = reach::closed(tx, of, module, action, &records).await?;
+        closed.hidden.extend(found.hidden);
+        let refused = found.refused.into_iter();
+        closed
+            .refused
+            .extend(refused.map(|record| (record, action)));
     }
     Ok(closed)
 }
