@@ -7,8 +7,8 @@
 //! in which the worker calls. The batches of all ways take turns.
 
 use anyhow::{Context, Result, ensure};
-use crm_model::{Cause, Event, EventKind};
-use crm_sandbox::{ActionCall, Plugin, Sandbox, SandboxSettings};
+use crm_model::{Cause, Event, EventKind, Grant};
+use crm_sandbox::{ActionCall, NoHost, Plugin, Sandbox, SandboxSettings};
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::sync::Arc;
@@ -102,7 +102,13 @@ pub(crate) async fn measure() -> Result<Measure> {
         text: Arc::new(text(&event)?),
         call: ActionCall {
             event: Arc::new(event),
-            config: Arc::new("{}".to_owned()),
+            configuration: Arc::new("{}".to_owned()),
+            settings: Arc::new("{}".to_owned()),
+            zone: "UTC".into(),
+            locale: "en".into(),
+            idempotency_key: "key".to_owned(),
+            seed: 7,
+            grant: Grant::default(),
         },
         direct: Arc::new(DirectAction::prepare(&settings, component)?),
         waiting: Arc::new(WaitingAction::prepare(&settings, component)?),
@@ -194,8 +200,8 @@ impl Bench {
                     let (sandbox, plugin) = (Arc::clone(&sandbox), Arc::clone(&plugin));
                     let call = call.clone();
                     async move {
-                        let report = sandbox.run_action(&plugin, call).await;
-                        ensure!(!report.outcome?.is_empty(), "no mutations");
+                        let report = sandbox.run_action(&plugin, call, Box::new(NoHost)).await;
+                        ensure!(!report.outcome?.mutations.is_empty(), "no mutations");
                         Ok(())
                     }
                 })
@@ -208,8 +214,10 @@ impl Bench {
                     let (sandbox, plugin) = (Arc::clone(&sandbox), Arc::clone(&plugin));
                     let call = call.clone();
                     async move {
-                        let report = sandbox.run_action_here(&plugin, &call).await;
-                        ensure!(!report.outcome?.is_empty(), "no mutations");
+                        let report = sandbox
+                            .run_action_here(&plugin, &call, Box::new(NoHost))
+                            .await;
+                        ensure!(!report.outcome?.mutations.is_empty(), "no mutations");
                         Ok(())
                     }
                 })
@@ -301,6 +309,7 @@ fn event() -> Result<Event> {
         before: None,
         after: None,
         changed_fields: Vec::new(),
+        payload: None,
         actor: crm_model::Actor::person("bench".parse()?, vec!["owner".parse()?]),
         cause: Cause::User,
         depth: 0,

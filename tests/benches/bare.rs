@@ -44,7 +44,6 @@ macro_rules! bare_action {
             wasmtime::component::bindgen!({
                 path: "../plugin-sdk/wit",
                 world: "action",
-                ownership: Borrowing { duplicate_if_necessary: false },
                 exports: $exports,
             });
         }
@@ -56,7 +55,7 @@ macro_rules! bare_action {
                 let engine = Engine::new(&wasmtime_config(settings)?)?;
                 let component = Component::from_binary(&engine, component)?;
                 let mut linker = Linker::<()>::new(&engine);
-                linker.instance("crm:plugin/log@0.1.0")?.func_wrap(
+                linker.instance("crm:plugin/log@1.0.0")?.func_wrap(
                     "write",
                     |_, (_, _): (Level, wasmtime::component::WasmStr)| Ok(()),
                 )?;
@@ -66,28 +65,36 @@ macro_rules! bare_action {
             /// One call in a fresh instance.
             pub(crate) $($asyncness)? fn call(&self, text: &EventText) -> Result<()> {
                 use $name::crm::plugin::types::{Actor, Event, EventKind};
-                let fields: Vec<&str> = text.changed_fields.iter().map(String::as_str).collect();
-                let roles: Vec<&str> = text.roles.iter().map(String::as_str).collect();
                 let event = Event {
-                    id: &text.id,
+                    id: text.id.clone(),
                     kind: EventKind::RecordCreated,
-                    module: &text.module,
-                    record_id: &text.record_id,
+                    module: text.module.clone(),
+                    record_id: text.record_id.clone(),
                     record_version: 1,
                     before: None,
-                    after: Some(&text.after),
-                    changed_fields: &fields,
-                    actor: Actor { user_id: &text.user_id, roles: &roles },
+                    after: Some(text.after.clone()),
+                    changed_fields: text.changed_fields.clone(),
+                    payload: None,
+                    actor: Actor {
+                        user_id: text.user_id.clone(),
+                        roles: text.roles.clone(),
+                    },
+                    causes: Vec::new(),
                     depth: 0,
-                    occurred_at: &text.occurred_at,
+                    occurred_at: text.occurred_at.clone(),
+                    zone: "UTC".to_owned(),
+                    locale: "en".to_owned(),
+                    configuration: text.config.clone(),
+                    idempotency_key: text.id.clone(),
+                    seed: 7,
                 };
                 let mut store = Store::new(self.engine(), ());
                 store.set_fuel(FUEL_UNITS)?;
                 store.set_epoch_deadline(EPOCHS);
                 let instance = self.$instantiate(&mut store)$($await)*?;
-                let answer = instance.call_run(&mut store, event, &text.config)$($await)*?;
+                let answer = instance.call_run(&mut store, &event)$($await)*?;
                 ensure!(
-                    answer.is_ok_and(|mutations| !mutations.is_empty()),
+                    answer.is_ok_and(|outcome| !outcome.mutations.is_empty()),
                     "the action did not answer with mutations"
                 );
                 Ok(())

@@ -135,7 +135,7 @@ mod tests {
             imports: imports.iter().map(|name| (*name).to_owned()).collect(),
             exports: exports.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let log = "crm:plugin/log@0.1.0";
+        let log = "crm:plugin/log@1.0.0";
         assert!(outside(&[log], &["run"]).check("guest", "action").is_ok());
         assert!(outside(&[], &["model"]).check("guest", "template").is_ok());
         assert!(outside(&[], &["later"]).check("guest", "widget").is_ok());

@@ -13,9 +13,9 @@ pub(crate) type RawEvent = Event<String>;
 pub(crate) fn call<T: DeserializeOwned, C: DeserializeOwned>(
     run: fn(Event<T>, C) -> Outcome,
     event: RawEvent,
-    config: &str,
+    configuration: &str,
 ) -> Outcome {
-    let config = decode("the step's configuration", config)?;
+    let config = decode("the step's configuration", configuration)?;
     run(decoded(event)?, config)
 }
 
@@ -30,13 +30,19 @@ pub(crate) fn decoded<T: DeserializeOwned>(event: RawEvent) -> Result<Event<T>, 
         record_id: event.record_id,
         record_version: event.record_version,
         changed_fields: event.changed_fields,
+        payload: event.payload,
         actor: event.actor,
+        causes: event.causes,
         depth: event.depth,
         occurred_at: event.occurred_at,
+        zone: event.zone,
+        locale: event.locale,
+        idempotency_key: event.idempotency_key,
+        seed: event.seed,
     })
 }
 
-fn decode<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Failure> {
+pub(crate) fn decode<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Failure> {
     serde_json::from_str(text)
         .map_err(|error| Failure::Fail(format!("{name} could not be read: {error}")))
 }
@@ -61,17 +67,10 @@ mod tests {
     fn raw(after: &Value) -> RawEvent {
         let event: Event<Value> = testing::created("items", after.clone());
         RawEvent {
-            before: None,
             after: Some(after.to_string()),
             id: event.id,
-            kind: event.kind,
             module: event.module,
-            record_id: event.record_id,
-            record_version: event.record_version,
-            changed_fields: event.changed_fields,
-            actor: event.actor,
-            depth: event.depth,
-            occurred_at: event.occurred_at,
+            ..RawEvent::default()
         }
     }
 

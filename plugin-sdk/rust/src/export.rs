@@ -32,10 +32,8 @@ macro_rules! export_action {
             impl contract::Guest for Component {
                 fn run(
                     event: contract::Event,
-                    config: String,
-                ) -> ::core::result::Result<::std::vec::Vec<contract::Mutation>, contract::Failure>
-                {
-                    $crate::private::run($run, event, config)
+                ) -> ::core::result::Result<contract::Outcome, contract::Failure> {
+                    $crate::private::run($run, event)
                 }
             }
 
@@ -52,6 +50,11 @@ macro_rules! export_action {
 /// `pub fn model() -> String`, which gives `{"modules": […], "workflows": […], "roles": […],
 /// "installs": […]}`, and, in a guest, exports it.
 ///
+/// After them may follow the template's hooks, in this order, each a function:
+/// `before_save: fn(Change) -> Verdict`, `after_event: fn(Event<T>) -> Outcome`,
+/// `migrate: fn(module: String, from_version: String, data: String) -> Result<Option<String>,
+/// String>`. `plugin.json` says for which modules the host calls them.
+///
 /// ```text
 /// crm_plugin_sdk::export_template! {
 ///     modules: ["../modules/patients.json", "../modules/doctors.json"],
@@ -66,7 +69,11 @@ macro_rules! export_template {
         modules: [$first_module:literal $(, $module:literal)* $(,)?],
         workflows: [$($first_workflow:literal $(, $workflow:literal)* $(,)?)?],
         roles: $roles:literal,
-        installs: $installs:literal $(,)?
+        installs: $installs:literal
+        $(, before_save: $before_save:path)?
+        $(, after_event: $after_event:path)?
+        $(, migrate: $migrate:path)?
+        $(,)?
     ) => {
         /// The template's whole model, as JSON.
         pub fn model() -> ::std::string::String {
@@ -99,9 +106,47 @@ macro_rules! export_template {
                 fn model() -> String {
                     model()
                 }
+
+                fn before_save(
+                    change: contract::Change,
+                ) -> ::core::result::Result<
+                    ::core::option::Option<String>,
+                    ::std::vec::Vec<contract::Objection>,
+                > {
+                    let hook = $crate::hook_or!($crate::private::no_before_save $(, $before_save)?);
+                    $crate::private::before_save(hook, change)
+                }
+
+                fn after_event(
+                    event: contract::Event,
+                ) -> ::core::result::Result<contract::Outcome, contract::Failure> {
+                    let hook = $crate::hook_or!($crate::private::no_after_event $(, $after_event)?);
+                    $crate::private::after_event(hook, event)
+                }
+
+                fn migrate(
+                    module: String,
+                    from_version: String,
+                    data: String,
+                ) -> ::core::result::Result<::core::option::Option<String>, String> {
+                    let hook = $crate::hook_or!($crate::private::no_migrate $(, $migrate)?);
+                    hook(module, from_version, data)
+                }
             }
 
             contract::export! { Component with_types_in contract }
         };
+    };
+}
+
+/// The first function, unless there is a second.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! hook_or {
+    ($default:path) => {
+        $default
+    };
+    ($default:path, $hook:path) => {
+        $hook
     };
 }

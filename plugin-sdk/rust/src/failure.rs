@@ -1,13 +1,62 @@
-//! How a run ends without mutations.
+//! How a run ends: with what it wants, or without.
 
 use std::time::Duration;
 
+use crate::effect::Effect;
 use crate::mutation::Mutation;
 
 /// What an action answers.
-pub type Outcome = Result<Vec<Mutation>, Failure>;
+pub type Outcome = Result<Answer, Failure>;
 
-/// Why there are no mutations.
+/// What a run wants.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "an answer does nothing until it is returned"]
+pub struct Answer {
+    pub mutations: Vec<Mutation>,
+    pub effects: Vec<Effect>,
+}
+
+impl Answer {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One mutation more.
+    pub fn with(mut self, mutation: Mutation) -> Self {
+        self.mutations.push(mutation);
+        self
+    }
+
+    /// One effect more.
+    pub fn and(mut self, effect: impl Into<Effect>) -> Self {
+        self.effects.push(effect.into());
+        self
+    }
+}
+
+impl From<Mutation> for Answer {
+    fn from(mutation: Mutation) -> Self {
+        Self::new().with(mutation)
+    }
+}
+
+impl From<Vec<Mutation>> for Answer {
+    fn from(mutations: Vec<Mutation>) -> Self {
+        Self {
+            mutations,
+            effects: Vec::new(),
+        }
+    }
+}
+
+impl From<Effect> for Answer {
+    fn from(effect: Effect) -> Self {
+        Self::new().and(effect)
+    }
+}
+
+/// Why there is nothing that a run wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Try again, not before that long.

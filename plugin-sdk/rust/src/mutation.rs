@@ -24,6 +24,10 @@ pub enum Mutation {
         record_id: String,
         expected_version: Option<u64>,
     },
+    /// A record points to another through a relation of its module.
+    Link(Link),
+    /// It points there no longer.
+    Unlink(Link),
     /// An entry on a record's timeline.
     Activity {
         module: String,
@@ -31,7 +35,28 @@ pub enum Mutation {
         kind: ActivityKind,
         title: String,
         body: Option<String>,
+        /// For a task: until when, RFC 3339.
+        due_at: Option<String>,
+        /// For a task: whose it is, a user's id.
+        assignee: Option<String>,
     },
+    /// A record gets another owner.
+    Assign {
+        module: String,
+        record_id: String,
+        expected_version: Option<u64>,
+        owner: String,
+    },
+}
+
+/// From one record to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    pub module: String,
+    pub record_id: String,
+    /// The relation.
+    pub field: String,
+    pub target_id: String,
 }
 
 impl Mutation {
@@ -89,7 +114,54 @@ impl Mutation {
             kind,
             title: title.into(),
             body: None,
+            due_at: None,
+            assignee: None,
         }
+    }
+
+    /// A task on the timeline of the event's own record.
+    pub fn task<T>(event: &Event<T>, title: impl Into<String>) -> Self {
+        Self::activity(event, ActivityKind::Task, title)
+    }
+
+    /// The event's own record points to another.
+    pub fn link<T>(
+        event: &Event<T>,
+        field: impl Into<String>,
+        target_id: impl Into<String>,
+    ) -> Self {
+        Self::Link(Link {
+            module: event.module.clone(),
+            record_id: event.record_id.clone(),
+            field: field.into(),
+            target_id: target_id.into(),
+        })
+    }
+
+    /// The event's own record gets another owner.
+    pub fn assign<T>(event: &Event<T>, owner: impl Into<String>) -> Self {
+        Self::Assign {
+            module: event.module.clone(),
+            record_id: event.record_id.clone(),
+            expected_version: None,
+            owner: owner.into(),
+        }
+    }
+
+    /// For a task: until when, RFC 3339. Others stay as they are.
+    pub fn due_at(mut self, moment: impl Into<String>) -> Self {
+        if let Self::Activity { due_at, .. } = &mut self {
+            *due_at = Some(moment.into());
+        }
+        self
+    }
+
+    /// For a task: whose it is. Others stay as they are.
+    pub fn for_user(mut self, user: impl Into<String>) -> Self {
+        if let Self::Activity { assignee, .. } = &mut self {
+            *assignee = Some(user.into());
+        }
+        self
     }
 
     /// For an activity: text below its title. Others stay as they are.
@@ -100,13 +172,16 @@ impl Mutation {
         self
     }
 
-    /// For an update or a deletion: refused unless the record still has this version. Leave it
+    /// For an update, a deletion or an assignment: refused unless the record still has this version. Leave it
     /// out where a later change brings an event of its own anyway. Others stay as they are.
     pub fn expecting(mut self, version: u64) -> Self {
         if let Self::Update {
             expected_version, ..
         }
         | Self::Delete {
+            expected_version, ..
+        }
+        | Self::Assign {
             expected_version, ..
         } = &mut self
         {

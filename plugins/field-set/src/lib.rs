@@ -46,7 +46,7 @@ pub fn run(event: Event<Record>, config: Config) -> Outcome {
     if patch.is_empty() {
         return Err(Failure::skip("every field already has its value"));
     }
-    Ok(vec![Mutation::update(&event, Value::Object(patch))])
+    Ok(Mutation::update(&event, Value::Object(patch)).into())
 }
 
 fn context(event: &Event<Record>) -> Value {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn patch(event: Event<Record>, fields: Value) -> Value {
-        let mutations = run(event, set(fields)).unwrap();
+        let mutations = run(event, set(fields)).unwrap().mutations;
         match mutations.as_slice() {
             [Mutation::Update { patch, .. }] => patch.clone(),
             other => panic!("{other:?}"),
@@ -89,7 +89,7 @@ mod tests {
         let event = testing::created("patients", json!({ "full_name": "Ada" }));
         let expected = Mutation::update(&event, json!({ "welcome_note": "Welcome, Ada" }));
         let config = set(json!({ "welcome_note": "'Welcome, ' + after.full_name" }));
-        assert_eq!(run(event, config), Ok(vec![expected]));
+        assert_eq!(run(event, config), Ok(expected.into()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod config;
 
-use crm_plugin_sdk::{ActivityKind, Event, Failure, Mutation, Outcome, json};
+use crm_plugin_sdk::{ActivityKind, Answer, Event, Failure, Mutation, Outcome, json};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Deserialize;
 
@@ -69,10 +69,9 @@ pub fn run(event: Event<Item>, config: Config) -> Outcome {
         "price_per_carat": { "amount": amount.to_string(), "currency": currency },
         "value_band": band,
     });
-    Ok(vec![
-        Mutation::update(&event, patch),
-        Mutation::activity(&event, ActivityKind::System, title),
-    ])
+    Ok(Answer::new()
+        .with(Mutation::update(&event, patch))
+        .with(Mutation::activity(&event, ActivityKind::System, title)))
 }
 
 /// With exactly that many decimal places, as amounts of money are written.

@@ -12,7 +12,7 @@ fn defaults() -> Config {
 
 fn valued(carat: &str, amount: &str) -> (String, String) {
     let event = testing::created("items", item(carat, amount));
-    let mutations = run(event, defaults()).unwrap();
+    let mutations = run(event, defaults()).unwrap().mutations;
     let Some(Mutation::Update { patch, .. }) = mutations.first() else {
         panic!("{mutations:?}")
     };
@@ -40,7 +40,7 @@ fn a_new_item_is_valued_and_the_timeline_says_so() {
             "Valued at USD 1417.39 per carat: entry",
         ),
     ];
-    assert_eq!(run(event, defaults()), Ok(expected));
+    assert_eq!(run(event, defaults()), Ok(expected.into()));
 }
 
 #[test]
@@ -93,7 +93,8 @@ fn thresholds_come_from_the_configuration() {
         testing::created("items", record),
         serde_json::from_value(config).unwrap(),
     )
-    .unwrap();
+    .unwrap()
+    .mutations;
     let Some(Mutation::Update { patch, .. }) = mutations.first() else {
         panic!("{mutations:?}")
     };

@@ -7,8 +7,10 @@ use crm_model::limits::JOB_MAX_ATTEMPTS;
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::Authority;
 use crm_model::workflow::Workflow;
-use crm_model::{Cause, Data, Event, Model, Mutation, RecordId, RunId, TenantId, Violations};
-use crm_sandbox::{ActionCall, ActionReport, RunFailure};
+use crm_model::{
+    Cause, CausingEvent, Data, Event, Model, Mutation, RecordId, RunId, TenantId, Violations,
+};
+use crm_sandbox::{ActionCall, ActionReport, NoHost, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
 use crm_store::jobs::LoadedJob;
@@ -152,11 +154,12 @@ impl Engine {
         let step = workflow.steps().first();
         let config = step.map(|step| step.config.clone()).unwrap_or_default();
         trace.input = raw(&json!({ "event": &*event, "config": config }));
-        let call = ActionCall {
-            event,
-            config: Arc::new(config.to_string()),
-        };
-        let report = self.sandbox().run_action_here(&component, &call).await;
+        let call = self.action_call(model, lease, plugin, event, &config);
+        let host = Box::new(NoHost);
+        let report = self
+            .sandbox()
+            .run_action_here(&component, &call, host)
+            .await;
         self.fuel_used(lease.tenant, report.fuel);
         let action = component.manifest();
         trace.steps = json!([step_log(action.name.as_str(), &action.version, &report)]);
@@ -164,14 +167,37 @@ impl Engine {
         trace.memory_bytes = report.memory_bytes;
         trace.duration = report.duration;
         match report.outcome {
-            Ok(mutations) => {
-                trace.mutations = mutations;
+            Ok(outcome) => {
+                trace.mutations = outcome.mutations;
                 Ok(())
             }
             Err(RunFailure::Skip(reason)) => Err(Verdict::Skipped(reason)),
             Err(RunFailure::Fail(message)) => Err(Verdict::Never(message)),
             Err(RunFailure::Retry { after, reason }) => Err(Verdict::Again { reason, after }),
             Err(other) => Err(again(other.to_string())),
+        }
+    }
+
+    /// What the plugin is called with.
+    fn action_call(
+        &self,
+        model: &Model,
+        lease: &Lease,
+        plugin: &InstalledPlugin,
+        event: Arc<Event>,
+        configuration: &serde_json::Value,
+    ) -> ActionCall {
+        let job = lease.job.id.uuid();
+        let (_, seed) = job.as_u64_pair();
+        ActionCall {
+            event,
+            configuration: Arc::new(configuration.to_string()),
+            settings: Arc::new("{}".to_owned()),
+            zone: model.settings().time_zone.name().into(),
+            locale: model.settings().locale().into(),
+            idempotency_key: job.to_string(),
+            seed,
+            grant: plugin.grant.clone(),
         }
     }
 
@@ -207,6 +233,11 @@ impl Engine {
             run: lease.job.id,
             plugin: name,
             plugin_version: plugin.version.to_string(),
+            chain: event.cause.chain(),
+            event: Some(CausingEvent {
+                id: event.id,
+                record_id: event.record_id,
+            }),
         };
         let current = lease.job.current.clone();
         let known = current.map(|base| (event.record_id, Known { base, record: None }));

@@ -19,15 +19,30 @@ pub enum EventKind {
     RecordUpdated,
     RecordDeleted,
     RecordRestored,
+    /// The answer to an HTTP request that a plugin asked for.
+    AnswerReceived,
+    /// A time that was scheduled.
+    TimeReached,
+    /// A person started it.
+    StartedByHand,
+    /// A request from outside.
+    RequestReceived,
+    /// Another workflow started it.
+    Called,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 9] = [
         Self::RecordCreated,
         Self::RecordUpdated,
         Self::RecordDeleted,
         Self::RecordRestored,
+        Self::AnswerReceived,
+        Self::TimeReached,
+        Self::StartedByHand,
+        Self::RequestReceived,
+        Self::Called,
     ];
 
     /// The kind's name in JSON and in the store.
@@ -37,6 +52,11 @@ impl EventKind {
             Self::RecordUpdated => "record_updated",
             Self::RecordDeleted => "record_deleted",
             Self::RecordRestored => "record_restored",
+            Self::AnswerReceived => "answer_received",
+            Self::TimeReached => "time_reached",
+            Self::StartedByHand => "started_by_hand",
+            Self::RequestReceived => "request_received",
+            Self::Called => "called",
         }
     }
 }
@@ -57,7 +77,54 @@ pub enum Cause {
         run: JobId,
         plugin: PluginName,
         plugin_version: String,
+        /// The runs that led to the event that this one ran on, the first one first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        chain: Vec<CauseLink>,
+        /// The event that this one ran on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<CausingEvent>,
     },
+}
+
+/// An event that a run was for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CausingEvent {
+    pub id: EventId,
+    pub record_id: RecordId,
+}
+
+/// One run in the chain that led to an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CauseLink {
+    /// What it ran on.
+    pub event: CausingEvent,
+    pub workflow: WorkflowSlug,
+    pub plugin: PluginName,
+    pub run: JobId,
+}
+
+impl Cause {
+    /// The runs that led here, the first one first.
+    pub fn chain(&self) -> Vec<CauseLink> {
+        let Self::Workflow {
+            workflow,
+            run,
+            plugin,
+            chain,
+            event,
+            ..
+        } = self
+        else {
+            return Vec::new();
+        };
+        let last = event.clone().map(|event| CauseLink {
+            event,
+            workflow: workflow.clone(),
+            plugin: plugin.clone(),
+            run: *run,
+        });
+        chain.iter().cloned().chain(last).collect()
+    }
 }
 
 /// A change that was committed: what the record was, what it became, who caused it.
@@ -72,6 +139,9 @@ pub struct Event {
     pub before: Option<Data>,
     pub after: Option<Data>,
     pub changed_fields: Vec<FieldKey>,
+    /// What came with events that are of more than a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<serde_json::Value>,
     pub actor: Actor,
     pub cause: Cause,
     /// 0 for what a person did, one more for each workflow run in between.
@@ -118,6 +188,7 @@ impl Event {
             },
             "before": self.before,
             "after": self.after,
+            "payload": self.payload,
             "actor": self.actor,
         })
     }

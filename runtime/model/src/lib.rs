@@ -11,6 +11,7 @@ pub mod capability;
 pub mod computed;
 pub mod definition;
 pub mod derived;
+pub mod effect;
 pub mod event;
 pub mod fields;
 pub mod form;
@@ -53,7 +54,8 @@ mod testing;
 
 pub use activity::NewActivity;
 pub use capability::{Capabilities, Grant};
-pub use event::{Cause, Event, EventKind};
+pub use effect::Effect;
+pub use event::{Cause, CauseLink, CausingEvent, Event, EventKind};
 pub use ids::{
     ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, LocalUserId, RecordId, RunId, TaskId,
     TenantId, ViewId,

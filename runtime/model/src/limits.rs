@@ -187,6 +187,17 @@ pub const GUEST_LOG_MAX_BYTES: usize = 8 << 10;
 /// Elements of a guest's tables.
 pub const GUEST_TABLE_MAX_ELEMENTS: usize = 20_000;
 
+/// What one call is told at once: an event, or an answer of the host.
+pub const GUEST_INPUT_MAX_BYTES: usize = 256 << 10;
+
+/// Effects of one run.
+pub const RUN_MAX_EFFECTS: usize = 20;
+/// The name of a request, a schedule, an endpoint or a topic.
+pub const EFFECT_KEY_MAX_CHARACTERS: usize = 200;
+/// People whom one mail or notification goes to.
+pub const EMAIL_MAX_RECIPIENTS: usize = 50;
+/// Questions of one run to the host.
+pub const RUN_MAX_HOST_CALLS: u32 = 100;
 /// Mutations of one run.
 pub const RUN_MAX_MUTATIONS: usize = 100;
 /// Workflow runs between what a person did and a run; one further is cut.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Data;
 use crate::activity::NewActivity;
 use crate::ids::RecordId;
-use crate::names::{ModuleSlug, UserId};
+use crate::names::{FieldKey, ModuleSlug, UserId};
 
 /// A proposed change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,20 @@ pub enum Mutation {
         expected_version: Option<i64>,
         owner: UserId,
     },
+    /// The record points to others through one of its relations from then on.
+    Link {
+        module: ModuleSlug,
+        record_id: RecordId,
+        field: FieldKey,
+        targets: Vec<RecordId>,
+    },
+    /// It points there no longer.
+    Unlink {
+        module: ModuleSlug,
+        record_id: RecordId,
+        field: FieldKey,
+        targets: Vec<RecordId>,
+    },
     /// A deleted record comes back.
     Restore {
         module: ModuleSlug,
@@ -72,6 +86,8 @@ impl Mutation {
             | Self::Replace { module, .. }
             | Self::Delete { module, .. }
             | Self::Assign { module, .. }
+            | Self::Link { module, .. }
+            | Self::Unlink { module, .. }
             | Self::Restore { module, .. }
             | Self::Purge { module, .. }
             | Self::Activity { module, .. } => module,
@@ -86,6 +102,8 @@ impl Mutation {
             | Self::Replace { record_id, .. }
             | Self::Delete { record_id, .. }
             | Self::Assign { record_id, .. }
+            | Self::Link { record_id, .. }
+            | Self::Unlink { record_id, .. }
             | Self::Restore { record_id, .. }
             | Self::Purge { record_id, .. }
             | Self::Activity { record_id, .. } => Some(*record_id),

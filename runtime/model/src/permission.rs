@@ -186,6 +186,12 @@ impl Permit<'_> {
         &self.sight
     }
 
+    /// Whether a plugin's grant lets it hand the record on.
+    pub(crate) fn covers_assignment(&self) -> bool {
+        self.grant
+            .is_none_or(|grant| grant.may_write(self.module.as_str(), WriteOperation::Assign))
+    }
+
     /// Whether a plugin's grant lets it set this field. What the person may set, their
     /// [`Sight`] says.
     pub(crate) fn covers_field(&self, field: &str) -> bool {
@@ -262,9 +268,13 @@ pub fn permit<'a>(
     let grant = match authority {
         Authority::User(_) | Authority::Host(_) => None,
         Authority::Plugin { grant, .. } => {
-            let granted = action
-                .write_operation()
-                .is_some_and(|operation| grant.may_write(module.as_str(), operation));
+            let operation = action.write_operation();
+            let mut granted =
+                operation.is_some_and(|operation| grant.may_write(module.as_str(), operation));
+            // Whose record it is may be changed without a field being; what is set is asked of
+            // each field, and the owner in `covers_assignment`.
+            granted |= action == Action::Update
+                && grant.may_write(module.as_str(), WriteOperation::Assign);
             if !granted {
                 return forbidden("the plugin");
             }

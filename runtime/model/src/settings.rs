@@ -53,6 +53,43 @@ pub struct Settings {
     pub language: String,
 }
 
+impl Settings {
+    /// The language as BCP 47 names it; `und` where the tenant named none.
+    pub fn locale(&self) -> &'static str {
+        match self.language.as_str() {
+            "arabic" => "ar",
+            "armenian" => "hy",
+            "basque" => "eu",
+            "catalan" => "ca",
+            "danish" => "da",
+            "dutch" => "nl",
+            "english" => "en",
+            "finnish" => "fi",
+            "french" => "fr",
+            "german" => "de",
+            "greek" => "el",
+            "hindi" => "hi",
+            "hungarian" => "hu",
+            "indonesian" => "id",
+            "irish" => "ga",
+            "italian" => "it",
+            "lithuanian" => "lt",
+            "nepali" => "ne",
+            "norwegian" => "no",
+            "portuguese" => "pt",
+            "romanian" => "ro",
+            "russian" => "ru",
+            "serbian" => "sr",
+            "spanish" => "es",
+            "swedish" => "sv",
+            "tamil" => "ta",
+            "turkish" => "tr",
+            "yiddish" => "yi",
+            _ => "und",
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

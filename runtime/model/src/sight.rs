@@ -176,7 +176,7 @@ impl<'a> Sight<'a> {
         self.limits.get(field).is_none_or(|limit| match operation {
             WriteOperation::Create => limit.create,
             WriteOperation::Update => limit.update,
-            WriteOperation::Delete => true,
+            WriteOperation::Delete | WriteOperation::Assign => true,
         })
     }
 

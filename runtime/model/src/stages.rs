@@ -63,7 +63,8 @@ pub fn stays(field: &FieldKey, changes: &[StageChange]) -> Vec<Stay> {
             {
                 text(&change.after)
             }
-            EventKind::RecordUpdated => continue,
+            // The others change no record.
+            _ => continue,
         };
         if stage == current {
             continue;

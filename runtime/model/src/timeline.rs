@@ -52,7 +52,8 @@ impl Module {
             EventKind::RecordCreated => return "Created".to_owned(),
             EventKind::RecordDeleted => return "Deleted".to_owned(),
             EventKind::RecordRestored => return "Restored".to_owned(),
-            EventKind::RecordUpdated => {}
+            // The others change no record.
+            _ => {}
         }
         let fields = self.definition().fields.iter();
         let changed = |field: &&FieldDefinition| {

@@ -9,6 +9,7 @@ mod change;
 mod checks;
 mod draft;
 mod intake;
+mod links;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -96,6 +97,8 @@ pub fn action_of(mutation: &Mutation) -> Action {
         Mutation::Update { .. }
         | Mutation::Replace { .. }
         | Mutation::Assign { .. }
+        | Mutation::Link { .. }
+        | Mutation::Unlink { .. }
         | Mutation::Activity { .. } => Action::Update,
         // Whoever may delete may take it back.
         Mutation::Delete { .. } | Mutation::Restore { .. } => Action::Delete,
@@ -148,9 +151,30 @@ pub fn validate(
         Mutation::Update { .. } | Mutation::Replace { .. } => {
             writing.save(permit, mutation, EventKind::RecordUpdated)
         }
+        Mutation::Link { field, .. } | Mutation::Unlink { field, .. } => {
+            let links = links::relinked(writing.scene.module, mutation, writing.before());
+            let patch = links.map_err(|message| {
+                let pointer = pointer(field.as_str());
+                Refusal::Invalid(Violations::one(&pointer, "relation", message))
+            })?;
+            let update = Mutation::Update {
+                module: slug.clone(),
+                record_id,
+                expected_version: None,
+                patch,
+            };
+            writing.save(permit, &update, EventKind::RecordUpdated)
+        }
         Mutation::Delete { .. } => Ok(Validated::Change(
             writing.change(EventKind::RecordDeleted, None),
         )),
+        Mutation::Assign { .. } if !permit.covers_assignment() => {
+            Err(Refusal::Denied(Denied::Forbidden {
+                module: slug.clone(),
+                action: "assign",
+                who: "the plugin",
+            }))
+        }
         Mutation::Assign { owner, .. } => Ok(writing.assign(owner)),
         Mutation::Restore { .. } => Ok(Validated::Change(writing.restore())),
         Mutation::Purge { .. } => Ok(Validated::Purge(ValidPurge {
@@ -315,6 +339,8 @@ fn check_version(mutation: &Mutation, base: Option<&Base>) -> Result<(), Refusal
             expected_version, ..
         } => *expected_version,
         Mutation::Create { .. }
+        | Mutation::Link { .. }
+        | Mutation::Unlink { .. }
         | Mutation::Restore { .. }
         | Mutation::Purge { .. }
         | Mutation::Activity { .. } => None,

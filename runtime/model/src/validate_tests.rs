@@ -286,6 +286,7 @@ fn a_workflow_starts_on_its_fields_and_condition() {
             json!({"price": {"amount": amount, "currency": "USD"}}),
         )),
         changed_fields: vec![changed.parse().unwrap()],
+        payload: None,
         actor: actor("owner"),
         cause: crate::Cause::User,
         depth: 0,

@@ -1,16 +1,18 @@
 //! One call: a turn, a fresh instance, the guest's answer, the account of it.
 
 use crm_model::manifest::World;
-use crm_model::{Event, Mutation};
+use crm_model::{Event, Grant};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
-use crate::event::EventText;
+use crate::event::{event_bytes, event_encode};
 use crate::failure::{RunFailure, Stage, failure_of};
+use crate::host::Gate;
+use crate::host::question::{GuestHost, NoHost};
 use crate::mutation::answer_decode;
 use crate::plugin::{Guest, Plugin};
-use crate::report::ActionReport;
+use crate::report::{ActionReport, Outcome};
 use crate::settings::GuestLimits;
 use crate::store::{GuestState, store_close, store_new};
 
@@ -21,7 +23,19 @@ pub struct ActionCall {
     /// ([`Event::visible_to`](crm_model::Event::visible_to)).
     pub event: Arc<Event>,
     /// The step's configuration as JSON text; written once per model, not once per call.
-    pub config: Arc<String>,
+    pub configuration: Arc<String>,
+    /// What the tenant configured for the plugin as a whole, a JSON object as text.
+    pub settings: Arc<String>,
+    /// The tenant's time zone: `Europe/Berlin`.
+    pub zone: Arc<str>,
+    /// The tenant's language: `de`.
+    pub locale: Arc<str>,
+    /// The same for every attempt at the same work.
+    pub idempotency_key: String,
+    /// The same for every attempt at the same work.
+    pub seed: u64,
+    /// What the plugin may ask for.
+    pub grant: Grant,
 }
 
 /// The limits, and the turns that calls wait for.
@@ -39,12 +53,19 @@ impl Room {
     }
 
     /// Calls an action's `run`.
-    pub(crate) async fn action(&self, plugin: &Plugin, call: &ActionCall) -> ActionReport {
+    pub(crate) async fn action(
+        &self,
+        plugin: &Plugin,
+        call: &ActionCall,
+        host: Box<dyn GuestHost>,
+    ) -> ActionReport {
         // Dropped after the store: a turn ends when the instance's place in the pool is free.
         let Ok(_turn) = self.turns.acquire().await else {
             return ActionReport::not_run(RunFailure::host("the sandbox is closed"));
         };
-        let mut store = match store_new(plugin.engine(), &self.limits) {
+        let gate = Gate::new(host, call.grant.clone(), &self.limits);
+        let settings = Arc::clone(&call.settings);
+        let mut store = match store_new(plugin.engine(), &self.limits, gate, settings) {
             Ok(store) => store,
             Err(failure) => return ActionReport::not_run(failure),
         };
@@ -57,6 +78,7 @@ impl Room {
             duration: usage.duration,
             logs: usage.logs,
             log_truncated: usage.log_truncated,
+            journal: usage.journal,
         }
     }
 
@@ -65,16 +87,18 @@ impl Room {
         store: &mut Store<GuestState>,
         plugin: &Plugin,
         call: &ActionCall,
-    ) -> Result<Vec<Mutation>, RunFailure> {
+    ) -> Result<Outcome, RunFailure> {
         let Guest::Action(action) = &plugin.guest else {
             return Err(wrong_world(plugin, World::Action));
         };
-        let text = EventText::new(&call.event).map_err(RunFailure::host)?;
+        let event = event_encode(call).map_err(RunFailure::host)?;
+        let input_bytes = event_bytes(&event);
+        if input_bytes > self.limits.input_max_bytes {
+            return Err(RunFailure::input_too_big(input_bytes, &self.limits));
+        }
         let instance = action.instantiate_async(&mut *store).await;
         let instance = instance.map_err(|error| self.failure(&error, Stage::Start, store))?;
-        let answer = instance
-            .call_run(&mut *store, text.lower(), &call.config)
-            .await;
+        let answer = instance.call_run(&mut *store, &event).await;
         let answer = answer.map_err(|error| self.failure(&error, Stage::Call, store))?;
         answer_decode(answer, &self.limits)
     }
@@ -85,7 +109,8 @@ impl Room {
             return Err(wrong_world(plugin, World::Template));
         };
         let _turn = self.turns.acquire().await.map_err(RunFailure::host)?;
-        let mut store = store_new(plugin.engine(), &self.limits)?;
+        let gate = Gate::new(Box::new(NoHost), Grant::default(), &self.limits);
+        let mut store = store_new(plugin.engine(), &self.limits, gate, Arc::default())?;
         let instance = template.instantiate_async(&mut store).await;
         let instance = instance.map_err(|error| self.failure(&error, Stage::Start, &store))?;
         let answer = instance.call_model(&mut store).await;

@@ -10,17 +10,24 @@ use crate::error::SandboxError;
 /// The package and version of every interface that a guest may import.
 macro_rules! interface {
     ($name:literal) => {
-        concat!("crm:plugin/", $name, "@0.1.0")
+        concat!("crm:plugin/", $name, "@1.0.0")
     };
 }
 
+/// Other records of the tenant.
+pub(crate) const RECORDS: &str = interface!("records");
+/// What the tenant configured.
+pub(crate) const CONFIG: &str = interface!("config");
+/// Handles of secrets.
+pub(crate) const SECRETS: &str = interface!("secrets");
+/// Values that are kept between runs.
+pub(crate) const STATE: &str = interface!("state");
 /// The interface through which a guest writes its run log.
 pub(crate) const LOG: &str = interface!("log");
 /// The interface that holds types only.
 const TYPES: &str = interface!("types");
 
-/// The generated bindings. `run` borrows the event, so that its JSON is not copied once more on
-/// its way into the guest.
+/// The generated bindings.
 #[allow(
     unsafe_code,
     unreachable_pub,
@@ -37,7 +44,6 @@ pub(crate) mod bindings {
         wasmtime::component::bindgen!({
             path: "../../plugin-sdk/wit",
             world: "action",
-            ownership: Borrowing { duplicate_if_necessary: false },
             exports: { default: async },
         });
     }
@@ -47,6 +53,7 @@ pub(crate) mod bindings {
             path: "../../plugin-sdk/wit",
             world: "template",
             exports: { default: async },
+            with: { "crm:plugin/types": super::action::crm::plugin::types },
         });
     }
 }
@@ -54,8 +61,8 @@ pub(crate) mod bindings {
 /// What a component of that world may import.
 pub(crate) const fn imports_of(world: World) -> &'static [&'static str] {
     match world {
-        World::Action => &[LOG, TYPES],
-        World::Template => &[TYPES],
+        World::Action => &[RECORDS, CONFIG, SECRETS, STATE, LOG, TYPES],
+        World::Template => &[LOG, TYPES],
     }
 }
 

@@ -34,6 +34,15 @@ pub enum RunFailure {
     /// It was refused memory and could not do without.
     #[error("the component wanted more than {} of memory", Bytes(*.limit_bytes))]
     OutOfMemory { limit_bytes: usize },
+    /// What it would be told is too big.
+    #[error("the event has {}; a component is told at most {}", Bytes(*.size_bytes), Bytes(*.limit_bytes))]
+    InputTooBig {
+        size_bytes: usize,
+        limit_bytes: usize,
+    },
+    /// It asked the host more often than it may.
+    #[error("the component asked the host more than {limit} times")]
+    TooManyHostCalls { limit: u32 },
     /// Its answer cannot be understood or is too big.
     #[error("the component answered with nonsense: {0}")]
     Nonsense(String),
@@ -56,6 +65,8 @@ impl RunFailure {
             Self::OutOfFuel { .. } => "out_of_fuel",
             Self::TimedOut { .. } => "timed_out",
             Self::OutOfMemory { .. } => "out_of_memory",
+            Self::InputTooBig { .. } => "input_too_big",
+            Self::TooManyHostCalls { .. } => "too_many_host_calls",
             Self::Nonsense(_) => "nonsense",
             Self::WrongWorld { .. } => "wrong_world",
             Self::Host(_) => "host",
@@ -68,6 +79,13 @@ impl RunFailure {
 
     pub(crate) fn nonsense(reason: impl AsRef<str>) -> Self {
         Self::Nonsense(sentence(reason.as_ref()))
+    }
+
+    pub(crate) fn input_too_big(size_bytes: usize, limits: &GuestLimits) -> Self {
+        Self::InputTooBig {
+            size_bytes,
+            limit_bytes: limits.input_max_bytes,
+        }
     }
 
     pub(crate) fn output_too_big(limits: &GuestLimits) -> Self {
@@ -95,6 +113,11 @@ pub(crate) fn failure_of(
     let out_of_memory = RunFailure::OutOfMemory {
         limit_bytes: limits.memory_max_bytes,
     };
+    if state.gate.refused_calls() {
+        return RunFailure::TooManyHostCalls {
+            limit: limits.max_host_calls,
+        };
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => RunFailure::OutOfFuel {
             limit_units: limits.fuel_max_units,

@@ -13,7 +13,7 @@ use crate::error::SandboxError;
 pub struct Inspected {
     pub manifest: Manifest,
     pub digest: Digest,
-    /// The interfaces that it imports, in its own order: `crm:plugin/log@0.1.0`.
+    /// The interfaces that it imports, in its own order: `crm:plugin/log@1.0.0`.
     pub imports: Vec<String>,
 }
 

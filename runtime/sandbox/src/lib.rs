@@ -8,6 +8,7 @@
 mod call;
 mod contract;
 mod digest;
+mod effect;
 mod engine;
 mod error;
 mod event;
@@ -28,8 +29,12 @@ pub use digest::{Digest, DigestError};
 pub use engine::wasmtime_config;
 pub use error::SandboxError;
 pub use failure::RunFailure;
+pub use host::journal::{Exchange, Replay};
+pub use host::question::{
+    Answer, Answering, FoundRecord, GuestHost, NoHost, Question, Refusal, StateEntry,
+};
 pub use inspect::{Inspected, component_inspect};
 pub use plugin::Plugin;
-pub use report::{ActionReport, LogLevel, LogLine};
+pub use report::{ActionReport, LogLevel, LogLine, Outcome};
 pub use sandbox::Sandbox;
 pub use settings::{GuestLimits, SandboxSettings};

@@ -6,7 +6,9 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::contract::bindings::action::crm::plugin::types as wit;
+use crate::effect::{effect_bytes, effect_decode};
 use crate::failure::RunFailure;
+use crate::report::Outcome;
 use crate::settings::GuestLimits;
 use crate::text::sentence;
 
@@ -15,49 +17,71 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// Decodes what `run` returned.
 pub(crate) fn answer_decode(
-    answer: Result<Vec<wit::Mutation>, wit::Failure>,
+    answer: Result<wit::Outcome, wit::Failure>,
     limits: &GuestLimits,
-) -> Result<Vec<Mutation>, RunFailure> {
+) -> Result<Outcome, RunFailure> {
     match answer {
-        Ok(mutations) => mutations_decode(&mutations, limits),
+        Ok(outcome) => outcome_decode(&outcome, limits),
         Err(failure) => Err(failure_decode(failure, limits)),
     }
 }
 
-fn mutations_decode(
-    mutations: &[wit::Mutation],
-    limits: &GuestLimits,
-) -> Result<Vec<Mutation>, RunFailure> {
-    if mutations.len() > limits.max_mutations {
-        return Err(RunFailure::nonsense(format!(
-            "{} mutations; at most {} are accepted",
-            mutations.len(),
-            limits.max_mutations
-        )));
-    }
-    if mutations.iter().map(text_bytes).sum::<usize>() > limits.output_max_bytes {
+fn outcome_decode(answer: &wit::Outcome, limits: &GuestLimits) -> Result<Outcome, RunFailure> {
+    count(answer.mutations.len(), limits.max_mutations, "mutations")?;
+    count(answer.effects.len(), limits.max_effects, "effects")?;
+    let mutations = answer.mutations.iter().map(text_bytes).sum::<usize>();
+    let effects = answer.effects.iter().map(effect_bytes).sum::<usize>();
+    if mutations + effects > limits.output_max_bytes {
         return Err(RunFailure::output_too_big(limits));
     }
-    let decode = |(index, mutation): (usize, &wit::Mutation)| {
-        mutation_decode(mutation)
-            .map_err(|reason| RunFailure::nonsense(format!("mutation {}: {reason}", index + 1)))
-    };
-    mutations.iter().enumerate().map(decode).collect()
+    Ok(Outcome {
+        mutations: each("mutation", &answer.mutations, mutation_decode)?,
+        effects: each("effect", &answer.effects, effect_decode)?,
+    })
+}
+
+fn count(number: usize, most: usize, what: &str) -> Result<(), RunFailure> {
+    if number > most {
+        let message = format!("{number} {what}; at most {most} are accepted");
+        return Err(RunFailure::nonsense(message));
+    }
+    Ok(())
+}
+
+fn each<T, U>(
+    what: &str,
+    all: &[T],
+    decode: impl Fn(&T) -> Result<U, String>,
+) -> Result<Vec<U>, RunFailure> {
+    let decoded = all.iter().enumerate().map(|(index, one)| {
+        decode(one)
+            .map_err(|reason| RunFailure::nonsense(format!("{what} {}: {reason}", index + 1)))
+    });
+    decoded.collect()
 }
 
 fn text_bytes(mutation: &wit::Mutation) -> usize {
+    let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     match mutation {
         wit::Mutation::Create(create) => create.module.len() + create.data.len(),
         wit::Mutation::Update(update) => {
             update.module.len() + update.record_id.len() + update.patch.len()
         }
         wit::Mutation::Delete(delete) => delete.module.len() + delete.record_id.len(),
+        wit::Mutation::Link(link) | wit::Mutation::Unlink(link) => {
+            link.module.len() + link.record_id.len() + link.field.len() + link.target_id.len()
+        }
         wit::Mutation::Activity(activity) => {
             activity.module.len()
                 + activity.record_id.len()
                 + activity.kind.len()
                 + activity.title.len()
-                + activity.body.as_ref().map_or(0, String::len)
+                + optional(&activity.body)
+                + optional(&activity.due_at)
+                + optional(&activity.assignee)
+        }
+        wit::Mutation::Assign(assign) => {
+            assign.module.len() + assign.record_id.len() + assign.owner.len()
         }
     }
 }
@@ -83,10 +107,37 @@ fn mutation_decode(mutation: &wit::Mutation) -> Result<Mutation, String> {
         wit::Mutation::Activity(activity) => Ok(Mutation::Activity {
             module: module_decode(&activity.module)?,
             record_id: record_id_decode(&activity.record_id)?,
-            activity: NewActivity::plain(&activity.kind, &activity.title, activity.body.as_deref())
-                .map_err(|violations| format!("the activity's {violations}"))?,
+            activity: activity_decode(activity)?,
+        }),
+        wit::Mutation::Link(link) => Ok(Mutation::Link {
+            module: module_decode(&link.module)?,
+            record_id: record_id_decode(&link.record_id)?,
+            field: link.field.parse().map_err(|error| format!("{error}"))?,
+            targets: vec![record_id_decode(&link.target_id)?],
+        }),
+        wit::Mutation::Unlink(link) => Ok(Mutation::Unlink {
+            module: module_decode(&link.module)?,
+            record_id: record_id_decode(&link.record_id)?,
+            field: link.field.parse().map_err(|error| format!("{error}"))?,
+            targets: vec![record_id_decode(&link.target_id)?],
+        }),
+        wit::Mutation::Assign(assign) => Ok(Mutation::Assign {
+            module: module_decode(&assign.module)?,
+            record_id: record_id_decode(&assign.record_id)?,
+            expected_version: version_decode(assign.expected_version)?,
+            owner: assign.owner.parse().map_err(|error| format!("{error}"))?,
         }),
     }
+}
+
+fn activity_decode(activity: &wit::NewActivity) -> Result<NewActivity, String> {
+    let plain = NewActivity::plain(&activity.kind, &activity.title, activity.body.as_deref());
+    let plain = plain.map_err(|violations| format!("the activity's {violations}"))?;
+    Ok(NewActivity {
+        due_at: activity.due_at.clone(),
+        assignee: activity.assignee.clone(),
+        ..plain
+    })
 }
 
 fn module_decode(text: &str) -> Result<ModuleSlug, String> {

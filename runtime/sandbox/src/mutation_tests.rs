@@ -29,11 +29,24 @@ fn activity(kind: &str, title: &str) -> wit::Mutation {
         kind: kind.into(),
         title: title.into(),
         body: Some("both sides".into()),
+        due_at: None,
+        assignee: None,
     })
 }
 
 fn decode(mutations: Vec<wit::Mutation>) -> Result<Vec<Mutation>, RunFailure> {
-    answer_decode(Ok(mutations), &GuestLimits::default())
+    decode_within(mutations, &GuestLimits::default())
+}
+
+fn decode_within(
+    mutations: Vec<wit::Mutation>,
+    limits: &GuestLimits,
+) -> Result<Vec<Mutation>, RunFailure> {
+    let answer = wit::Outcome {
+        mutations,
+        effects: Vec::new(),
+    };
+    answer_decode(Ok(answer), limits).map(|outcome| outcome.mutations)
 }
 
 fn nonsense(mutation: wit::Mutation) -> String {
@@ -135,7 +148,7 @@ fn as_much_text_as_allowed_and_not_one_byte_more() {
         ..GuestLimits::default()
     };
     let data = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - "items".len() - 2));
-    let answer = |bytes| answer_decode(Ok(vec![create("items", &data(bytes))]), &limits);
+    let answer = |bytes| decode_within(vec![create("items", &data(bytes))], &limits);
     assert!(answer(1 << 10).is_ok());
     let expected = "more than 1 KiB of text";
     assert_eq!(

@@ -1,17 +1,26 @@
 //! What a call leaves behind.
 
-use crm_model::Mutation;
+use crm_model::{Effect, Mutation};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::failure::RunFailure;
+use crate::host::journal::Exchange;
+
+/// What a run wants.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub mutations: Vec<Mutation>,
+    #[serde(default)]
+    pub effects: Vec<Effect>,
+}
 
 /// The account of one call of an action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActionReport {
-    /// The mutations that it proposes, decoded and counted but not yet checked against any model
-    /// or grant; or why there are none.
-    pub outcome: Result<Vec<Mutation>, RunFailure>,
+    /// The mutations and effects that it proposes, decoded and counted but not yet checked against
+    /// any model or grant; or why there are none.
+    pub outcome: Result<Outcome, RunFailure>,
     /// Units of fuel that it used, about one per instruction.
     pub fuel: u64,
     /// The most linear memory that it held.
@@ -22,6 +31,8 @@ pub struct ActionReport {
     pub logs: Vec<LogLine>,
     /// Whether it wrote more than is kept.
     pub log_truncated: bool,
+    /// What it asked and was told, in order.
+    pub journal: Vec<Exchange>,
 }
 
 impl ActionReport {
@@ -34,6 +45,7 @@ impl ActionReport {
             duration: Duration::ZERO,
             logs: Vec::new(),
             log_truncated: false,
+            journal: Vec::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::engine::{engine_start, unavailable};
 use crate::error::SandboxError;
 use crate::failure::RunFailure;
 use crate::host::linker_new;
+use crate::host::question::GuestHost;
 use crate::inspect::component_inspect;
 use crate::plugin::Plugin;
 use crate::report::ActionReport;
@@ -107,10 +108,15 @@ impl Sandbox {
 
     /// Calls an action on the guests' runtime, in a fresh instance. What the guest does wrong is
     /// in the report; the call itself always comes back.
-    pub async fn run_action(&self, plugin: &Arc<Plugin>, call: ActionCall) -> ActionReport {
+    pub async fn run_action(
+        &self,
+        plugin: &Arc<Plugin>,
+        call: ActionCall,
+        host: Box<dyn GuestHost>,
+    ) -> ActionReport {
         let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
         let span = call_span(&plugin);
-        let task = async move { room.action(&plugin, &call).await };
+        let task = async move { room.action(&plugin, &call, host).await };
         joined(self.handle.spawn(task.instrument(span)))
             .await
             .unwrap_or_else(ActionReport::not_run)
@@ -118,9 +124,14 @@ impl Sandbox {
 
     /// Like [`Sandbox::run_action`], on the caller's runtime: for callers that are on the guests'
     /// runtime already, and for no others, because a guest may keep its thread busy.
-    pub async fn run_action_here(&self, plugin: &Plugin, call: &ActionCall) -> ActionReport {
+    pub async fn run_action_here(
+        &self,
+        plugin: &Plugin,
+        call: &ActionCall,
+        host: Box<dyn GuestHost>,
+    ) -> ActionReport {
         self.room
-            .action(plugin, call)
+            .action(plugin, call, host)
             .instrument(call_span(plugin))
             .await
     }

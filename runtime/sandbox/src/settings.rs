@@ -49,6 +49,12 @@ pub struct GuestLimits {
     pub log_max_bytes: usize,
     /// Mutations of the answer.
     pub max_mutations: usize,
+    /// Effects of the answer.
+    pub max_effects: usize,
+    /// Questions that it may ask the host.
+    pub max_host_calls: u32,
+    /// What goes into it at once: the event, or an answer of the host.
+    pub input_max_bytes: usize,
 }
 
 impl Default for GuestLimits {
@@ -61,6 +67,9 @@ impl Default for GuestLimits {
             output_max_bytes: limits::GUEST_OUTPUT_MAX_BYTES,
             log_max_bytes: limits::GUEST_LOG_MAX_BYTES,
             max_mutations: limits::RUN_MAX_MUTATIONS,
+            max_effects: limits::RUN_MAX_EFFECTS,
+            max_host_calls: limits::RUN_MAX_HOST_CALLS,
+            input_max_bytes: limits::GUEST_INPUT_MAX_BYTES,
         }
     }
 }

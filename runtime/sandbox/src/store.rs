@@ -1,10 +1,13 @@
 //! One store per call: the guest's account, its deadline and its log. Made for the call, gone
 //! after it; nothing of one guest is ever seen by the next.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::failure::RunFailure;
+use crate::host::Gate;
+use crate::host::journal::Exchange;
 use crate::host::log::RunLog;
 use crate::limiter::Limiter;
 use crate::report::LogLine;
@@ -14,8 +17,18 @@ use crate::settings::GuestLimits;
 pub(crate) struct GuestState {
     pub(crate) limiter: Limiter,
     pub(crate) log: RunLog,
+    pub(crate) gate: Gate,
+    /// What the tenant configured for the plugin, as JSON text.
+    pub(crate) settings: Arc<String>,
     started: Instant,
     deadline: Instant,
+}
+
+impl GuestState {
+    /// When the call has to be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
 }
 
 /// What a call took.
@@ -25,17 +38,22 @@ pub(crate) struct Usage {
     pub(crate) duration: Duration,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) log_truncated: bool,
+    pub(crate) journal: Vec<Exchange>,
 }
 
 /// A store with every limit set; its time runs from here.
 pub(crate) fn store_new(
     engine: &Engine,
     limits: &GuestLimits,
+    gate: Gate,
+    settings: Arc<String>,
 ) -> Result<Store<GuestState>, RunFailure> {
     let started = Instant::now();
     let state = GuestState {
         limiter: Limiter::new(limits),
         log: RunLog::new(limits.log_max_bytes),
+        gate,
+        settings,
         started,
         deadline: started + limits.call_max,
     };
@@ -74,5 +92,6 @@ pub(crate) fn store_close(store: Store<GuestState>, limits: &GuestLimits) -> Usa
         duration: state.started.elapsed(),
         logs,
         log_truncated,
+        journal: state.gate.into_journal(),
     }
 }

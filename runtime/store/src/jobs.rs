@@ -95,6 +95,7 @@ impl TryFrom<Row> for LoadedJob {
             before: row.before.map(|data| data.0),
             after: row.after.map(|data| data.0),
             changed_fields: row.changed_fields.0,
+            payload: None,
             actor: row.actor.0,
             cause: row.cause.0,
             depth: u32::try_from(row.depth).unwrap_or_default(),

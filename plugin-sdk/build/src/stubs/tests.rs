@@ -5,7 +5,7 @@ use wasm_encoder::{
 };
 use wasmparser::{Operator, Validator};
 
-const LOG: (&str, &str) = ("crm:plugin/log@0.1.0", "write");
+const LOG: (&str, &str) = ("crm:plugin/log@1.0.0", "write");
 const CLOCK: (&str, &str) = ("__wbindgen_placeholder__", "now");
 
 /// A module that imports these functions and has four of its own: `run` calls all imports and the
@@ -137,7 +137,7 @@ fn a_module_without_javascript_stays_as_it_is() {
 
 #[test]
 fn javascript_becomes_traps_and_everything_else_keeps_its_place() {
-    let second_log = ("crm:plugin/log@0.1.0", "write-twice");
+    let second_log = ("crm:plugin/log@1.0.0", "write-twice");
     let module = module(&[CLOCK, LOG, CLOCK, second_log]);
     let rewritten = without_javascript("guest", &module).unwrap();
     assert_eq!(

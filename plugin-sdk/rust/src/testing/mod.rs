@@ -6,6 +6,7 @@
 
 #![allow(clippy::panic, reason = "a test that gives a wrong record should stop")]
 
+pub(crate) mod host;
 mod template;
 
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use crate::event::{Actor, Event, EventKind};
 
+pub use host::{Host, host};
 pub use template::template_problems;
 
 /// The id of every test event's record.
@@ -33,6 +35,20 @@ pub fn deleted<T: DeserializeOwned>(module: &str, before: Value) -> Event<T> {
     event(EventKind::RecordDeleted, module, Some(before), None)
 }
 
+/// Something else that an action is called for, with what came along.
+pub fn happened<T: DeserializeOwned>(
+    kind: EventKind,
+    module: &str,
+    record: Value,
+    payload: Value,
+) -> Event<T> {
+    Event {
+        payload: Some(payload),
+        changed_fields: Vec::new(),
+        ..event(kind, module, None, Some(record))
+    }
+}
+
 fn event<T: DeserializeOwned>(
     kind: EventKind,
     module: &str,
@@ -48,6 +64,12 @@ fn event<T: DeserializeOwned>(
         changed_fields: changed_fields(before.as_ref(), after.as_ref()),
         before: before.map(read),
         after: after.map(read),
+        payload: None,
+        causes: Vec::new(),
+        zone: "UTC".to_owned(),
+        locale: "en".to_owned(),
+        idempotency_key: "01970000-0000-7000-8000-000000000003".to_owned(),
+        seed: 7,
         actor: Actor {
             user_id: "tester".to_owned(),
             roles: vec!["owner".to_owned()],

@@ -37,6 +37,8 @@ fn mutation_stands_alone(model: &Model, mutation: &Mutation) -> bool {
         Mutation::Create { .. }
         | Mutation::Update { .. }
         | Mutation::Replace { .. }
+        | Mutation::Link { .. }
+        | Mutation::Unlink { .. }
         | Mutation::Assign { .. } => model.rollups_over(module).is_empty(),
     }
 }

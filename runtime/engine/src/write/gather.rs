@@ -136,6 +136,9 @@ pub(super) fn related_of(
             Mutation::Update { patch, .. } => Some(patch),
             _ => None,
         };
+        if let Mutation::Link { targets, .. } = mutation {
+            ids.extend(targets);
+        }
         let stored = mutation
             .record_id()
             .and_then(|id| known.get(&id))

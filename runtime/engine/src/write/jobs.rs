@@ -34,6 +34,7 @@ pub(super) fn jobs_of(
         before: change.before().cloned(),
         after: change.after().cloned(),
         changed_fields: change.changed().to_vec(),
+        payload: None,
         actor: proposal.authority.actor().clone(),
         cause: proposal.cause.clone(),
         depth: proposal.depth,

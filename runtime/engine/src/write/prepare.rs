@@ -104,7 +104,8 @@ fn records_of(kind: EventKind) -> i64 {
     match kind {
         EventKind::RecordCreated | EventKind::RecordRestored => 1,
         EventKind::RecordDeleted => -1,
-        EventKind::RecordUpdated => 0,
+        // The others change no record.
+        _ => 0,
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn wrapped(world: &str, module: &str) -> Vec<u8> {
         .unwrap()
 }
 
-const LOG: &str = r#"(import "crm:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#;
+const LOG: &str = r#"(import "crm:plugin/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
 
 /// A core module with an allocator, two pages of memory, and these functions and data.
 fn module(imports: &str, pages: usize, functions: &str) -> String {
@@ -104,6 +104,9 @@ pub(crate) fn template(text: &str, padding: usize) -> Vec<u8> {
             (i32.store (i32.const {ANSWER}) (i32.const {start}))
             (i32.store (i32.const {}) (i32.const {length}))
             (i32.const {ANSWER}))
+        (func (export "before-save") (param i32) (result i32) (unreachable))
+        (func (export "after-event") (param i32) (result i32) (unreachable))
+        (func (export "migrate") (param i32 i32 i32 i32 i32 i32) (result i32) (unreachable))
         {}"#,
         ANSWER + 4,
         data_segment(start, text.as_bytes()),
@@ -122,7 +125,7 @@ pub(crate) fn data_segment(address: usize, data: &[u8]) -> String {
     text + "\")"
 }
 
-/// The memory of an answer: `result<list<mutation>, failure>`.
+/// The memory of an answer: `result<outcome, failure>`.
 pub(crate) struct Answer {
     bytes: Vec<u8>,
 }
@@ -143,7 +146,7 @@ impl Answer {
     /// `ok` with as many mutations that create this record.
     pub(crate) fn creates(count: usize, module: &[u8], data: &str) -> Vec<u8> {
         const LIST: usize = 32;
-        const MUTATION: usize = 56;
+        const MUTATION: usize = 80;
         let mut answer = Self {
             bytes: vec![0; LIST + count * MUTATION],
         };
@@ -191,8 +194,7 @@ impl Answer {
     }
 }
 
-/// `run` that answers `fail` with the text whose address and length are at `offset` of its
-/// parameters (event, then config).
+/// `run` that answers `fail` with the text whose address and length are at `offset` of its event.
 pub(crate) fn echo(offset: usize) -> Vec<u8> {
     let body = format!(
         r"(i32.store8 (i32.const {ANSWER}) (i32.const 1))

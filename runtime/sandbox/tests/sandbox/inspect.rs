@@ -26,7 +26,7 @@ fn an_action_is_described_without_being_run() {
     assert_eq!(inspected.digest, Digest::of(&bytes));
     assert_eq!(
         inspected.imports,
-        ["crm:plugin/log@0.1.0", "crm:plugin/types@0.1.0"]
+        ["crm:plugin/types@1.0.0", "crm:plugin/log@1.0.0"]
     );
 }
 
@@ -34,7 +34,7 @@ fn an_action_is_described_without_being_run() {
 fn a_template_is_described_too() {
     let inspected = component_inspect(&template("{}", 0)).unwrap();
     assert_eq!(inspected.manifest.world, World::Template);
-    assert_eq!(inspected.imports, ["crm:plugin/types@0.1.0"]);
+    assert_eq!(inspected.imports, ["crm:plugin/types@1.0.0"]);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_import_beyond_the_contract_is_named() {
         "wasi:clocks/monotonic-clock@0.2.0",
         "wasi:cli/environment@0.2.3",
         "crm:plugin/log@0.2.0",
-        "crm:plugin/records@0.1.0",
+        "crm:plugin/files@1.0.0",
         "crm:plugin/log",
         "env",
     ] {
@@ -127,8 +127,8 @@ fn an_import_beyond_the_contract_is_named() {
 }
 
 #[test]
-fn a_template_may_not_write_a_log() {
-    let text = r#"(component (import "crm:plugin/log@0.1.0" (instance)))"#;
+fn a_template_may_not_read_records() {
+    let text = r#"(component (import "crm:plugin/records@1.0.0" (instance)))"#;
     let bytes = with_manifest(wat::parse_str(text).unwrap(), &manifest("template"));
     let error = component_inspect(&bytes).unwrap_err();
     assert!(matches!(

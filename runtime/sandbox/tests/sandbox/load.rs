@@ -1,6 +1,6 @@
 //! Compiling: once per component, from a cache if there is one, within the pool's limits.
 
-use crm_sandbox::{GuestLimits, Sandbox, SandboxError, SandboxSettings};
+use crm_sandbox::{GuestLimits, NoHost, Sandbox, SandboxError, SandboxSettings};
 use std::sync::Arc;
 
 use crate::guests::{Answer, action_with, answering, data_segment};
@@ -79,7 +79,13 @@ async fn compiled_code_is_kept_in_the_cache_directory() {
         })
         .unwrap();
         let plugin = sandbox.load(&bytes).unwrap();
-        assert!(sandbox.run_action(&plugin, call()).await.outcome.is_ok());
+        assert!(
+            sandbox
+                .run_action(&plugin, call(), Box::new(NoHost))
+                .await
+                .outcome
+                .is_ok()
+        );
     }
     assert!(
         directory

@@ -13,8 +13,10 @@ mod limits;
 mod load;
 mod run;
 
-use crm_model::Event;
-use crm_sandbox::{ActionCall, ActionReport, GuestLimits, RunFailure, Sandbox, SandboxSettings};
+use crm_model::{Event, Grant};
+use crm_sandbox::{
+    ActionCall, ActionReport, GuestLimits, NoHost, RunFailure, Sandbox, SandboxSettings,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +50,19 @@ fn event() -> Arc<Event> {
         "before": {"carat": "0.5"},
         "after": {"carat": "0.7", "name": "Koh-i-Noor ◆"},
         "changed_fields": ["carat"],
+        "payload": {"status": 200},
         "actor": {"user_id": "ada@example.com", "roles": ["owner", "clerk"]},
-        "cause": {"kind": "user"},
+        "cause": {
+            "kind": "workflow",
+            "workflow": "valuation",
+            "run": "018f4e6a-7c1e-7000-8000-00000000000a",
+            "plugin": "valuation",
+            "plugin_version": "1.0.0",
+            "event": {
+                "id": "018f4e6a-7c1e-7000-8000-00000000000b",
+                "record_id": "018f4e6a-7c1e-7000-8000-000000000001",
+            },
+        },
         "depth": 3,
         "occurred_at": "2024-05-06T07:08:09.123456Z"
     });
@@ -59,7 +72,13 @@ fn event() -> Arc<Event> {
 fn call() -> ActionCall {
     ActionCall {
         event: event(),
-        config: Arc::new(r#"{"band":"A"}"#.to_owned()),
+        configuration: Arc::new(r#"{"band":"A"}"#.to_owned()),
+        settings: Arc::new("{}".to_owned()),
+        zone: "Europe/Berlin".into(),
+        locale: "de".into(),
+        idempotency_key: "key".to_owned(),
+        seed: 42,
+        grant: Grant::default(),
     }
 }
 
@@ -67,7 +86,7 @@ fn call() -> ActionCall {
 async fn run(limits: GuestLimits, component: &[u8]) -> ActionReport {
     let sandbox = sandbox(limits);
     let plugin = sandbox.load(component).unwrap();
-    sandbox.run_action(&plugin, call()).await
+    sandbox.run_action(&plugin, call(), Box::new(NoHost)).await
 }
 
 /// Why the call of a component under the usual limits has no answer.

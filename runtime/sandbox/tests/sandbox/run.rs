@@ -2,7 +2,7 @@
 
 use crm_model::Mutation;
 use crm_model::manifest::World;
-use crm_sandbox::{ActionReport, LogLevel, LogLine, RunFailure};
+use crm_sandbox::{ActionReport, LogLevel, LogLine, NoHost, Outcome, RunFailure};
 use rstest::rstest;
 use serde_json::json;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ async fn an_action_answers_with_mutations_and_an_account() {
     let report = run(usual(), &answering("", &answer)).await;
     let mutations = serde_json::to_value(report.outcome.unwrap()).unwrap();
     let create = json!({"op": "create", "module": "orders", "data": {"total": "12.50"}});
-    assert_eq!(mutations, json!([create, create]));
+    assert_eq!(mutations["mutations"], json!([create, create]));
+    assert_eq!(mutations["effects"], json!([]));
     assert!(report.fuel > 0 && report.fuel < 1_000, "{}", report.fuel);
     assert_eq!(report.memory_bytes, 2 << 16);
     assert!(report.duration > Duration::ZERO);
@@ -27,7 +28,7 @@ async fn an_action_answers_with_mutations_and_an_account() {
 #[tokio::test]
 async fn no_mutations_are_an_answer_too() {
     let report = run(usual(), &answering("", &Answer::creates(0, b"", ""))).await;
-    assert_eq!(report.outcome, Ok(vec![]));
+    assert_eq!(report.outcome, Ok(Outcome::default()));
 }
 
 /// Offsets in the parameters of `run`, after the canonical ABI.
@@ -37,9 +38,13 @@ async fn no_mutations_are_an_answer_too() {
 #[case::record_id(20, "018f4e6a-7c1e-7000-8000-000000000001")]
 #[case::before(44, r#"{"carat":"0.5"}"#)]
 #[case::after(56, r#"{"carat":"0.7","name":"Koh-i-Noor ◆"}"#)]
-#[case::user_id(72, "ada@example.com")]
-#[case::occurred_at(92, "2024-05-06T07:08:09.123456Z")]
-#[case::config(104, r#"{"band":"A"}"#)]
+#[case::payload(76, r#"{"status":200}"#)]
+#[case::user_id(84, "ada@example.com")]
+#[case::occurred_at(112, "2024-05-06T07:08:09.123456Z")]
+#[case::zone(120, "Europe/Berlin")]
+#[case::locale(128, "de")]
+#[case::configuration(136, r#"{"band":"A"}"#)]
+#[case::idempotency_key(144, "key")]
 #[tokio::test]
 async fn the_guest_sees_the_event(#[case] offset: usize, #[case] expected: &str) {
     assert_eq!(
@@ -50,15 +55,18 @@ async fn the_guest_sees_the_event(#[case] offset: usize, #[case] expected: &str)
 
 #[tokio::test]
 async fn the_guest_sees_kind_version_and_depth() {
-    // Traps unless kind, version, the number of changed fields and roles, and depth are right.
+    // Traps unless kind, version, the number of changed fields, roles and causes, depth and
+    // seed are right.
     let check = r"(if (i32.ne (i32.load8_u offset=8 (local.get $event)) (i32.const 1))
             (then (unreachable)))
         (if (i64.ne (i64.load offset=32 (local.get $event)) (i64.const 7)) (then (unreachable)))
         (if (i32.ne (i32.load offset=68 (local.get $event)) (i32.const 1)) (then (unreachable)))
-        (if (i32.ne (i32.load offset=84 (local.get $event)) (i32.const 2)) (then (unreachable)))
-        (if (i32.ne (i32.load offset=88 (local.get $event)) (i32.const 3)) (then (unreachable)))";
+        (if (i32.ne (i32.load offset=96 (local.get $event)) (i32.const 2)) (then (unreachable)))
+        (if (i32.ne (i32.load offset=104 (local.get $event)) (i32.const 1)) (then (unreachable)))
+        (if (i32.ne (i32.load offset=108 (local.get $event)) (i32.const 3)) (then (unreachable)))
+        (if (i64.ne (i64.load offset=152 (local.get $event)) (i64.const 42)) (then (unreachable)))";
     let report = run(usual(), &answering(check, &Answer::creates(0, b"", ""))).await;
-    assert_eq!(report.outcome, Ok(vec![]));
+    assert_eq!(report.outcome, Ok(Outcome::default()));
 }
 
 #[rstest]
@@ -122,8 +130,8 @@ async fn an_instance_remembers_nothing_of_the_one_before() {
     let sandbox = sandbox(usual());
     let plugin = sandbox.load(&action_with(2, body, &more)).unwrap();
     for _ in 0..20 {
-        let report = sandbox.run_action(&plugin, call()).await;
-        assert_eq!(report.outcome, Ok(vec![]));
+        let report = sandbox.run_action(&plugin, call(), Box::new(NoHost)).await;
+        assert_eq!(report.outcome, Ok(Outcome::default()));
     }
 }
 
@@ -139,7 +147,11 @@ async fn a_caller_on_the_guests_runtime_needs_no_second_task() {
         .spawn(async move {
             let mut reports = Vec::new();
             for _ in 0..3 {
-                reports.push(inside.run_action_here(&plugin, &call()).await);
+                reports.push(
+                    inside
+                        .run_action_here(&plugin, &call(), Box::new(NoHost))
+                        .await,
+                );
             }
             reports
         })
@@ -147,7 +159,7 @@ async fn a_caller_on_the_guests_runtime_needs_no_second_task() {
         .unwrap();
     for report in reports {
         assert!(matches!(
-            report.outcome.unwrap().as_slice(),
+            report.outcome.unwrap().mutations.as_slice(),
             [Mutation::Create { .. }]
         ));
     }
@@ -168,7 +180,7 @@ async fn a_component_is_only_called_as_what_it_is() {
     let sandbox = sandbox(usual());
     let wrong = |is, called| RunFailure::WrongWorld { is, called };
     let plugin = sandbox.load(&template("{}", 0)).unwrap();
-    let report = sandbox.run_action(&plugin, call()).await;
+    let report = sandbox.run_action(&plugin, call(), Box::new(NoHost)).await;
     assert_eq!(report.outcome, Err(wrong(World::Template, World::Action)));
     let plugin = sandbox.load(&answering("", &Answer::fail(""))).unwrap();
     let answer = sandbox.template_model(&plugin).await;

@@ -54,27 +54,21 @@ pub fn run(event: Event<Value>, config: Config) -> Outcome {
             std::hint::spin_loop();
         },
         How::Hoard => hoard(),
-        How::Nonsense => Ok(vec![Mutation::create("No such module!", json!({}))]),
-        How::Overreach => Ok(vec![Mutation::update(&event, json!({ "secret": "mine" }))]),
+        How::Nonsense => Ok(Mutation::create("No such module!", json!({})).into()),
+        How::Overreach => Ok(Mutation::update(&event, json!({ "secret": "mine" })).into()),
         How::Reach => {
             let target = data
                 .get("target")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
-            Ok(vec![Mutation::update_record(
-                "victims",
-                target,
-                json!({ "note": "reached" }),
-            )])
+            Ok(Mutation::update_record("victims", target, json!({ "note": "reached" })).into())
         }
         How::Half => Ok(vec![
             Mutation::create("victims", json!({ "name": "half" })),
             Mutation::update(&event, json!({ "counter": "not a number" })),
-        ]),
-        How::Multiply => Ok(vec![Mutation::create(
-            "victims",
-            json!({ "name": "another" }),
-        )]),
+        ]
+        .into()),
+        How::Multiply => Ok(Mutation::create("victims", json!({ "name": "another" })).into()),
         How::Postpone => Err(Failure::retry(
             std::time::Duration::from_millis(1),
             "not in the mood",
@@ -85,15 +79,9 @@ pub fn run(event: Event<Value>, config: Config) -> Outcome {
                 .get("counter")
                 .and_then(Value::as_i64)
                 .unwrap_or_default();
-            Ok(vec![Mutation::update(
-                &event,
-                json!({ "counter": counter + 1 }),
-            )])
+            Ok(Mutation::update(&event, json!({ "counter": counter + 1 })).into())
         }
-        How::Tell => Ok(vec![Mutation::update(
-            &event,
-            json!({ "note": data.to_string() }),
-        )]),
+        How::Tell => Ok(Mutation::update(&event, json!({ "note": data.to_string() })).into()),
         How::Chatter => {
             for _ in 0..10_000 {
                 log::info("bla bla bla bla bla bla bla bla");

@@ -1,0 +1,101 @@
+//! What leaves the system, or comes back later: asked for by a plugin, done by the host after
+//! the commit, at least once, under a key.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Something to be done after a run's mutations are committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Effect {
+    Email(Email),
+    Webhook(Webhook),
+    Http(HttpRequest),
+    Notify(Notification),
+    Schedule(Schedule),
+}
+
+impl Effect {
+    /// The kind's name in JSON, in the store and in capabilities.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Email(_) => "email",
+            Self::Webhook(_) => "webhook",
+            Self::Http(_) => "http",
+            Self::Notify(_) => "notify",
+            Self::Schedule(_) => "schedule",
+        }
+    }
+}
+
+/// A mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    pub to: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cc: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    pub subject: String,
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+}
+
+/// A signed message to an address that the tenant keeps under that name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    pub endpoint: String,
+    /// What it is about: `order.paid`.
+    pub topic: String,
+    pub payload: Value,
+}
+
+/// A request to another system. Handles of secrets may stand in the values of headers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpRequest {
+    /// Names the request in the event that its answer is.
+    pub key: String,
+    pub method: String,
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Whether the answer comes back as an event.
+    #[serde(default)]
+    pub wants_answer: bool,
+}
+
+impl HttpRequest {
+    /// The host that it goes to, in lower case; none where the address is no web address.
+    pub fn host(&self) -> Option<String> {
+        let url = url::Url::parse(&self.url).ok()?;
+        url.host_str().map(str::to_ascii_lowercase)
+    }
+}
+
+/// A note to people, inside of the CRM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notification {
+    /// Ids of users; `role:` and a role's name stand for everybody who has it.
+    pub to: Vec<String>,
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// An event for the same workflow and record at a later time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// The same key takes the place of what was scheduled under it.
+    pub key: String,
+    pub at: DateTime<Utc>,
+    pub payload: Value,
+}

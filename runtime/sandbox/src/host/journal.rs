@@ -1,0 +1,47 @@
+//! The record of what a guest was told, and a host that tells it the same again.
+
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+use super::question::{Answer, Answering, GuestHost, Question, Refusal};
+
+/// One question and its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    #[serde(flatten)]
+    pub question: Question,
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+/// Answers as a recorded run was answered. A guest that asks something else, or more, is refused;
+/// it is not the guest of the record, or it is not deterministic.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    left: VecDeque<Exchange>,
+}
+
+impl Replay {
+    /// From the exchanges of a report, in their order.
+    pub fn new(journal: Vec<Exchange>) -> Self {
+        Self {
+            left: journal.into(),
+        }
+    }
+}
+
+impl GuestHost for Replay {
+    fn answer<'a>(&'a mut self, question: &'a Question) -> Answering<'a> {
+        let answer = match self.left.pop_front() {
+            Some(exchange) if exchange.question == *question => exchange.answer,
+            Some(exchange) => Answer::Refused(Refusal::Invalid(format!(
+                "the recorded run asked {:?} here",
+                exchange.question
+            ))),
+            None => Answer::Refused(Refusal::Invalid(
+                "the recorded run asked nothing more here".to_owned(),
+            )),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
