@@ -3,6 +3,7 @@
 fn main() {
     crm_plugin_build::embed(&[
         ("misbehave", "tests/guests/misbehave"),
+        ("asks", "tests/guests/asks"),
         ("hostile", "tests/guests/hostile"),
     ]);
 }

@@ -152,6 +152,8 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
                 duration_us: 0,
                 started_at: now,
             },
+            keeps: Vec::new(),
+            root: None,
         };
         let commit = Commit {
             tenant,

@@ -1,7 +1,7 @@
 //! Guests that misbehave: each run fails with a reason that people can read, is tried again, and
 //! is dead in the end; nothing is half-written, and neighbours do not notice.
 
-use crm_model::limits::{CHAIN_MAX_DEPTH, JOB_MAX_ATTEMPTS};
+use crm_model::limits::{CHAIN_MAX_RETURNS, JOB_MAX_ATTEMPTS};
 use crm_tests::app::TestApp;
 use serde_json::json;
 
@@ -171,18 +171,20 @@ async fn a_chain_of_runs_is_cut() {
         .unwrap()
         .clone();
     let done = runs.iter().filter(|run| run["status"] == "done").count();
-    assert_eq!(done, usize::try_from(CHAIN_MAX_DEPTH).unwrap() + 1);
+    // `chain` once, then `chain_on` once for the first time and for each return.
+    assert_eq!(done, CHAIN_MAX_RETURNS + 2);
+    let error = runs[0]["error"].as_str().unwrap();
     assert!(
-        runs[0]["error"]
-            .as_str()
-            .unwrap()
-            .contains("the chain is cut"),
-        "{}",
-        runs[0]
+        error.contains("the chain is cut here: it goes in circles"),
+        "{error}"
+    );
+    assert!(
+        error.ends_with("chain → chain_on → chain_on → chain_on → chain_on"),
+        "{error}"
     );
     let counted = owner
         .get(&format!("records/victims/{record}"))
         .await
         .expect(200);
-    assert_eq!(counted["data"]["counter"], CHAIN_MAX_DEPTH + 1);
+    assert_eq!(counted["data"]["counter"], CHAIN_MAX_RETURNS + 2);
 }

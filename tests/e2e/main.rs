@@ -11,6 +11,7 @@
 mod activities;
 mod aggregate;
 mod api_keys;
+mod asking;
 mod audit;
 mod auth;
 mod authorisation;

@@ -7,7 +7,7 @@ use crm_model::limits::{
 };
 use crm_model::permission::{Action, Authority, permit};
 use crm_model::query::{Aggregate, AggregateInput, Expansion, Query, QueryInput, Scope, Way};
-use crm_model::{Actor, Model, ModuleSlug, RecordId, TenantId, Violations};
+use crm_model::{Actor, Data, Model, ModuleSlug, RecordId, TenantId, Violations};
 use crm_store::query::{Aggregated, Found};
 use crm_store::{StoreError, TenantTx, query};
 use serde_json::Value;
@@ -84,15 +84,13 @@ impl Engine {
         let (mut tx, model) = self
             .begin_query(tenant, actor, module, milliseconds)
             .await?;
-        let mut query = Query::parse(Scope::person(&model, actor, fresh::now()), module, input)
-            .map_err(EngineError::invalid)?;
+        let scope = Scope::person(&model, actor, fresh::now());
+        let mut query = Query::parse(scope, module, input).map_err(EngineError::invalid)?;
         query.limit = limit.unwrap_or(query.limit);
         if query.deleted {
             permit(&model, Authority::User(actor), Action::Delete, module)?;
         }
-        read_page(&mut tx, (&model, actor), &query)
-            .await
-            .map_err(|error| explain(error, &query))
+        read_page(&mut tx, scope, &query).await
     }
 
     /// Numbers about groups of a module's records, and how the query was understood.
@@ -109,21 +107,7 @@ impl Engine {
         let limit = AGGREGATE_MAX_MILLISECONDS;
         let (mut tx, model) = self.begin_query(tenant, actor, module, limit).await?;
         let scope = Scope::person(&model, actor, fresh::now());
-        let aggregate = Aggregate::parse(scope, module, input).map_err(EngineError::invalid)?;
-        let found = match query::aggregate(&mut tx, &aggregate).await {
-            Err(StoreError::TooSlow) => {
-                return Err(too_slow("/filter", &aggregate.filter.unindexed(), limit));
-            }
-            other => other?,
-        };
-        if let Some(index) = found.mixed {
-            return Err(EngineError::invalid(Violations::one(
-                &format!("/metrics/{index}"),
-                "mixed_currencies",
-                "the amounts are in several currencies; group by the currency, or filter by one",
-            )));
-        }
-        Ok((aggregate, found))
+        read_groups(&mut tx, scope, module, input).await
     }
 
     async fn begin_query(
@@ -141,12 +125,66 @@ impl Engine {
     }
 }
 
-/// Who reads, under which model.
-type Reader<'a> = (&'a Model, &'a Actor);
-
-async fn read_page(
+/// Numbers about groups of records, for this reader.
+///
+/// # Errors
+/// As [`Engine::aggregate`].
+pub(crate) async fn read_groups(
     tx: &mut TenantTx,
-    reader: Reader<'_>,
+    scope: Scope<'_>,
+    module: &ModuleSlug,
+    input: &AggregateInput,
+) -> Result<(Aggregate, Aggregated), EngineError> {
+    let limit = AGGREGATE_MAX_MILLISECONDS;
+    let aggregate = Aggregate::parse(scope, module, input).map_err(EngineError::invalid)?;
+    let found = match query::aggregate(tx, &aggregate).await {
+        Err(StoreError::TooSlow) => {
+            return Err(too_slow("/filter", &aggregate.filter.unindexed(), limit));
+        }
+        other => other?,
+    };
+    if let Some(index) = found.mixed {
+        return Err(EngineError::invalid(Violations::one(
+            &format!("/metrics/{index}"),
+            "mixed_currencies",
+            "the amounts are in several currencies; group by the currency, or filter by one",
+        )));
+    }
+    Ok((aggregate, found))
+}
+
+/// Groups with their numbers as they are answered: `{"group": {…}, "<metric>": …}`.
+pub fn aggregated_rows(aggregate: &Aggregate, found: Aggregated) -> Vec<Data> {
+    let names = |names: Vec<&str>, values: Vec<Value>| -> Data {
+        names.into_iter().map(str::to_owned).zip(values).collect()
+    };
+    let row = |row: crm_store::query::AggregatedRow| {
+        let groups = aggregate.groups.iter().map(|group| group.name.as_str());
+        let metrics = aggregate.metrics.iter().map(|metric| metric.name.as_str());
+        let mut body = names(metrics.collect(), row.values);
+        let group = names(groups.collect(), row.group);
+        body.insert("group".to_owned(), Value::Object(group));
+        body
+    };
+    found.rows.into_iter().map(row).collect()
+}
+
+/// A page of records, for this reader.
+///
+/// # Errors
+/// As [`Engine::records`].
+pub(crate) async fn read_page(
+    tx: &mut TenantTx,
+    scope: Scope<'_>,
+    query: &Query,
+) -> Result<RecordPage, EngineError> {
+    let page = page(tx, scope, query).await;
+    page.map_err(|error| explain(error, query))
+}
+
+async fn page(
+    tx: &mut TenantTx,
+    reader: Scope<'_>,
     query: &Query,
 ) -> Result<RecordPage, StoreError> {
     let mut found = query::page(tx, query).await?;
@@ -182,10 +220,10 @@ async fn read_page(
 }
 
 /// Records, all of one module, as the reader sees them.
-fn shown(found: Vec<Found>, (model, actor): Reader<'_>) -> Vec<Shown> {
+fn shown(found: Vec<Found>, reader: Scope<'_>) -> Vec<Shown> {
     let first = found.first();
-    let module = first.and_then(|first| model.module(&first.record.module));
-    let sight = module.map(|module| model.sight(module, Some(actor)));
+    let module = first.and_then(|first| reader.module(&first.record.module));
+    let sight = module.map(|module| reader.sight(module));
     let show = |mut found: Found| {
         let data = &mut found.record.data;
         *data = match &sight {
@@ -203,7 +241,7 @@ fn shown(found: Vec<Found>, (model, actor): Reader<'_>) -> Vec<Shown> {
 /// Brings related records along: one query for each relation, however many records there are.
 async fn expand(
     tx: &mut TenantTx,
-    reader: Reader<'_>,
+    reader: Scope<'_>,
     rows: &mut [Shown],
     expansions: &[Expansion],
 ) -> Result<(), StoreError> {

@@ -278,7 +278,7 @@ impl Engine {
         Ok(tx)
     }
 
-    async fn begin_runs(
+    pub(crate) async fn begin_runs(
         &self,
         tenant: TenantId,
         actor: &Actor,

@@ -18,6 +18,10 @@ pub(crate) fn show_attempt(model: &Model, reader: &Actor, run: &Run, attempt: &m
             }
         }
     };
+    if let Value::Object(input) = &mut attempt.input.0 {
+        // What a replay needs holds everything that the guest was told: only the bundle has it.
+        input.remove("record");
+    }
     if let Some(event) = attempt.input.0.get_mut("event") {
         for side in ["before", "after"] {
             if let Some(data) = event.get_mut(side) {

@@ -198,6 +198,16 @@ pub const EFFECT_KEY_MAX_CHARACTERS: usize = 200;
 pub const EMAIL_MAX_RECIPIENTS: usize = 50;
 /// Questions of one run to the host.
 pub const RUN_MAX_HOST_CALLS: u32 = 100;
+/// Mutations that one event leads to, through all runs.
+pub const ROOT_EVENT_MAX_MUTATIONS: u32 = 200;
+/// Times that a workflow may come back to the same record in one chain of runs.
+pub const CHAIN_MAX_RETURNS: usize = 2;
+/// Values that a plugin keeps for a tenant.
+pub const PLUGIN_STATE_MAX_KEYS: i64 = 1_000;
+/// The key of such a value.
+pub const PLUGIN_STATE_KEY_MAX_CHARACTERS: usize = 200;
+/// Such a value, as JSON text.
+pub const PLUGIN_STATE_VALUE_MAX_BYTES: usize = 64 << 10;
 /// Mutations of one run.
 pub const RUN_MAX_MUTATIONS: usize = 100;
 /// Workflow runs between what a person did and a run; one further is cut.

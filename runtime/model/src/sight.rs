@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::Data;
-use crate::capability::WriteOperation;
+use crate::capability::{Grant, WriteOperation};
 use crate::definition::{FieldAccess, FieldDefinition, ModuleDefinition};
 use crate::derived;
 use crate::fields::FieldType;
@@ -78,6 +78,23 @@ impl<'a> Sight<'a> {
             limits.insert(field, limit);
         }
         Self { module, limits }
+    }
+
+    /// What a plugin sees of it: fields that its grant does not name are hidden from it.
+    pub fn narrowed(mut self, grant: &Grant) -> Self {
+        let definition = self.module.definition();
+        let slug = definition.slug.as_str();
+        for field in &definition.fields {
+            if !grant.may_read(slug, field.key.as_str()) {
+                let hidden = Limit {
+                    read: FieldAccess::Hidden,
+                    create: false,
+                    update: false,
+                };
+                self.limits.insert(&field.key, hidden);
+            }
+        }
+        self
     }
 
     /// The module.

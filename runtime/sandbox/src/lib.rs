@@ -5,6 +5,7 @@
 //! log. It never opens a file, a socket or a database for a guest, never keeps an instance
 //! between two calls, and never lets a guest's fault become more than a [`RunFailure`].
 
+mod bundle;
 mod call;
 mod contract;
 mod digest;
@@ -24,6 +25,7 @@ mod settings;
 mod store;
 mod text;
 
+pub use bundle::{BUNDLE_FORMAT, Bundle, RecordedCall, RecordedFailure, RecordedResult};
 pub use call::ActionCall;
 pub use digest::{Digest, DigestError};
 pub use engine::wasmtime_config;

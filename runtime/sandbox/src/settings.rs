@@ -2,6 +2,7 @@
 //! [`crm_model::limits`]; a test may choose a smaller one.
 
 use crm_model::limits;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ impl Default for SandboxSettings {
 }
 
 /// What one call of a guest may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestLimits {
     /// Linear memory, all memories of the instance together.
     pub memory_max_bytes: usize,
@@ -42,6 +43,7 @@ pub struct GuestLimits {
     /// About one unit per WebAssembly instruction.
     pub fuel_max_units: u64,
     /// Wall-clock time, from the instance's start to its answer.
+    #[serde(rename = "call_max_milliseconds", with = "milliseconds")]
     pub call_max: Duration,
     /// Strings of the answer, all together.
     pub output_max_bytes: usize,
@@ -55,6 +57,26 @@ pub struct GuestLimits {
     pub max_host_calls: u32,
     /// What goes into it at once: the event, or an answer of the host.
     pub input_max_bytes: usize,
+}
+
+mod milliseconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(
+        duration: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        u64::try_from(duration.as_millis())
+            .unwrap_or(u64::MAX)
+            .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
 }
 
 impl Default for GuestLimits {

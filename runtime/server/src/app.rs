@@ -204,6 +204,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::runs::workflow_runs_list))
         .routes(routes!(routes::runs::runs_list))
         .routes(routes!(routes::runs::run_get))
+        .routes(routes!(routes::runs::run_bundle))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use crm_model::activity::{ActivityContent, ActivityKind};
 use crm_model::derived::{Derived, Entry};
 use crm_model::{
-    ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, RecordId,
-    RunId, TenantId, UserId, ValidChange, WorkflowSlug,
+    ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, PluginName,
+    RecordId, RunId, TenantId, UserId, ValidChange, WorkflowSlug,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -125,6 +125,29 @@ pub struct Completion {
     pub available_at: Option<DateTime<Utc>>,
     pub error: Option<String>,
     pub log: AttemptLog,
+    /// Values that the run keeps.
+    pub keeps: Vec<StateWrite>,
+    pub root: Option<RootTotal>,
+}
+
+/// A value that a run keeps; none: it is gone.
+#[derive(Clone, Debug, Serialize)]
+pub struct StateWrite {
+    pub plugin: PluginName,
+    pub key: String,
+    /// JSON text.
+    pub value: Option<String>,
+    /// As the run read it; 0: there was none.
+    pub expected_version: i64,
+}
+
+/// What a run adds to what its root event led to.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RootTotal {
+    pub event_id: EventId,
+    pub mutations: usize,
+    /// Beyond which the commit is refused.
+    pub limit: u32,
 }
 
 /// What the run log keeps of an attempt.

@@ -39,6 +39,12 @@ pub enum StoreError {
     /// The key of an idempotent request was used meanwhile: its answer is there now.
     #[error("the key of the request was used meanwhile")]
     KeyUsed,
+    /// Another run wrote a value that this one read.
+    #[error("another run wrote a value that this one read")]
+    StaleState,
+    /// The event behind a chain of runs has led to so many mutations.
+    #[error("one event led to {0} mutations")]
+    TooManyMutations(u32),
     /// Somebody else holds the job: drop the result.
     #[error("the job's lease is lost")]
     LeaseLost,
@@ -88,6 +94,14 @@ fn detail<T: DeserializeOwned>(error: &dyn DatabaseError) -> Vec<T> {
         .unwrap_or_default()
 }
 
+fn number(error: &dyn DatabaseError) -> u32 {
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .and_then(PgDatabaseError::detail)
+        .and_then(|detail| detail.parse().ok())
+        .unwrap_or_default()
+}
+
 /// SQLSTATE classes and codes that mean “not now”: connection failure (08), insufficient
 /// resources (53), operator intervention (57P).
 /// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
@@ -111,6 +125,8 @@ impl From<sqlx::Error> for StoreError {
                 Some("CR005") => Self::MissingReferences(detail(&**database)),
                 Some("CR006") => Self::StillReferenced,
                 Some("CR007") => Self::KeyUsed,
+                Some("CR008") => Self::StaleState,
+                Some("CR009") => Self::TooManyMutations(number(&**database)),
                 // Two writes locked the same records in another order: one starts again.
                 Some("40P01" | "40001") => Self::StaleRecords(Vec::new()),
                 Some("25006") => Self::ReadOnly,

@@ -16,6 +16,7 @@ pub mod imports;
 pub mod jobs;
 pub mod models;
 pub mod overlay;
+pub mod plugin_state;
 pub mod plugins;
 pub mod query;
 pub mod quotas;

@@ -2,12 +2,41 @@
 //! between an event and its jobs.
 
 use chrono::{DateTime, Utc};
-use crm_model::limits::CHAIN_MAX_DEPTH;
-use crm_model::{Event, EventId, JobId, Model, ValidChange};
+use crm_model::limits::{CHAIN_MAX_DEPTH, CHAIN_MAX_RETURNS};
+use crm_model::{Event, EventId, JobId, Model, ValidChange, WorkflowSlug};
 use crm_store::commit::NewJob;
 
 use super::Proposal;
 use crate::fresh;
+
+/// Why a chain of runs ends before this workflow: it is too long, or it goes in circles.
+fn cut(event: &Event, workflow: &WorkflowSlug) -> Option<String> {
+    if event.depth == 0 {
+        return None;
+    }
+    let chain = event.cause.chain();
+    let shown = || {
+        let runs = chain.iter().map(|link| link.workflow.as_str());
+        let runs: Vec<&str> = runs.chain([workflow.as_str()]).collect();
+        runs.join(" → ")
+    };
+    if event.depth > CHAIN_MAX_DEPTH {
+        return Some(format!(
+            "the chain is cut here: more than {CHAIN_MAX_DEPTH} workflow runs caused each other: {}",
+            shown()
+        ));
+    }
+    let returns = chain
+        .iter()
+        .filter(|link| link.workflow == *workflow && link.event.record_id == event.record_id);
+    (returns.count() > CHAIN_MAX_RETURNS).then(|| {
+        format!(
+            "the chain is cut here: it goes in circles, “{workflow}” ran on this record more than \
+             {CHAIN_MAX_RETURNS} times already: {}",
+            shown()
+        )
+    })
+}
 
 /// One job for each workflow that the change starts. What must not start is a job too, born
 /// dead, so that people can see it.
@@ -48,11 +77,7 @@ pub(super) fn jobs_of(
         .filter_map(|workflow| {
             let error = match workflow.condition_holds(&event) {
                 Ok(false) => return None,
-                Ok(true) if event.depth > CHAIN_MAX_DEPTH => Some(format!(
-                    "the chain is cut here: more than {CHAIN_MAX_DEPTH} workflow runs caused \
-                     each other"
-                )),
-                Ok(true) => None,
+                Ok(true) => cut(&event, &workflow.definition().slug),
                 Err(message) => Some(message),
             };
             Some(NewJob {

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::capability::Grant;
 use crate::definition::FieldDefinition;
 use crate::fields::FieldType;
 use crate::model::{Model, Module};
@@ -17,6 +18,7 @@ use super::filter::Filter;
 pub struct Scope<'a> {
     model: &'a Model,
     actor: Option<&'a Actor>,
+    grant: Option<&'a Grant>,
     now: DateTime<Utc>,
 }
 
@@ -26,6 +28,23 @@ impl<'a> Scope<'a> {
         Self {
             model,
             actor: Some(actor),
+            grant: None,
+            now,
+        }
+    }
+
+    /// A plugin's: sees what its grant names of what the person behind it sees; of everything
+    /// where nobody is, because it runs as itself.
+    pub fn plugin(
+        model: &'a Model,
+        grant: &'a Grant,
+        actor: Option<&'a Actor>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            model,
+            actor,
+            grant: Some(grant),
             now,
         }
     }
@@ -35,6 +54,7 @@ impl<'a> Scope<'a> {
         Self {
             model,
             actor: None,
+            grant: None,
             now,
         }
     }
@@ -57,11 +77,13 @@ impl<'a> Scope<'a> {
     }
 
     /// The module, if it exists for the reader.
-    pub(crate) fn module(&self, slug: &ModuleSlug) -> Option<&'a Module> {
+    pub fn module(&self, slug: &ModuleSlug) -> Option<&'a Module> {
         let may = |actor| permit(self.model, Authority::User(actor), Action::Read, slug).is_ok();
+        let granted = |grant: &Grant| grant.may_read_module(slug.as_str());
         self.model
             .module(slug)
             .filter(|_| self.actor.is_none_or(may))
+            .filter(|_| self.grant.is_none_or(granted))
     }
 
     /// Which records of a module are there for the reader; none: all.
@@ -72,7 +94,11 @@ impl<'a> Scope<'a> {
 
     /// What the reader sees of a module.
     pub fn sight(&self, module: &'a Module) -> Sight<'a> {
-        self.model.sight(module, self.actor)
+        let sight = self.model.sight(module, self.actor);
+        match self.grant {
+            None => sight,
+            Some(grant) => sight.narrowed(grant),
+        }
     }
 
     /// A field of a module whose values the reader sees as they are: only by those are records

@@ -14,6 +14,40 @@ pub struct Exchange {
     pub answer: Answer,
 }
 
+impl Exchange {
+    /// Puts other texts in the place of what was told: `of_record` makes them of records' data,
+    /// and of nothing else that is known.
+    pub fn redact(&mut self, of_record: &dyn Fn(&str) -> String) {
+        const REDACTED: &str = "[redacted]";
+        match &mut self.answer {
+            Answer::Record { record } => {
+                for record in record.iter_mut() {
+                    record.data = of_record(&record.data);
+                }
+            }
+            Answer::Page { records, .. } => {
+                for record in records {
+                    record.data = of_record(&record.data);
+                }
+            }
+            Answer::Json { json } => *json = format!("\"{REDACTED}\""),
+            Answer::Entry { entry } => {
+                for entry in entry.iter_mut() {
+                    entry.value = format!("\"{REDACTED}\"");
+                }
+            }
+            Answer::Handle { .. } | Answer::Done | Answer::Refused(_) => {}
+        }
+        match &mut self.question {
+            Question::RecordQuery { query, .. } | Question::RecordAggregate { query, .. } => {
+                *query = format!("\"{REDACTED}\"");
+            }
+            Question::StateSet { value, .. } => *value = format!("\"{REDACTED}\""),
+            _ => {}
+        }
+    }
+}
+
 /// Answers as a recorded run was answered. A guest that asks something else, or more, is refused;
 /// it is not the guest of the record, or it is not deterministic.
 #[derive(Clone, Debug)]

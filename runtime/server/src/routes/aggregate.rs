@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use crm_model::query::{Aggregate, AggregateInput, GroupInput, MetricInput, Names};
-use crm_store::query::Aggregated;
+use crm_engine::query::aggregated_rows;
+use crm_model::query::{AggregateInput, GroupInput, MetricInput, Names};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -50,26 +50,6 @@ pub(crate) struct AggregatedBody {
     more: bool,
 }
 
-impl AggregatedBody {
-    fn new(aggregate: &Aggregate, found: Aggregated) -> Self {
-        let names = |names: Vec<&str>, values: Vec<Value>| -> Map<String, Value> {
-            names.into_iter().map(str::to_owned).zip(values).collect()
-        };
-        let row = |row: crm_store::query::AggregatedRow| {
-            let groups = aggregate.groups.iter().map(|group| group.name.as_str());
-            let metrics = aggregate.metrics.iter().map(|metric| metric.name.as_str());
-            let mut body = names(metrics.collect(), row.values);
-            let group = names(groups.collect(), row.group);
-            body.insert("group".to_owned(), Value::Object(group));
-            body
-        };
-        Self {
-            data: found.rows.into_iter().map(row).collect(),
-            more: found.more,
-        }
-    }
-}
-
 /// Numbers about groups of records.
 #[utoipa::path(post, path = "/records/{module}/aggregate", tag = "records",
     params(("module" = String, Path)),
@@ -96,5 +76,8 @@ pub(crate) async fn records_aggregate(
         .engine
         .aggregate(caller.tenant, &caller.actor, &segment(&module)?, &input)
         .await?;
-    Ok(Json(AggregatedBody::new(&aggregate, found)))
+    Ok(Json(AggregatedBody {
+        more: found.more,
+        data: aggregated_rows(&aggregate, found),
+    }))
 }

@@ -238,6 +238,59 @@ pub(crate) async fn workflow_runs_list(
     }
 }
 
+/// Which attempt, and for whom.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BundleParameters {
+    /// The attempt's number; the last one unless given.
+    attempt: Option<i32>,
+    /// `personal_data`: without values of fields that are marked so, for the plugin's author. Such
+    /// a bundle shows what happened but cannot be replayed to the byte.
+    redact: Option<String>,
+}
+
+/// A run as a file: all that the plugin was told and answered, its component's digest, limits and
+/// fuel. `crm plugin replay` runs it again, on any machine. For those who manage everything.
+#[utoipa::path(get, path = "/runs/{id}/bundle", tag = "workflows",
+    params(("id" = String, Path), BundleParameters),
+    responses(
+        (status = 200, body = Object),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn run_bundle(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Parameters(parameters): Parameters<BundleParameters>,
+) -> Result<Json<Value>, Problem> {
+    let redacted = match parameters.redact.as_deref() {
+        None => false,
+        Some("personal_data") => true,
+        Some(_) => {
+            let message = "use personal_data, or leave it out";
+            return Err(Problem::invalid(Violations::one(
+                "/redact", "enum", message,
+            )));
+        }
+    };
+    let bundle = app
+        .engine
+        .run_bundle(
+            caller.tenant,
+            &caller.actor,
+            segment(&id)?,
+            parameters.attempt,
+            redacted,
+        )
+        .await?;
+    serde_json::to_value(&bundle)
+        .map(Json)
+        .map_err(|error| crm_engine::EngineError::Internal(error.to_string()).into())
+}
+
 /// One run: input, mutations, fuel, duration and error of each attempt.
 #[utoipa::path(get, path = "/runs/{id}", tag = "workflows",
     params(("id" = String, Path)),

@@ -2,27 +2,32 @@
 //! mutations to the door together with the end of the attempt. No transaction is open while the
 //! guest runs.
 
+mod bundle;
+mod fold;
+mod host;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use crm_model::limits::JOB_MAX_ATTEMPTS;
+use crm_model::limits::{JOB_MAX_ATTEMPTS, ROOT_EVENT_MAX_MUTATIONS};
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::Authority;
 use crm_model::workflow::Workflow;
 use crm_model::{
-    Cause, CausingEvent, Data, Event, Model, Mutation, RecordId, RunId, TenantId, Violations,
+    Cause, CausingEvent, Event, EventId, Model, Mutation, PluginName, RunId, TenantId,
 };
-use crm_sandbox::{ActionCall, ActionReport, NoHost, RunFailure};
+use crm_sandbox::{ActionCall, ActionReport, RunFailure};
 use crm_store::StoreError;
-use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
+use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState, RootTotal};
 use crm_store::jobs::LoadedJob;
 use serde_json::json;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 use crate::write::{Known, Operation, Proposal};
 use crate::{Engine, EngineError, fresh};
+use fold::fold;
+use host::{Kept, RunHost};
 
 /// A job under a lease.
 pub(crate) struct Lease {
@@ -50,6 +55,8 @@ enum Verdict {
 struct Trace {
     started_at: DateTime<Utc>,
     input: Box<RawValue>,
+    kept: Kept,
+    plugin: Option<PluginName>,
     steps: serde_json::Value,
     mutations: Vec<Mutation>,
     fuel: u64,
@@ -62,6 +69,8 @@ impl Trace {
         Self {
             started_at: fresh::now(),
             input: raw(&json!({ "event": job.event })),
+            kept: Kept::default(),
+            plugin: None,
             steps: json!([]),
             mutations: Vec::new(),
             fuel: 0,
@@ -129,7 +138,7 @@ impl Engine {
     /// Runs the plugin; leaves its mutations in the trace.
     async fn call(
         &self,
-        model: &Model,
+        model: &Arc<Model>,
         lease: &Lease,
         (plugin, workflow): (&InstalledPlugin, &Workflow),
         trace: &mut Trace,
@@ -153,16 +162,31 @@ impl Engine {
         let event = Arc::new(event.visible_to(&plugin.grant, &sight));
         let step = workflow.steps().first();
         let config = step.map(|step| step.config.clone()).unwrap_or_default();
-        trace.input = raw(&json!({ "event": &*event, "config": config }));
         let call = self.action_call(model, lease, plugin, event, &config);
-        let host = Box::new(NoHost);
+        let manifest = component.manifest();
+        trace.plugin = Some(manifest.name.clone());
+        let host = RunHost {
+            engine: self.clone(),
+            tenant: lease.tenant,
+            model: Arc::clone(model),
+            plugin: manifest.name.clone(),
+            grant: plugin.grant.clone(),
+            reader: authority.reader().cloned(),
+            job: lease.job.id,
+            kept: trace.kept.clone(),
+        };
         let report = self
             .sandbox()
-            .run_action_here(&component, &call, host)
+            .run_action_here(&component, &call, Box::new(host))
             .await;
         self.fuel_used(lease.tenant, report.fuel);
-        let action = component.manifest();
-        trace.steps = json!([step_log(action.name.as_str(), &action.version, &report)]);
+        trace.input = raw(&json!({
+            "event": &*call.event,
+            "config": config,
+            // What a replay needs beside them; `crate::run::bundle` takes it up.
+            "record": bundle::record(&component, self.sandbox().limits(), &call, &report),
+        }));
+        trace.steps = json!([step_log(manifest.name.as_str(), &manifest.version, &report)]);
         trace.fuel = report.fuel;
         trace.memory_bytes = report.memory_bytes;
         trace.duration = report.duration;
@@ -223,6 +247,12 @@ impl Engine {
             Err(violations) => return again(format!("the mutations are refused: {violations}")),
         };
         let event = &lease.job.event;
+        let mut completion = completion(lease, trace, &Verdict::Done);
+        completion.root = Some(RootTotal {
+            event_id: root_of(event),
+            mutations: mutations.len(),
+            limit: ROOT_EVENT_MAX_MUTATIONS,
+        });
         let name = workflow.steps().first().map(|step| step.action.clone());
         let Some(name) = name else {
             return again("the workflow has no steps".to_owned());
@@ -251,7 +281,7 @@ impl Engine {
             workflows: true,
             dry_run: false,
             known: known.into_iter().collect(),
-            completion: Some(completion(lease, trace, &Verdict::Done)),
+            completion: Some(completion),
             receipt: None,
             place: None,
         };
@@ -263,6 +293,16 @@ impl Engine {
                 }
                 Some(error) => again(format!("the mutations are refused: {error}")),
             },
+            Err(EngineError::Store(StoreError::StaleState)) => {
+                again("another run wrote a value that this one read: it is done again".to_owned())
+            }
+            Err(EngineError::Store(StoreError::TooManyMutations(total))) => {
+                Ok(Some(Verdict::Never(format!(
+                    "the chain is cut here: one event leads to at most \
+                     {ROOT_EVENT_MAX_MUTATIONS} mutations, and this run would be the one to make \
+                     it {total}"
+                ))))
+            }
             Err(EngineError::Store(error)) => Err(error),
             Err(error) => again(format!("the mutations are refused: {error}")),
         }
@@ -325,6 +365,12 @@ impl Engine {
     fn job_ended(&self, tenant: TenantId) {
         self.inner.meter.committed(tenant, 0, -1);
     }
+}
+
+/// The event that no run led to.
+fn root_of(event: &Event) -> EventId {
+    let chain = event.cause.chain();
+    chain.first().map_or(event.id, |first| first.event.id)
 }
 
 fn authority<'a>(
@@ -393,6 +439,11 @@ fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
             duration_us: micros(trace.duration),
             started_at: trace.started_at,
         },
+        keeps: match (&verdict, trace.plugin.as_ref()) {
+            (Verdict::Done, Some(plugin)) => trace.kept.writes(plugin),
+            _ => Vec::new(),
+        },
+        root: None,
     }
 }
 
@@ -406,82 +457,4 @@ fn pause(lease: &Lease, at_least: Duration) -> TimeDelta {
     let share = u32::from(lease.token.as_bytes().first().copied().unwrap_or_default());
     let jittered = base + base * share / 512;
     TimeDelta::from_std(jittered.max(at_least)).unwrap_or(TimeDelta::MAX)
-}
-
-/// One change for each record: patches of the same record become one, anything else twice is
-/// refused.
-fn fold(mutations: &[Mutation]) -> Result<Vec<Mutation>, Violations> {
-    let mut folded: Vec<Mutation> = Vec::new();
-    let mut places: HashMap<RecordId, usize> = HashMap::new();
-    for (index, mutation) in mutations.iter().enumerate() {
-        let record = match mutation {
-            Mutation::Create { .. } | Mutation::Activity { .. } => None,
-            other => other.record_id(),
-        };
-        let place = record.and_then(|id| places.get(&id).copied());
-        let Some(earlier) = place.and_then(|place| folded.get_mut(place)) else {
-            if let Some(id) = record {
-                places.insert(id, folded.len());
-            }
-            folded.push(mutation.clone());
-            continue;
-        };
-        match (earlier, mutation) {
-            (Mutation::Update { patch, .. }, Mutation::Update { patch: later, .. }) => {
-                join_patches(patch, later);
-            }
-            _ => {
-                let message = "changes a record that an earlier mutation of this run changes";
-                return Err(Violations::one(&format!("/{index}"), "conflict", message));
-            }
-        }
-    }
-    Ok(folded)
-}
-
-fn join_patches(patch: &mut Data, later: &Data) {
-    for (name, value) in later {
-        match (patch.get_mut(name), value) {
-            (Some(serde_json::Value::Object(earlier)), serde_json::Value::Object(value)) => {
-                join_patches(earlier, value);
-            }
-            _ => {
-                patch.insert(name.clone(), value.clone());
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn update(patch: serde_json::Value) -> Mutation {
-        Mutation::Update {
-            module: "items".parse().unwrap(),
-            record_id: RecordId::new(Uuid::from_u128(1)),
-            expected_version: None,
-            patch: patch.as_object().unwrap().clone(),
-        }
-    }
-
-    #[test]
-    fn patches_of_one_record_become_one() {
-        let folded = fold(&[
-            update(json!({"a": 1, "price": {"amount": "1"}})),
-            update(json!({"a": null, "price": {"currency": "USD"}})),
-        ]);
-        let expected = update(json!({"a": null, "price": {"amount": "1", "currency": "USD"}}));
-        assert_eq!(folded, Ok(vec![expected]));
-    }
-
-    #[test]
-    fn a_record_cannot_be_changed_and_deleted_at_once() {
-        let delete = Mutation::Delete {
-            module: "items".parse().unwrap(),
-            record_id: RecordId::new(Uuid::from_u128(1)),
-            expected_version: None,
-        };
-        assert!(fold(&[update(json!({})), delete]).is_err());
-    }
 }
