@@ -61,6 +61,7 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
         ("teams", "slug") => "team",
         ("activities", "id") => "activity",
         ("imports", "id") => "import",
+        ("plugins", "name") => "plugin",
         ("records", "id") => "record",
         ("records", "with") => "share",
         ("runs", "id") => "run",
@@ -93,6 +94,8 @@ pub(crate) fn collection_body(method: &Method, path: &str, mark: &str) -> Option
             "trigger": {"on": "record_deleted"},
             "steps": [{"action": "field-set", "config": {"set": {"welcome_note": "'x'"}}}],
         }),
+        // The plugin's name.
+        ("POST", "plugins") => json!(format!("{mark}-added").replace('_', "-")),
         // The file to upload.
         ("POST", "imports") => json!(format!("full_name\n{mark}\n")),
         _ => return None,
@@ -119,6 +122,8 @@ pub(crate) fn body(method: &Method, path: &str) -> Option<Option<Value>> {
             json!({"atomic": true,
                 "operations": [{"op": "create", "data": {"full_name": "Bulk"}}]})
         }
+        "plugins/{name}" => json!({"enabled": true}),
+        "plugins/{name}/preview" => json!({"module": "patients", "last": 1}),
         "records/{module}/query" => json!({}),
         "records/{module}/{id}/activities" => json!({"kind": "note", "title": "hello"}),
         "records/{module}/{id}/owner" => json!({"owner_id": "somebody"}),
@@ -197,7 +202,13 @@ pub(crate) async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, S
     let email = format!("{mark}@example.com");
     let user = json!({"email": email, "name": mark, "roles": ["viewer"]});
     let user = owner.post("users", user).await;
+    let plugin = format!("{mark}-plugin").replace('_', "-");
+    owner
+        .install(&crm_tests::guests::own(&plugin), &[])
+        .await
+        .expect(201);
     BTreeMap::from([
+        ("plugin", plugin),
         ("user", id(&user.expect(201))),
         ("api_key", id(&key.expect(201))),
         ("role", role),
@@ -231,6 +242,7 @@ async fn delete_some(owner: &Client) -> BTreeMap<&'static str, String> {
         format!("members/{}", gone["member"]),
         format!("roles/{}", gone["role"]),
         format!("teams/{}", gone["team"]),
+        format!("plugins/{}", gone["plugin"]),
     ] {
         let deleted = owner.delete(&path).await;
         assert!(deleted.status.is_success(), "{path}: {}", deleted.body);
@@ -248,7 +260,7 @@ fn things(
 ) -> Things {
     let of_kind = |(kind, own): (&&'static str, &String)| {
         let named = [
-            "module", "field", "workflow", "role", "member", "team", "share",
+            "module", "field", "workflow", "role", "member", "team", "share", "plugin",
         ]
         .contains(kind);
         let (malformed, missing) = match named {

@@ -40,6 +40,7 @@ mod once;
 mod os_roles;
 mod owasp;
 mod permissions;
+mod plugins;
 mod query;
 mod query_property;
 mod quotas;

@@ -131,7 +131,12 @@ impl TestApp {
             .expect("settings");
         tokio::spawn(crm_server::serve(listener, app, stop.clone()));
         let (metering, stopped) = (engine.clone(), stop.clone());
-        tokio::spawn(async move { metering.meter(stopped).await });
+        tokio::spawn(async move {
+            tokio::join!(
+                metering.meter(stopped.clone()),
+                metering.watch_kills(stopped)
+            );
+        });
         if let Some(settings) = worker {
             let (working, stopped) = (engine.clone(), stop.clone());
             tokio::spawn(async move { working.work(settings, stopped).await });

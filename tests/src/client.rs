@@ -194,7 +194,17 @@ impl Client {
     }
 
     async fn upload_form(&self, key: Option<&str>, form: reqwest::multipart::Form) -> Answer {
-        let mut request = self.http.post(format!("{}/api/crm/imports", self.base));
+        self.send_form("imports", key, form).await
+    }
+
+    /// Sends parts.
+    pub async fn send_form(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        form: reqwest::multipart::Form,
+    ) -> Answer {
+        let mut request = self.http.post(format!("{}/api/crm/{path}", self.base));
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -208,6 +218,16 @@ impl Client {
             headers,
             body,
         }
+    }
+
+    /// Installs a component, with more parts as texts.
+    pub async fn install(&self, component: &[u8], parts: &[(&str, String)]) -> Answer {
+        let file = reqwest::multipart::Part::bytes(component.to_vec()).file_name("plugin.wasm");
+        let mut form = reqwest::multipart::Form::new().part("component", file);
+        for (name, text) in parts {
+            form = form.text((*name).to_owned(), text.clone());
+        }
+        self.send_form("plugins", None, form).await
     }
 
     /// Runs an import and waits for its end.

@@ -12,3 +12,57 @@ pub fn components() -> impl Iterator<Item = &'static [u8]> {
         .chain(embedded::COMPONENTS)
         .map(|(_, component)| *component)
 }
+
+/// The component of that name.
+///
+/// # Panics
+/// Where there is none.
+pub fn component(name: &str) -> &'static [u8] {
+    let mut all = crm_cli::bundled::components()
+        .iter()
+        .chain(embedded::COMPONENTS);
+    let found = all.find(|(known, _)| *known == name);
+    found.expect("a component of that name").1
+}
+
+/// The same code under another name and version: what a tenant could have made itself.
+///
+/// # Panics
+/// Where the component has no manifest at its end.
+pub fn renamed(name: &str, component: &[u8], version: &str) -> Vec<u8> {
+    const SECTION: &[u8] = b"\x0ccrm:manifest";
+    let at = component
+        .windows(SECTION.len())
+        .rposition(|window| window == SECTION)
+        .expect("a manifest");
+    let manifest = &component[at + SECTION.len()..];
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(manifest).expect("the manifest is the last section");
+    manifest["name"] = name.into();
+    manifest["version"] = version.into();
+    // Before the name stand the section's number and its size.
+    let size = leb128(component.len() - at);
+    let mut renamed = component[..at - size.len()].to_vec();
+    let manifest = manifest.to_string();
+    renamed.extend(leb128(SECTION.len() + manifest.len()));
+    renamed.extend(SECTION);
+    renamed.extend(manifest.as_bytes());
+    renamed
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        bytes.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
+
+/// A small component of a tenant's own.
+pub fn own(name: &str) -> Vec<u8> {
+    renamed(name, component("asks"), "1.0.0")
+}

@@ -158,7 +158,9 @@ impl Host {
         let books = CancellationToken::new();
         let metering = tokio::spawn({
             let (engine, books) = (self.engine.clone(), books.clone());
-            async move { engine.meter(books).await }
+            async move {
+                tokio::join!(engine.meter(books.clone()), engine.watch_kills(books));
+            }
         });
         let mut app = App::new(self.engine.clone(), self.issuers.clone())
             .with_edges(self.edges.clone())

@@ -16,6 +16,7 @@ pub mod export;
 pub mod history;
 pub mod import;
 pub mod login;
+pub mod plugins;
 pub mod publish;
 pub mod query;
 pub mod read;
@@ -34,6 +35,7 @@ pub mod worker;
 pub mod write;
 
 mod acts;
+mod breaker;
 mod components;
 mod error;
 mod field_remove;
@@ -48,6 +50,7 @@ mod run;
 mod run_sight;
 mod uncancelled;
 
+pub use breaker::BreakerState;
 pub use error::EngineError;
 pub use meter::QuotaSettings;
 
@@ -72,6 +75,8 @@ struct Inner {
     models: moka::sync::Cache<TenantId, Arc<Model>>,
     /// What tenants use up.
     meter: Meter,
+    /// Which plugins run at the moment.
+    breakers: breaker::Breakers,
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
     /// Turns at hashing passwords.
@@ -99,6 +104,7 @@ impl Engine {
                 sandbox,
                 models,
                 meter: Meter::new(quotas),
+                breakers: breaker::Breakers::default(),
                 in_flight: DashSet::new(),
                 hashing: Arc::new(Semaphore::new(PASSWORD_MAX_CONCURRENT)),
                 jobs_waiting: Notify::new(),

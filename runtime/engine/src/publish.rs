@@ -61,6 +61,8 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
             version: install.version.clone(),
             digest: String::new(),
             grant: Grant::new(install.grant.clone(), install.grant.clone()),
+            settings: Default::default(),
+            enabled: true,
         };
         (install.plugin.clone(), plugin)
     });

@@ -194,6 +194,16 @@ impl Grant {
         self.both(|one| one.writes_field(module, operation, field))
     }
 
+    /// Whether both sides name the field as one that is set; what is open to all plugins by `*` is
+    /// nobody's in particular.
+    pub fn names_write(&self, module: &str, operation: WriteOperation, field: &str) -> bool {
+        self.may_write_field(module, operation, field)
+            && [&self.declared, &self.granted].iter().any(|side| {
+                let right = side.writes.get(module);
+                right.is_some_and(|right| right.fields.contains(field))
+            })
+    }
+
     /// Whether the plugin may add to timelines of the module's records.
     pub fn may_add_activity(&self, module: &str) -> bool {
         self.both(|one| one.adds_activity(module))

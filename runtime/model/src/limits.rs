@@ -202,6 +202,16 @@ pub const RUN_MAX_HOST_CALLS: u32 = 100;
 pub const ROOT_EVENT_MAX_MUTATIONS: u32 = 200;
 /// Times that a workflow may come back to the same record in one chain of runs.
 pub const CHAIN_MAX_RETURNS: usize = 2;
+/// Runs in a row that a plugin may spoil before it is left alone for a while.
+pub const BREAKER_MAX_FAILURES: u32 = 10;
+/// How long it is left alone first; each further time doubles it.
+pub const BREAKER_PAUSE_SECONDS: i64 = 30;
+/// How long at most.
+pub const BREAKER_MAX_PAUSE_SECONDS: i64 = 600;
+/// How often each process looks for versions of plugins that were stopped everywhere.
+pub const KILL_LOOK_SECONDS: i64 = 5;
+/// Events that one preview of a plugin looks at.
+pub const PREVIEW_MAX_EVENTS: u32 = 50;
 /// Values that a plugin keeps for a tenant.
 pub const PLUGIN_STATE_MAX_KEYS: i64 = 1_000;
 /// The key of such a value.

@@ -81,6 +81,10 @@ pub struct InstalledPlugin {
     pub digest: String,
     /// What its manifest declares and the tenant grants.
     pub grant: Grant,
+    /// What the tenant configured for it as a whole: a JSON object as text.
+    pub settings: Arc<String>,
+    /// Whether it runs; what it would do waits meanwhile.
+    pub enabled: bool,
 }
 
 /// A compiled model.
@@ -198,6 +202,11 @@ impl Model {
     /// All workflows: the template's, then the tenant's.
     pub fn workflows(&self) -> &[Arc<Workflow>] {
         &self.workflows
+    }
+
+    /// All installed plugins, by name.
+    pub fn plugins(&self) -> impl Iterator<Item = (&PluginName, &InstalledPlugin)> {
+        self.plugins.iter()
     }
 
     /// The installed plugin of that name.

@@ -14,6 +14,8 @@ pub(crate) fn source(definition: Value) -> ModelSource {
         version: semver::Version::new(1, 0, 0),
         digest: "0".repeat(64),
         grant: Grant::new(Capabilities::default(), Capabilities::default()),
+        settings: Default::default(),
+        enabled: true,
     };
     ModelSource {
         tenant_id: TenantId::new(Uuid::from_u128(1)),

@@ -73,6 +73,15 @@ impl RunFailure {
         }
     }
 
+    /// Whether the guest's code is to blame: not for what it says, which may well be right, nor for
+    /// what the host could not do.
+    pub const fn is_fault(&self) -> bool {
+        !matches!(
+            self,
+            Self::Retry { .. } | Self::Fail(_) | Self::Skip(_) | Self::Host(_)
+        )
+    }
+
     pub(crate) fn host(error: impl ToString) -> Self {
         Self::Host(error.to_string())
     }

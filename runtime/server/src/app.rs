@@ -11,7 +11,8 @@ use crm_engine::Engine;
 use crm_engine::audit::Origin;
 use crm_model::RoleSlug;
 use crm_model::limits::{
-    IMPORT_FILE_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS, UPLOAD_MAX_SECONDS,
+    COMPONENT_MAX_BYTES, IMPORT_FILE_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS,
+    UPLOAD_MAX_SECONDS,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, OnceLock};
@@ -34,6 +35,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARACTERS: usize = 100;
 /// A file with what multipart puts around it.
 const UPLOAD_BODY_MAX_BYTES: usize = IMPORT_FILE_MAX_BYTES as usize + REQUEST_BODY_MAX_BYTES;
+/// A component with what multipart puts around it.
+const PLUGIN_BODY_MAX_BYTES: usize = COMPONENT_MAX_BYTES + REQUEST_BODY_MAX_BYTES;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -213,6 +216,20 @@ fn api() -> OpenApiRouter<App> {
                 ))
                 .layer(DefaultBodyLimit::max(UPLOAD_BODY_MAX_BYTES)),
         )
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(
+                    routes::plugins::plugins_list,
+                    routes::plugins::plugin_install
+                ))
+                .layer(DefaultBodyLimit::max(PLUGIN_BODY_MAX_BYTES)),
+        )
+        .routes(routes!(
+            routes::plugins::plugin_get,
+            routes::plugins::plugin_edit,
+            routes::plugins::plugin_remove
+        ))
+        .routes(routes!(routes::plugins::plugin_preview))
         .routes(routes!(routes::imports::import_get))
         .routes(routes!(routes::imports::import_run))
         .routes(routes!(routes::audit::audit_list))

@@ -179,6 +179,39 @@ impl Admin {
         Ok(digest)
     }
 
+    /// Stops a version of a plugin everywhere, or lets it go on where there is no reason.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn plugin_kill(
+        &mut self,
+        name: &str,
+        version: &str,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        match reason {
+            Some(reason) => {
+                sqlx::query(
+                    "insert into crm_plugin_kills (name, version, reason) values ($1, $2, $3)
+                    on conflict (name, version) do update set reason = excluded.reason",
+                )
+                .bind(name)
+                .bind(version)
+                .bind(reason)
+                .execute(&mut self.connection)
+                .await?
+            }
+            None => {
+                sqlx::query("delete from crm_plugin_kills where name = $1 and version = $2")
+                    .bind(name)
+                    .bind(version)
+                    .execute(&mut self.connection)
+                    .await?
+            }
+        };
+        Ok(())
+    }
+
     /// Publishes a component; a template comes with its model.
     ///
     /// # Errors

@@ -56,6 +56,15 @@ struct Row {
     job_id: Uuid,
     workflow_slug: String,
     attempts: i32,
+    #[sqlx(flatten)]
+    event: EventRow,
+    current_version: Option<i64>,
+    current_data: Option<Json<Data>>,
+}
+
+/// An event as it is stored.
+#[derive(sqlx::FromRow)]
+pub(crate) struct EventRow {
     event_id: Uuid,
     kind: String,
     module_slug: String,
@@ -68,8 +77,6 @@ struct Row {
     cause: Json<crm_model::Cause>,
     depth: i32,
     occurred_at: DateTime<Utc>,
-    current_version: Option<i64>,
-    current_data: Option<Json<Data>>,
 }
 
 fn event_kind(name: &str) -> Result<EventKind, StoreError> {
@@ -79,11 +86,11 @@ fn event_kind(name: &str) -> Result<EventKind, StoreError> {
         .ok_or_else(|| StoreError::corrupt("event kind", name))
 }
 
-impl TryFrom<Row> for LoadedJob {
+impl TryFrom<EventRow> for Event {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
-        let event = Event {
+    fn try_from(row: EventRow) -> Result<Self, StoreError> {
+        Ok(Self {
             id: EventId::new(row.event_id),
             kind: event_kind(&row.kind)?,
             module: row
@@ -100,7 +107,14 @@ impl TryFrom<Row> for LoadedJob {
             cause: row.cause.0,
             depth: u32::try_from(row.depth).unwrap_or_default(),
             occurred_at: row.occurred_at,
-        };
+        })
+    }
+}
+
+impl TryFrom<Row> for LoadedJob {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
         let current = row
             .current_version
             .zip(row.current_data)
@@ -115,7 +129,7 @@ impl TryFrom<Row> for LoadedJob {
                 .parse()
                 .map_err(|error| StoreError::corrupt("workflow name", error))?,
             attempt: row.attempts,
-            event,
+            event: row.event.try_into()?,
             current,
         })
     }
@@ -183,4 +197,28 @@ pub async fn jobs_open(tx: &mut TenantTx) -> Result<i64, StoreError> {
     .fetch_one(tx.connection())
     .await?;
     Ok(open)
+}
+
+/// Gives leased jobs back as if nobody had taken them, not to be taken before `until`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn jobs_postpone(
+    store: &Store,
+    tenant: TenantId,
+    (jobs, token): (&[JobId], Uuid),
+    until: DateTime<Utc>,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = jobs.iter().map(|job| job.uuid()).collect();
+    let mut lent = store.for_statement().await?;
+    let done = sqlx::query("select crm_jobs_postpone($1, $2, $3, $4, $5)")
+        .bind(tenant.uuid())
+        .bind(ids)
+        .bind(token)
+        .bind(until)
+        .bind(reason)
+        .execute(lent.connection())
+        .await;
+    lent.give_back(done).map(|_| ())
 }

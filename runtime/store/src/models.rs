@@ -5,10 +5,11 @@ use crm_model::definition::{InstallDefinition, TemplateDefinition, WorkflowDefin
 use crm_model::manifest::Manifest;
 use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
 use crm_model::settings::Settings;
-use crm_model::{Capabilities, Grant, TemplateSlug, UserId};
+use crm_model::{Grant, TemplateSlug, UserId};
 use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::building::building_read;
 use crate::error::StoreError;
@@ -55,15 +56,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
             .bind(tx.tenant_id().uuid())
             .fetch_all(tx.connection())
             .await?;
-    let plugins: Vec<(Json<Manifest>, String, Json<Capabilities>)> = sqlx::query_as(
-        "select p.manifest, p.digest, i.granted
-        from crm_plugin_installs i
-        join crm_plugins p on p.name = i.plugin_name and p.version = i.plugin_version
-        where i.tenant_id = $1",
-    )
-    .bind(tx.tenant_id().uuid())
-    .fetch_all(tx.connection())
-    .await?;
+    let plugins = crate::plugins::installs_list(tx).await?;
     Ok(Some(ModelSource {
         tenant_id: tx.tenant_id(),
         version: config.model_version,
@@ -101,21 +94,21 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     }))
 }
 
-fn installed(
-    (manifest, digest, granted): (Json<Manifest>, String, Json<Capabilities>),
-) -> (crm_model::PluginName, InstalledPlugin) {
+fn installed(install: crate::plugins::Installed) -> (crm_model::PluginName, InstalledPlugin) {
     let Manifest {
         name,
         version,
         capabilities,
         ..
-    } = manifest.0;
+    } = install.manifest.0;
     (
         name,
         InstalledPlugin {
             version,
-            digest,
-            grant: Grant::new(capabilities, granted.0),
+            digest: install.digest,
+            grant: Grant::new(capabilities, install.granted.0),
+            settings: Arc::new(install.settings.0.to_string()),
+            enabled: install.enabled,
         },
     )
 }

@@ -1,9 +1,10 @@
 //! Runs, as people look at them: a job and the log of its attempts.
 
 use chrono::{DateTime, Utc};
-use crm_model::{JobId, ModuleSlug};
+use crm_model::{JobId, ModuleSlug, PluginName};
 use serde_json::Value;
 use sqlx::types::Json;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -120,4 +121,72 @@ pub async fn run_read(
     .fetch_all(tx.connection())
     .await?;
     Ok(Some((found, attempts)))
+}
+
+/// What a plugin did for a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PluginUsage {
+    /// Attempts, by how the plugin's call ended: `done`, `skip`, `trapped`, ….
+    pub outcomes: BTreeMap<String, i64>,
+    /// Units, all attempts together.
+    pub fuel: i64,
+    /// How long half of the calls took at most, and 99 of 100.
+    pub p50_us: Option<i64>,
+    pub p99_us: Option<i64>,
+    /// Its runs that wait to be tried again, or because it is left alone.
+    pub waiting: i64,
+}
+
+/// What a plugin did since then.
+///
+/// # Errors
+/// [`StoreError::TooSlow`] under a query's limit of time.
+pub async fn plugin_usage(
+    tx: &mut TenantTx,
+    plugin: &PluginName,
+    since: DateTime<Utc>,
+) -> Result<PluginUsage, StoreError> {
+    let outcomes: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select coalesce(l.steps -> 0 ->> 'status', l.status), count(*), sum(l.fuel)::bigint
+        from crm_workflow_logs l
+        where l.tenant_id = $1 and l.started_at >= $3 and l.steps -> 0 ->> 'action' = $2
+        group by 1",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(plugin.as_str())
+    .bind(since)
+    .fetch_all(tx.connection())
+    .await?;
+    let (p50_us, p99_us): (Option<i64>, Option<i64>) = sqlx::query_as(
+        "select percentile_disc(0.5) within group (order by l.duration_us),
+            percentile_disc(0.99) within group (order by l.duration_us)
+        from crm_workflow_logs l
+        where l.tenant_id = $1 and l.started_at >= $3 and l.steps -> 0 ->> 'action' = $2",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(plugin.as_str())
+    .bind(since)
+    .fetch_one(tx.connection())
+    .await?;
+    let waiting = sqlx::query_scalar(
+        "select count(*) from crm_jobs j
+        where j.tenant_id = $1 and j.state = 'queued' and j.error is not null
+            and exists (
+                select from crm_workflow_logs l
+                where l.tenant_id = $1 and l.job_id = j.id and l.steps -> 0 ->> 'action' = $2)",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(plugin.as_str())
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(PluginUsage {
+        fuel: outcomes.iter().map(|(_, _, fuel)| fuel).sum(),
+        outcomes: outcomes
+            .into_iter()
+            .map(|(outcome, count, _)| (outcome, count))
+            .collect(),
+        p50_us,
+        p99_us,
+        waiting,
+    })
 }

@@ -216,6 +216,10 @@ impl Asker<'_> {
     async fn collection(&self, method: &Method, path: &str) -> Answer {
         let body = collection_body(method, path, &format!("mine_{}", self.role)).unwrap();
         let answer = match body.as_str() {
+            Some(plugin) if path.ends_with("/plugins") => {
+                let component = crm_tests::guests::own(plugin);
+                self.client.install(&component, &[]).await
+            }
             Some(file) => self.client.upload("patients", file).await,
             None => {
                 let body = Some(body.to_string());

@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Routes that take more than others, each with a limit and a test of its own.
-const TAKE_MORE: [&str; 2] = ["/api/crm/records/{module}/bulk", "/api/crm/imports"];
+const TAKE_MORE: [&str; 3] = [
+    "/api/crm/records/{module}/bulk",
+    "/api/crm/imports",
+    "/api/crm/plugins",
+];
 /// What an attack may take in a build without optimisation.
 const QUICK: Duration = Duration::from_secs(10);
 

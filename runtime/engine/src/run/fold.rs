@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// One change for each record: patches of the same record become one, anything else twice is
 /// refused.
-pub(super) fn fold(mutations: &[Mutation]) -> Result<Vec<Mutation>, Violations> {
+pub(crate) fn fold(mutations: &[Mutation]) -> Result<Vec<Mutation>, Violations> {
     let mut folded: Vec<Mutation> = Vec::new();
     let mut places: HashMap<RecordId, usize> = HashMap::new();
     for (index, mutation) in mutations.iter().enumerate() {

@@ -3,6 +3,7 @@
 //! guest runs.
 
 mod bundle;
+mod call;
 mod fold;
 mod host;
 
@@ -14,7 +15,7 @@ use crm_model::workflow::Workflow;
 use crm_model::{
     Cause, CausingEvent, Event, EventId, Model, Mutation, PluginName, RunId, TenantId,
 };
-use crm_sandbox::{ActionCall, ActionReport, RunFailure};
+use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState, RootTotal};
 use crm_store::jobs::LoadedJob;
@@ -24,10 +25,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+use crate::breaker::Wait;
 use crate::write::{Known, Operation, Proposal};
 use crate::{Engine, EngineError, fresh};
-use fold::fold;
-use host::{Kept, RunHost};
+use host::Kept;
+
+pub(crate) use call::{Told, action_call, effects_check};
+pub(crate) use fold::fold;
 
 /// A job under a lease.
 pub(crate) struct Lease {
@@ -112,6 +116,15 @@ impl Engine {
             .iter()
             .find(|found| found.definition().slug == *slug);
         let step = workflow.and_then(|workflow| Some((workflow, workflow.steps().first()?)));
+        if let Some((_, step)) = step
+            && let Some(plugin) = model.plugin(&step.action)
+        {
+            let now = fresh::now();
+            let breakers = &self.inner.breakers;
+            if let Err(wait) = breakers.check(lease.tenant, &step.action, plugin, now) {
+                return self.postpone(lease, &wait).await;
+            }
+        }
         let verdict = match step {
             _ if lease.job.attempt > JOB_MAX_ATTEMPTS => Verdict::Never(format!(
                 "none of {JOB_MAX_ATTEMPTS} attempts came to an end: the worker stopped in the \
@@ -150,36 +163,30 @@ impl Engine {
         let component = self.component(lease.tenant, plugin).await;
         let component = component.map_err(|error| again(error.to_string()))?;
         let event = &lease.job.event;
-        let Some(module) = model.module(&event.module) else {
+        let manifest = component.manifest();
+        let told = Told {
+            name: &manifest.name,
+            plugin,
+            authority: authority(plugin, workflow, event),
+            job: lease.job.id,
+        };
+        let step = workflow.steps().first();
+        let config = step.map(|step| step.config.clone()).unwrap_or_default();
+        let Some(call) = action_call(model, &told, event, &config) else {
             return Err(Verdict::Never(format!(
                 "there is no module “{}” any more",
                 event.module
             )));
         };
-        let authority = authority(plugin, workflow, event);
-        // What the plugin sees is what the person sees of it, too, unless it runs as itself.
-        let sight = model.sight(module, authority.reader());
-        let event = Arc::new(event.visible_to(&plugin.grant, &sight));
-        let step = workflow.steps().first();
-        let config = step.map(|step| step.config.clone()).unwrap_or_default();
-        let call = self.action_call(model, lease, plugin, event, &config);
-        let manifest = component.manifest();
+        let (host, kept) = self.run_host(model, &told);
         trace.plugin = Some(manifest.name.clone());
-        let host = RunHost {
-            engine: self.clone(),
-            tenant: lease.tenant,
-            model: Arc::clone(model),
-            plugin: manifest.name.clone(),
-            grant: plugin.grant.clone(),
-            reader: authority.reader().cloned(),
-            job: lease.job.id,
-            kept: trace.kept.clone(),
-        };
+        trace.kept = kept;
         let report = self
             .sandbox()
             .run_action_here(&component, &call, Box::new(host))
             .await;
         self.fuel_used(lease.tenant, report.fuel);
+        self.judged(lease, &manifest.name, &report);
         trace.input = raw(&json!({
             "event": &*call.event,
             "config": config,
@@ -193,35 +200,13 @@ impl Engine {
         match report.outcome {
             Ok(outcome) => {
                 trace.mutations = outcome.mutations;
-                Ok(())
+                // Tried again, because the tenant may grant it meanwhile.
+                effects_check(&plugin.grant, &outcome.effects).map_err(again)
             }
             Err(RunFailure::Skip(reason)) => Err(Verdict::Skipped(reason)),
             Err(RunFailure::Fail(message)) => Err(Verdict::Never(message)),
             Err(RunFailure::Retry { after, reason }) => Err(Verdict::Again { reason, after }),
             Err(other) => Err(again(other.to_string())),
-        }
-    }
-
-    /// What the plugin is called with.
-    fn action_call(
-        &self,
-        model: &Model,
-        lease: &Lease,
-        plugin: &InstalledPlugin,
-        event: Arc<Event>,
-        configuration: &serde_json::Value,
-    ) -> ActionCall {
-        let job = lease.job.id.uuid();
-        let (_, seed) = job.as_u64_pair();
-        ActionCall {
-            event,
-            configuration: Arc::new(configuration.to_string()),
-            settings: Arc::new("{}".to_owned()),
-            zone: model.settings().time_zone.name().into(),
-            locale: model.settings().locale().into(),
-            idempotency_key: job.to_string(),
-            seed,
-            grant: plugin.grant.clone(),
         }
     }
 
@@ -305,6 +290,51 @@ impl Engine {
             }
             Err(EngineError::Store(error)) => Err(error),
             Err(error) => again(format!("the mutations are refused: {error}")),
+        }
+    }
+
+    /// Gives the job back untouched.
+    async fn postpone(&self, lease: &Lease, wait: &Wait) -> Result<&'static str, StoreError> {
+        tracing::info!(
+            tenant.id = %lease.tenant, job.id = %lease.job.id, reason = wait.reason,
+            "a workflow run waits"
+        );
+        let jobs = (&[lease.job.id][..], lease.token);
+        crm_store::jobs::jobs_postpone(self.store(), lease.tenant, jobs, wait.until, &wait.reason)
+            .await?;
+        Ok("postponed")
+    }
+
+    /// Counts what came of a plugin's call, and leaves it alone where it was one failure too many.
+    fn judged(&self, lease: &Lease, name: &PluginName, report: &ActionReport) {
+        let outcome = match &report.outcome {
+            Ok(_) => "done",
+            Err(failure) => failure.code(),
+        };
+        let plugin = name.to_string();
+        metrics::counter!(
+            "crm_plugin_runs_total", "plugin" => plugin.clone(), "outcome" => outcome
+        )
+        .increment(1);
+        metrics::counter!("crm_plugin_fuel_total", "plugin" => plugin.clone())
+            .increment(report.fuel);
+        metrics::histogram!("crm_plugin_run_seconds", "plugin" => plugin)
+            .record(report.duration.as_secs_f64());
+        let breakers = &self.inner.breakers;
+        match &report.outcome {
+            Err(failure) if failure.is_fault() => {
+                // What is tried again counts when it is given up.
+                if lease.job.attempt >= JOB_MAX_ATTEMPTS
+                    && breakers.failed(lease.tenant, name, fresh::now())
+                {
+                    tracing::warn!(
+                        tenant.id = %lease.tenant, plugin = %name,
+                        "a plugin fails again and again and is left alone for a while"
+                    );
+                }
+            }
+            Err(RunFailure::Host(_)) => {}
+            _ => breakers.fine(lease.tenant, name),
         }
     }
 

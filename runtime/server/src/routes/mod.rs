@@ -19,6 +19,7 @@ pub(crate) mod members;
 pub(crate) mod modules;
 pub(crate) mod operations;
 pub(crate) mod permissions;
+pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod records;
 pub(crate) mod roles;

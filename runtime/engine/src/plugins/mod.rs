@@ -1,0 +1,544 @@
+//! The tenant's plugins: what is installed and what it may do, installing, changing, removing.
+//! Live for the next request and the next run on every instance, because each change is a version
+//! of the tenant's model. Who manages everything decides.
+
+mod preview;
+mod usage;
+
+use crm_model::manifest::{Manifest, World};
+use crm_model::model::InstalledPlugin;
+use crm_model::permission::manages_all;
+use crm_model::{
+    Actor, Capabilities, Grant, Model, ModelError, PluginName, TenantId, Violations, WorkflowSlug,
+};
+use crm_sandbox::Plugin;
+use crm_store::plugins::{Available, Installed, Terms};
+use crm_store::{StoreError, TenantTx};
+use semver::Version;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::audit::{Act, audit_write};
+use crate::breaker::BreakerState;
+use crate::receipt::{ReceiptMaker, receipt_keep};
+use crate::uncancelled::uncancelled;
+use crate::{Engine, EngineError, fresh};
+
+pub use preview::{Preview, PreviewRequest, PreviewedChange, PreviewedRun};
+pub use usage::PluginUsage;
+
+/// An installed plugin, as those see it who decide about it.
+#[derive(Clone, Debug)]
+pub struct PluginView {
+    pub install: Installed,
+    /// Interfaces of the host that the component imports: what it does not import, it cannot use.
+    pub imports: Vec<String>,
+    /// Workflows with a step of it.
+    pub workflows: Vec<WorkflowSlug>,
+    /// Fields that other plugins may write too.
+    pub conflicts: Vec<FieldConflict>,
+    pub breaker: BreakerState,
+    /// Why this version runs nowhere.
+    pub killed: Option<String>,
+    /// Newer versions that could be installed, oldest first.
+    pub newer: Vec<Version>,
+}
+
+/// A field that two plugins may write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldConflict {
+    pub plugin: PluginName,
+    pub module: String,
+    pub field: String,
+}
+
+/// What is to be installed.
+#[derive(Clone, Debug)]
+pub struct PluginInstall {
+    pub source: PluginSource,
+    /// What it is granted; all that it asks for unless given.
+    pub grants: Option<Capabilities>,
+    pub config: Option<Value>,
+}
+
+/// Where it comes from.
+#[derive(Clone, Debug)]
+pub enum PluginSource {
+    /// A component that the tenant brings along.
+    Component(Vec<u8>),
+    /// One that is known; the newest version unless given.
+    Known(PluginName, Option<Version>),
+}
+
+/// What is to be changed; what is not given stays.
+#[derive(Clone, Debug, Default)]
+pub struct PluginChange {
+    pub version: Option<Version>,
+    pub grants: Option<Capabilities>,
+    pub config: Option<Value>,
+    pub enabled: Option<bool>,
+}
+
+/// What is written of one plugin.
+struct Wanted {
+    manifest: Manifest,
+    digest: String,
+    granted: Capabilities,
+    settings: Value,
+    enabled: bool,
+    /// To be kept, where it is the tenant's own and new.
+    component: Option<Vec<u8>>,
+}
+
+impl Engine {
+    /// The installed plugins, by name.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`].
+    pub async fn plugins(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+    ) -> Result<Vec<PluginView>, EngineError> {
+        let (mut tx, model) = self.begin_plugins(tenant, actor).await?;
+        let installs = crm_store::plugins::installs_list(&mut tx).await?;
+        let versions = crm_store::plugins::versions_list(&mut tx, None).await?;
+        drop(tx);
+        let mut views = Vec::with_capacity(installs.len());
+        for install in installs {
+            views.push(self.plugin_view(&model, install, &versions).await?);
+        }
+        Ok(views)
+    }
+
+    async fn plugin_view(
+        &self,
+        model: &Model,
+        install: Installed,
+        versions: &[Available],
+    ) -> Result<PluginView, EngineError> {
+        let manifest = &install.manifest.0;
+        let (name, tenant) = (manifest.name.clone(), model.tenant_id());
+        let imports = match model.plugin(&name) {
+            Some(plugin) => self.component(tenant, plugin).await?.imports().to_vec(),
+            None => Vec::new(),
+        };
+        let workflows = model.workflows().iter();
+        let uses = workflows.filter(|workflow| {
+            let mut steps = workflow.steps().iter();
+            steps.any(|step| step.action == name)
+        });
+        let newer = versions.iter().map(|version| &version.manifest.0);
+        let newer = newer.filter(|other| other.name == name && other.version > manifest.version);
+        let mut newer: Vec<Version> = newer.map(|manifest| manifest.version.clone()).collect();
+        newer.sort();
+        Ok(PluginView {
+            imports,
+            workflows: uses
+                .map(|workflow| workflow.definition().slug.clone())
+                .collect(),
+            conflicts: conflicts(model, &name),
+            breaker: self.breaker(tenant, &name),
+            killed: self.inner.breakers.killed(&name, &manifest.version),
+            newer,
+            install,
+        })
+    }
+
+    /// One installed plugin.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Forbidden`].
+    pub async fn plugin(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        name: &PluginName,
+    ) -> Result<PluginView, EngineError> {
+        let plugins = self.plugins(tenant, actor).await?;
+        let mut found = plugins
+            .into_iter()
+            .filter(|view| view.install.manifest.0.name == *name);
+        found.next().ok_or(EngineError::NotFound("plugin"))
+    }
+
+    async fn begin_plugins(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+    ) -> Result<(TenantTx, Arc<Model>), EngineError> {
+        let tx = TenantTx::begin(self.store(), tenant).await?;
+        let model = self.model_at(tenant, tx.model_version()).await?;
+        let model = model.ok_or(EngineError::NotFound("model"))?;
+        if !manages_all(&model, actor) {
+            return Err(EngineError::Forbidden(
+                "plugins are for those who manage everything",
+            ));
+        }
+        Ok((tx, model))
+    }
+
+    /// Installs a plugin, with what it may do. The component is compiled before, so that what
+    /// cannot run is refused here.
+    ///
+    /// # Errors
+    /// [`EngineError::Component`] where the component is refused, [`EngineError::Conflict`] where
+    /// a plugin of the name is installed or the version is taken by another component,
+    /// [`EngineError::Refused`] where grants or configuration do not fit, [`EngineError::Forbidden`].
+    pub async fn plugin_install(
+        &self,
+        tenant: TenantId,
+        actor: Actor,
+        install: PluginInstall,
+        receipt: Option<ReceiptMaker<PluginView>>,
+    ) -> Result<PluginView, EngineError> {
+        let engine = self.clone();
+        uncancelled(async move {
+            // Asked before anything is compiled.
+            drop(engine.begin_plugins(tenant, &actor).await?);
+            let wanted = engine.wanted(tenant, install).await?;
+            let name = wanted.manifest.name.clone();
+            let act = "plugin.installed";
+            engine
+                .plugin_put(
+                    tenant,
+                    &actor,
+                    &name,
+                    act,
+                    receipt,
+                    move |_, there| match there {
+                        Some(_) => Err(EngineError::Conflict(format!(
+                            "“{}” is installed already: change it, or remove it first",
+                            wanted.manifest.name
+                        ))),
+                        None => Ok(wanted),
+                    },
+                )
+                .await
+        })
+        .await
+    }
+
+    async fn wanted(
+        &self,
+        tenant: TenantId,
+        install: PluginInstall,
+    ) -> Result<Wanted, EngineError> {
+        let (manifest, digest, component) = match install.source {
+            PluginSource::Component(bytes) => {
+                let plugin = self.component_load(bytes.clone()).await?;
+                (
+                    plugin.manifest().clone(),
+                    plugin.digest().to_string(),
+                    Some(bytes),
+                )
+            }
+            PluginSource::Known(name, version) => {
+                let known = self.version_known(tenant, &name, version.as_ref()).await?;
+                (known.manifest.0, known.digest, None)
+            }
+        };
+        Ok(Wanted {
+            granted: install
+                .grants
+                .unwrap_or_else(|| manifest.capabilities.clone()),
+            settings: install.config.unwrap_or_else(|| json!({})),
+            enabled: true,
+            manifest,
+            digest,
+            component,
+        })
+    }
+
+    /// A version that the tenant can install: this one, or the newest.
+    async fn version_known(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        version: Option<&Version>,
+    ) -> Result<Available, EngineError> {
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let versions = crm_store::plugins::versions_list(&mut tx, Some(name)).await?;
+        let wanted = versions
+            .into_iter()
+            .filter(|known| version.is_none_or(|version| known.manifest.0.version == *version))
+            .max_by(|one, other| one.manifest.0.version.cmp(&other.manifest.0.version));
+        wanted.ok_or_else(|| {
+            let message = match version {
+                Some(version) => format!("there is no “{name}” {version}"),
+                None => format!("there is no plugin “{name}”"),
+            };
+            EngineError::invalid(Violations::one("/version", "unknown_version", message))
+        })
+    }
+
+    /// Changes a plugin: its version, up or down, what it is granted, its configuration, whether
+    /// it runs.
+    ///
+    /// # Errors
+    /// As [`Engine::plugin_install`], and [`EngineError::NotFound`].
+    pub async fn plugin_change(
+        &self,
+        tenant: TenantId,
+        actor: Actor,
+        name: PluginName,
+        change: PluginChange,
+    ) -> Result<PluginView, EngineError> {
+        let engine = self.clone();
+        uncancelled(async move {
+            drop(engine.begin_plugins(tenant, &actor).await?);
+            let version = match &change.version {
+                None => None,
+                Some(version) => Some(engine.version_known(tenant, &name, Some(version)).await?),
+            };
+            let act = "plugin.changed";
+            engine
+                .plugin_put(tenant, &actor, &name, act, None, move |_, there| {
+                    let there = there.ok_or(EngineError::NotFound("plugin"))?;
+                    let (manifest, digest) = match version {
+                        Some(version) => (version.manifest.0, version.digest),
+                        None => (there.manifest.0, there.digest),
+                    };
+                    Ok(Wanted {
+                        granted: change.grants.unwrap_or(there.granted.0),
+                        settings: change.config.unwrap_or(there.settings.0),
+                        enabled: change.enabled.unwrap_or(there.enabled),
+                        manifest,
+                        digest,
+                        component: None,
+                    })
+                })
+                .await
+        })
+        .await
+    }
+
+    /// Writes what `decide` makes of the plugin that is there, if the model still compiles.
+    async fn plugin_put(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        name: &PluginName,
+        act: &'static str,
+        receipt: Option<ReceiptMaker<PluginView>>,
+        decide: impl FnOnce(&Model, Option<Installed>) -> Result<Wanted, EngineError> + Send,
+    ) -> Result<PluginView, EngineError> {
+        let (mut tx, model) = self.begin_plugins(tenant, actor).await?;
+        // Waits for other changes of the model.
+        crm_store::models::model_advance(&mut tx).await?;
+        let installs = crm_store::plugins::installs_list(&mut tx).await?;
+        let mut installs = installs.into_iter();
+        let there = installs.find(|install| install.manifest.0.name == *name);
+        let before = there.as_ref().map(said);
+        let wanted = decide(&model, there)?;
+        check(&wanted)?;
+        keep(&mut tx, &wanted, actor).await?;
+        let terms = Terms {
+            name,
+            version: &wanted.manifest.version,
+            granted: &wanted.granted,
+            settings: &wanted.settings,
+            enabled: wanted.enabled,
+        };
+        crm_store::plugins::install_put(&mut tx, &terms, fresh::now(), &actor.user_id).await?;
+        let after = self.recompiled(&mut tx).await?;
+        let installs = crm_store::plugins::installs_list(&mut tx).await?;
+        let mut installs = installs.into_iter();
+        let there = installs.find(|install| install.manifest.0.name == *name);
+        let there = there.ok_or(EngineError::NotFound("plugin"))?;
+        let act = Act {
+            action: act,
+            target: format!("plugins/{name}"),
+            before,
+            after: Some(said(&there)),
+        };
+        audit_write(&mut tx, actor, act).await?;
+        let versions = crm_store::plugins::versions_list(&mut tx, Some(name)).await?;
+        let view = self.view_in(&mut tx, &after, there, &versions).await?;
+        receipt_keep(&mut tx, actor, receipt.as_ref(), &view).await?;
+        tx.commit().await?;
+        self.model_keep(Arc::new(after));
+        Ok(view)
+    }
+
+    /// The view of a plugin that is not committed yet: its component is read in the transaction.
+    async fn view_in(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        install: Installed,
+        versions: &[Available],
+    ) -> Result<PluginView, EngineError> {
+        let digest = install.digest.parse();
+        let loaded = digest
+            .ok()
+            .and_then(|digest| self.sandbox().loaded(&digest));
+        if loaded.is_none() {
+            let bytes = crm_store::plugins::component_read(tx, &install.digest).await?;
+            let bytes = bytes.ok_or(EngineError::NotFound("component"))?;
+            self.component_load(bytes).await?;
+        }
+        self.plugin_view(model, install, versions).await
+    }
+
+    /// Removes a plugin, with the values that it kept. Its runs stay in the log.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`] where workflows use it, [`EngineError::NotFound`],
+    /// [`EngineError::Forbidden`].
+    pub async fn plugin_remove(
+        &self,
+        tenant: TenantId,
+        actor: Actor,
+        name: PluginName,
+    ) -> Result<(), EngineError> {
+        let engine = self.clone();
+        uncancelled(async move {
+            let (mut tx, _) = engine.begin_plugins(tenant, &actor).await?;
+            crm_store::models::model_advance(&mut tx).await?;
+            let installs = crm_store::plugins::installs_list(&mut tx).await?;
+            let mut installs = installs.into_iter();
+            let there = installs.find(|install| install.manifest.0.name == name);
+            let there = there.ok_or(EngineError::NotFound("plugin"))?;
+            crm_store::plugins::install_remove(&mut tx, &name).await?;
+            let after = engine
+                .recompiled(&mut tx)
+                .await
+                .map_err(|error| match error {
+                    EngineError::Definition(error) => {
+                        EngineError::Conflict(format!("it is in use: {error}"))
+                    }
+                    other => other,
+                })?;
+            let act = Act {
+                action: "plugin.removed",
+                target: format!("plugins/{name}"),
+                before: Some(said(&there)),
+                after: None,
+            };
+            audit_write(&mut tx, &actor, act).await?;
+            tx.commit().await?;
+            engine.model_keep(Arc::new(after));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn recompiled(&self, tx: &mut TenantTx) -> Result<Model, EngineError> {
+        let source = crm_store::models::model_source(tx).await?;
+        let source = source.ok_or(EngineError::NotFound("model"))?;
+        Model::compile(source).map_err(|error: ModelError| error.into())
+    }
+
+    /// The component of a version that is known, installed or not.
+    pub(crate) async fn component_of(
+        &self,
+        tenant: TenantId,
+        version: &Available,
+    ) -> Result<Arc<Plugin>, EngineError> {
+        let manifest = &version.manifest.0;
+        let plugin = InstalledPlugin {
+            version: manifest.version.clone(),
+            digest: version.digest.clone(),
+            grant: Grant::default(),
+            settings: Arc::default(),
+            enabled: true,
+        };
+        self.component(tenant, &plugin).await
+    }
+}
+
+/// What the audit log keeps of a plugin.
+fn said(install: &Installed) -> Value {
+    json!({
+        "version": install.manifest.0.version,
+        "digest": install.digest,
+        "granted": install.granted.0,
+        "config": install.settings.0,
+        "enabled": install.enabled,
+    })
+}
+
+fn check(wanted: &Wanted) -> Result<(), EngineError> {
+    let name = &wanted.manifest.name;
+    if wanted.manifest.world != World::Action {
+        return Err(EngineError::Conflict(format!(
+            "“{name}” is a template: it is chosen, not installed"
+        )));
+    }
+    if !wanted.settings.is_object() {
+        let message = "a plugin’s configuration is a JSON object";
+        let violations = Violations::one("/config", "type", message);
+        return Err(EngineError::invalid(violations));
+    }
+    Ok(())
+}
+
+/// Keeps the component of a new version; names and versions mean one component.
+async fn keep(tx: &mut TenantTx, wanted: &Wanted, actor: &Actor) -> Result<(), EngineError> {
+    let Some(component) = &wanted.component else {
+        return Ok(());
+    };
+    let (name, version) = (&wanted.manifest.name, &wanted.manifest.version);
+    let known = crm_store::plugins::versions_list(tx, Some(name)).await?;
+    let mut same = known
+        .iter()
+        .filter(|known| known.manifest.0.version == *version);
+    match same.next() {
+        Some(known) if known.digest == wanted.digest => return Ok(()),
+        Some(_) => {
+            return Err(EngineError::Conflict(format!(
+                "another build of “{name}” {version} is known here; versions are immutable: raise \
+                 the version"
+            )));
+        }
+        None => {}
+    }
+    if crm_store::plugins::is_published(tx, name).await? {
+        return Err(EngineError::Conflict(format!(
+            "“{name}” is published here for everybody: give yours another name"
+        )));
+    }
+    let at = fresh::now();
+    let parts = (&wanted.manifest, wanted.digest.as_str(), &component[..]);
+    match crm_store::plugins::component_keep(tx, parts, at, &actor.user_id).await {
+        Err(StoreError::Exists(what)) => Err(EngineError::Conflict(format!("{what} exists"))),
+        other => Ok(other?),
+    }
+}
+
+/// Fields that another plugin may write too, as far as both grants name them.
+fn conflicts(model: &Model, name: &PluginName) -> Vec<FieldConflict> {
+    let written = |plugin: &InstalledPlugin| -> BTreeSet<(String, String)> {
+        let modules = model.modules();
+        let fields = modules.flat_map(|module| {
+            let definition = module.definition();
+            let fields = definition.fields.iter();
+            fields.map(|field| (definition.slug.to_string(), field.key.to_string()))
+        });
+        let writes = |(module, field): &(String, String)| {
+            let operations = [
+                crm_model::capability::WriteOperation::Create,
+                crm_model::capability::WriteOperation::Update,
+            ];
+            let mut operations = operations.into_iter();
+            operations.any(|operation| plugin.grant.names_write(module, operation, field))
+        };
+        fields.filter(writes).collect()
+    };
+    let Some(own) = model.plugin(name).map(written) else {
+        return Vec::new();
+    };
+    let others = model.plugins().filter(|(other, _)| *other != name);
+    let conflicts = others.flat_map(|(other, plugin)| {
+        let shared: Vec<_> = written(plugin).intersection(&own).cloned().collect();
+        shared.into_iter().map(|(module, field)| FieldConflict {
+            plugin: other.clone(),
+            module,
+            field,
+        })
+    });
+    conflicts.collect()
+}

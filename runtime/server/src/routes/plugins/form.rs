@@ -1,0 +1,180 @@
+//! The parts of an install: the component, or the name of one that is known; grants and
+//! configuration as JSON.
+
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use crm_engine::plugins::{PluginInstall, PluginSource};
+use crm_engine::receipt::RequestKey;
+use crm_model::Violations;
+use crm_model::limits::COMPONENT_MAX_BYTES;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::once::{hexadecimal, key_name, key_of};
+use crate::problem::{Kind, Problem};
+
+/// A part other than the component.
+const PART_MAX_BYTES: usize = 64 << 10;
+
+/// The parts of an install.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "for the documentation; the parts are read one by one"
+)]
+pub(crate) struct PluginForm {
+    /// The component, as `crm plugin build` makes it.
+    #[schema(value_type = Option<String>, format = Binary)]
+    component: Option<Vec<u8>>,
+    /// Instead of a component: the name of a plugin that is known here.
+    name: Option<String>,
+    /// Its version; the newest unless given.
+    version: Option<String>,
+    /// JSON: what it is granted, in the form of `capabilities` in plugin.json; all that it asks
+    /// for unless given.
+    grants: Option<String>,
+    /// JSON object: its configuration.
+    config: Option<String>,
+}
+
+#[derive(Default)]
+pub(super) struct Form {
+    component: Option<Vec<u8>>,
+    name: Option<String>,
+    version: Option<String>,
+    grants: Option<String>,
+    config: Option<String>,
+}
+
+impl Form {
+    pub(super) async fn read(request: Request, app: &App) -> Result<(Parts, Self), Problem> {
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head.clone(), body);
+        let parts = Multipart::from_request(request, app).await;
+        let mut parts = parts.map_err(|_| {
+            Problem::detailed(
+                Kind::UnsupportedMediaType,
+                "send multipart/form-data with the parts `component`, `grants` and `config`",
+            )
+        })?;
+        let mut form = Self::default();
+        while let Some(part) = parts.next_field().await.map_err(broken)? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let place = match name.as_str() {
+                "component" if form.component.is_none() => {
+                    form.component = Some(bytes(part, COMPONENT_MAX_BYTES).await?);
+                    continue;
+                }
+                "name" => &mut form.name,
+                "version" => &mut form.version,
+                "grants" => &mut form.grants,
+                "config" => &mut form.config,
+                _ => return Err(unknown(&name)),
+            };
+            if place.is_some() {
+                return Err(unknown(&name));
+            }
+            let bytes = bytes(part, PART_MAX_BYTES).await?;
+            let text = String::from_utf8(bytes)
+                .map_err(|_| Problem::detailed(Kind::MalformedRequest, "a part is not UTF-8"))?;
+            *place = Some(text);
+        }
+        Ok((head, form))
+    }
+
+    /// The request's key. What tells it from others are its parts.
+    pub(super) fn key(&self, head: &Parts) -> Result<Option<RequestKey>, Problem> {
+        let component = self.component.as_deref().map(Sha256::digest);
+        let component = component.map(|digest| hexadecimal(&digest));
+        let parts = json!([component, self.name, self.version, self.grants, self.config]);
+        let name = key_name(&head.headers)?;
+        Ok(name.map(|name| key_of(name, head, parts.to_string().as_bytes())))
+    }
+
+    pub(super) fn install(self) -> Result<PluginInstall, Problem> {
+        let source = match (self.component, self.name) {
+            (Some(component), None) if self.version.is_none() => PluginSource::Component(component),
+            (None, Some(name)) => {
+                let version = self.version.as_deref().map(|text| word("version", text));
+                PluginSource::Known(word("name", &name)?, version.transpose()?)
+            }
+            (None, None) => {
+                let message = "send the part `component`, or the `name` of a known plugin";
+                return Err(wrong("/component", "required", message));
+            }
+            (Some(_), _) => {
+                let message = "a component says its name and version itself: leave them out";
+                return Err(wrong("/name", "conflict", message));
+            }
+        };
+        Ok(PluginInstall {
+            source,
+            grants: self
+                .grants
+                .as_deref()
+                .map(|text| parsed("grants", text))
+                .transpose()?,
+            config: self
+                .config
+                .as_deref()
+                .map(|text| parsed("config", text))
+                .transpose()?,
+        })
+    }
+}
+
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
+    part: &str,
+    text: &str,
+) -> Result<T, Problem> {
+    text.parse()
+        .map_err(|error| wrong(&format!("/{part}"), "format", &format!("{error}")))
+}
+
+fn parsed<T: DeserializeOwned>(part: &str, text: &str) -> Result<T, Problem> {
+    serde_json::from_str(text)
+        .map_err(|error| wrong(&format!("/{part}"), "shape", &error.to_string()))
+}
+
+fn wrong(pointer: &str, code: &str, message: &str) -> Problem {
+    Problem::invalid(Violations::one(pointer, code, message))
+}
+
+fn unknown(name: &str) -> Problem {
+    let message = "is no part of an install, or stands there twice: send `component`, `grants`, \
+                   `config`; or `name` and `version` instead of a component";
+    wrong(&format!("/{name}"), "unknown_part", message)
+}
+
+async fn bytes(mut part: Field<'_>, most: usize) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = part.chunk().await.map_err(broken)? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > most {
+            return Err(too_large());
+        }
+    }
+    Ok(bytes)
+}
+
+fn too_large() -> Problem {
+    let detail = format!(
+        "a component has at most {COMPONENT_MAX_BYTES} bytes, other parts {PART_MAX_BYTES}"
+    );
+    Problem::detailed(Kind::TooLarge, detail)
+}
+
+fn broken(error: MultipartError) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large();
+    }
+    Problem::detailed(
+        Kind::MalformedRequest,
+        "the multipart body is malformed or broke off",
+    )
+}
