@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
+use crate::class::GuestLimits;
 use crate::event::{event_bytes, event_encode};
 use crate::failure::{RunFailure, Stage, failure_of};
 use crate::host::Gate;
@@ -13,7 +14,6 @@ use crate::host::question::{GuestHost, NoHost};
 use crate::mutation::answer_decode;
 use crate::plugin::{Guest, Plugin};
 use crate::report::{ActionReport, Outcome};
-use crate::settings::GuestLimits;
 use crate::store::{GuestState, store_close, store_new};
 
 /// What an action is called with.

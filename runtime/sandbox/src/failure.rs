@@ -5,7 +5,7 @@ use crm_model::manifest::World;
 use std::time::Duration;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use crate::settings::GuestLimits;
+use crate::class::GuestLimits;
 use crate::store::GuestState;
 use crate::text::{Bytes, sentence};
 

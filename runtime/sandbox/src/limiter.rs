@@ -1,10 +1,10 @@
 //! Counts what an instance holds and refuses what goes past its limits: memory and table
 //! elements, each summed over all that the instance has.
 
+use crm_model::limits::{COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES};
 use wasmtime::ResourceLimiter;
 
-use crate::engine::{COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES};
-use crate::settings::GuestLimits;
+use crate::class::GuestLimits;
 
 /// One call's account.
 pub(crate) struct Limiter {

@@ -5,11 +5,11 @@ use crm_model::{Data, ModuleSlug, Mutation, NewActivity, RecordId};
 use serde_json::Value;
 use std::time::Duration;
 
+use crate::class::GuestLimits;
 use crate::contract::bindings::action::crm::plugin::types as wit;
 use crate::effect::{effect_bytes, effect_decode};
 use crate::failure::RunFailure;
 use crate::report::Outcome;
-use crate::settings::GuestLimits;
 use crate::text::sentence;
 
 /// The longest time that a guest may ask to be left alone before it is tried again.

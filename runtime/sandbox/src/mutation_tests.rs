@@ -134,7 +134,7 @@ fn as_many_mutations_as_allowed_and_not_one_more() {
         decode(many(RUN_MAX_MUTATIONS)).unwrap().len(),
         RUN_MAX_MUTATIONS
     );
-    let expected = "101 mutations; at most 100 are accepted";
+    let expected = "51 mutations; at most 50 are accepted";
     assert_eq!(
         decode(many(RUN_MAX_MUTATIONS + 1)),
         Err(RunFailure::Nonsense(expected.to_owned()))

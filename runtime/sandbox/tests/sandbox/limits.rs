@@ -163,7 +163,7 @@ async fn memory_up_to_the_limit_is_given_and_no_page_more() {
 #[tokio::test]
 async fn a_guest_that_cannot_do_with_less_memory_is_told_the_limit(#[case] hoard: &str) {
     let report = run(usual(), &action(&format!("{hoard} (unreachable)"))).await;
-    let expected = "the component wanted more than 64 MiB of memory";
+    let expected = "the component wanted more than 32 MiB of memory";
     assert_eq!(report.outcome.unwrap_err().to_string(), expected);
 }
 
@@ -210,14 +210,14 @@ async fn an_answer_at_the_limit_is_taken_and_one_byte_more_is_not() {
         failure(&talker(GUEST_OUTPUT_MAX_BYTES + 1))
             .await
             .to_string(),
-        "the component answered with nonsense: more than 1 MiB of text"
+        "the component answered with nonsense: more than 256 KiB of text"
     );
 }
 
 #[tokio::test]
 async fn an_answer_far_beyond_the_limit_is_not_even_copied() {
-    let expected = "the component answered with nonsense: it passed more than 2112 KiB at once";
-    assert_eq!(failure(&talker(8 << 20)).await.to_string(), expected);
+    let expected = "the component answered with nonsense: it passed more than 576 KiB at once";
+    assert_eq!(failure(&talker(2 << 20)).await.to_string(), expected);
     // A list that is only long: nearly all of it lies in one page of memory.
     let component = action_with(
         512,
@@ -234,7 +234,7 @@ async fn as_many_mutations_as_allowed_and_not_one_more() {
     assert_eq!(report.outcome.unwrap().mutations.len(), RUN_MAX_MUTATIONS);
     assert_eq!(
         failure(&many(RUN_MAX_MUTATIONS + 1)).await.to_string(),
-        "the component answered with nonsense: 101 mutations; at most 100 are accepted"
+        "the component answered with nonsense: 51 mutations; at most 50 are accepted"
     );
 }
 
@@ -295,7 +295,7 @@ async fn a_log_at_its_limit_is_kept_whole_and_one_byte_more_is_cut() {
 #[rstest]
 #[case::many_lines(10, 10_000)]
 #[case::empty_lines(0, 10_000)]
-#[case::long_lines(1 << 20, 100)]
+#[case::long_lines(1 << 19, 100)]
 #[tokio::test]
 async fn a_flood_of_log_lines_is_dropped_and_harms_nobody(
     #[case] bytes: usize,
@@ -323,7 +323,7 @@ async fn a_model_at_the_limit_is_taken_and_one_byte_more_is_not() {
             .await
             .unwrap_err()
             .to_string(),
-        "the component answered with nonsense: more than 1 MiB of text"
+        "the component answered with nonsense: more than 256 KiB of text"
     );
 }
 

@@ -7,6 +7,7 @@
     reason = "a test may fail loudly"
 )]
 
+mod forged;
 mod guests;
 mod inspect;
 mod limits;
@@ -34,8 +35,8 @@ fn sandbox(limits: GuestLimits) -> Sandbox {
     Sandbox::new(SandboxSettings {
         threads: 1,
         concurrency: 4,
-        cache_dir: None,
         limits,
+        ..SandboxSettings::default()
     })
     .unwrap()
 }
