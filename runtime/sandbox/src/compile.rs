@@ -3,6 +3,7 @@
 //! dies. Without a command it compiles in this process, unlimited: for tests, and for whoever
 //! only runs components of their own.
 
+use crm_model::GuestClass;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wasmtime::Engine;
 
-use crate::class::CompileLimits;
+use crate::class::{ClassLimits, CompileLimits};
 use crate::code::Code;
 use crate::error::SandboxError;
 use crate::text::sentence;
@@ -38,14 +39,16 @@ pub struct CompileCommand {
 /// Whoever compiles.
 pub(crate) struct Compiler {
     command: Option<CompileCommand>,
+    limits: Option<CompileLimits>,
     free: Mutex<usize>,
     freed: Condvar,
 }
 
 impl Compiler {
-    pub(crate) fn new(command: Option<CompileCommand>) -> Self {
+    pub(crate) fn new(command: Option<CompileCommand>, limits: Option<CompileLimits>) -> Self {
         Self {
             command,
+            limits,
             free: Mutex::new(MAX_COMPILERS),
             freed: Condvar::new(),
         }
@@ -56,11 +59,12 @@ impl Compiler {
         &self,
         engine: &Engine,
         component: &[u8],
-        limits: &CompileLimits,
+        class: GuestClass,
     ) -> Result<Code, SandboxError> {
+        let limits = self.limits.unwrap_or(ClassLimits::of(class).compile);
         let _turn = self.turn();
         let code = match &self.command {
-            Some(command) => compile_apart(command, component, limits)?,
+            Some(command) => compile_apart(command, component, &limits)?,
             None => engine
                 .precompile_component(component)
                 .map_err(|error| SandboxError::Compile(format!("{error:#}")))?,

@@ -10,7 +10,7 @@ use wasmtime::component::Linker;
 
 use crate::artifact::Artifacts;
 use crate::call::{ActionCall, Room};
-use crate::class::{ClassLimits, GuestLimits};
+use crate::class::GuestLimits;
 use crate::compile::Compiler;
 use crate::digest::Digest;
 use crate::engine::{engine_start, unavailable};
@@ -57,7 +57,7 @@ impl Sandbox {
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
             plugins: plugins_new(settings.code_max_bytes),
-            compiler: Compiler::new(settings.compiler),
+            compiler: Compiler::new(settings.compiler, settings.compile_limits),
             artifacts: artifacts.transpose()?,
             room: Arc::new(Room::new(settings.limits, settings.concurrency)),
             handle: runtime.handle().clone(),
@@ -124,10 +124,8 @@ impl Sandbox {
 
     fn compiled(&self, bytes: &[u8]) -> Result<Arc<Plugin>, SandboxError> {
         let inspected = component_inspect(bytes)?;
-        let limits = ClassLimits::of(inspected.manifest.class).compile;
-        let code = self
-            .compiler
-            .compile(self.linker.engine(), bytes, &limits)?;
+        let class = inspected.manifest.class;
+        let code = self.compiler.compile(self.linker.engine(), bytes, class)?;
         if let Some(artifacts) = &self.artifacts {
             artifacts.write(&inspected, &code);
         }

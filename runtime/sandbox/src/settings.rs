@@ -5,7 +5,7 @@ use crm_model::GuestClass;
 use crm_model::limits::CODE_MEMORY_MAX_BYTES;
 
 use crate::artifact::CodeCache;
-use crate::class::{ClassLimits, GuestLimits};
+use crate::class::{ClassLimits, CompileLimits, GuestLimits};
 use crate::compile::CompileCommand;
 
 /// How a [`crate::Sandbox`] is set up.
@@ -20,6 +20,8 @@ pub struct SandboxSettings {
     /// What compiles. None to compile in this process, without limits of memory and time: for
     /// tests, and where nobody else's components are taken.
     pub compiler: Option<CompileCommand>,
+    /// What compiling one component may take; none for what its class may.
+    pub compile_limits: Option<CompileLimits>,
     /// Compiled code that is kept in memory.
     pub code_max_bytes: u64,
     /// What one call may take.
@@ -37,6 +39,7 @@ impl Default for SandboxSettings {
             concurrency: 64,
             cache: None,
             compiler: None,
+            compile_limits: None,
             code_max_bytes: CODE_MEMORY_MAX_BYTES,
             limits: ClassLimits::of(GuestClass::Standard).call,
             interpreter_limits: ClassLimits::of(GuestClass::Interpreter).call,

@@ -139,12 +139,27 @@ fn locals(functions: usize, locals: usize) -> String {
     function.repeat(functions)
 }
 
-/// Few bytes, much work: functions with as many locals as there may be.
+/// Few bytes, much work: every local is another value in each of many loops, and the compiler has
+/// to find out which. It takes minutes and gigabytes.
 pub fn compile_bomb() -> Forged {
-    let guest = Guest::default().with(&locals(300, 50_000));
+    const LOCALS: usize = 5_000;
+    const LOOPS: usize = 200;
+    let mut function = format!("(func (param i32) (local{})", " i32".repeat(LOCALS));
+    function.push_str(&"(loop ".repeat(LOOPS));
+    for local in 1..=LOCALS {
+        let next = local % LOCALS + 1;
+        write!(
+            function,
+            "(local.set {local} (i32.add (local.get {next}) (local.get 0)))"
+        )
+        .unwrap();
+    }
+    for local in 1..=LOOPS {
+        write!(function, "(br_if 0 (local.get {local})))").unwrap();
+    }
     Forged {
         name: "a compile bomb",
-        bytes: guest.component(),
+        bytes: Guest::default().with(&(function + ")")).component(),
         contained: Contained::Refused(&["over_limit"]),
     }
 }
