@@ -8,7 +8,7 @@
 
 use anyhow::{Context, Result, ensure};
 use crm_model::{Cause, Event, EventKind, Grant};
-use crm_sandbox::{ActionCall, NoHost, Plugin, Sandbox, SandboxSettings};
+use crm_sandbox::{ActionCall, LimitOverrides, NoHost, Plugin, Sandbox, SandboxSettings};
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::sync::Arc;
@@ -109,6 +109,7 @@ pub(crate) async fn measure() -> Result<Measure> {
             idempotency_key: "key".to_owned(),
             seed: 7,
             grant: Grant::default(),
+            plan: LimitOverrides::default(),
         },
         direct: Arc::new(DirectAction::prepare(&settings, component)?),
         waiting: Arc::new(WaitingAction::prepare(&settings, component)?),

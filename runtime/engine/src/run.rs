@@ -10,7 +10,7 @@ use crm_model::workflow::Workflow;
 use crm_model::{
     Cause, CausingEvent, Data, Event, Model, Mutation, RecordId, RunId, TenantId, Violations,
 };
-use crm_sandbox::{ActionCall, ActionReport, NoHost, RunFailure};
+use crm_sandbox::{ActionCall, ActionReport, LimitOverrides, NoHost, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
 use crm_store::jobs::LoadedJob;
@@ -198,6 +198,7 @@ impl Engine {
             idempotency_key: job.to_string(),
             seed,
             grant: plugin.grant.clone(),
+            plan: LimitOverrides::default(),
         }
     }
 

@@ -39,7 +39,7 @@ pub use compiler_process::compile_in_this_process;
 pub use digest::{Digest, DigestError};
 pub use engine::wasmtime_config;
 pub use error::SandboxError;
-pub use failure::RunFailure;
+pub use failure::{OverLimit, RunFailure};
 pub use host::journal::{Exchange, Replay};
 pub use host::question::{
     Answer, Answering, FoundRecord, GuestHost, NoHost, Question, Refusal, StateEntry,

@@ -1,5 +1,6 @@
 //! The sandbox itself: one engine, its compiled components by digest, and the guests' runtime.
 
+use crm_model::GuestClass;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::sync::Arc;
@@ -59,7 +60,11 @@ impl Sandbox {
             plugins: plugins_new(settings.code_max_bytes),
             compiler: Compiler::new(settings.compiler, settings.compile_limits),
             artifacts: artifacts.transpose()?,
-            room: Arc::new(Room::new(settings.limits, settings.concurrency)),
+            room: Arc::new(Room::new(
+                settings.limits,
+                settings.interpreter_limits,
+                settings.concurrency,
+            )),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         })
@@ -70,9 +75,9 @@ impl Sandbox {
         &self.handle
     }
 
-    /// What one call may take.
-    pub fn limits(&self) -> &GuestLimits {
-        &self.room.limits
+    /// What one call of a component of that class may take, unless a plan says otherwise.
+    pub fn limits(&self, class: GuestClass) -> &GuestLimits {
+        self.room.limits_of(class)
     }
 
     /// A component that is ready to be called: the one in memory, else linked from what is kept

@@ -29,6 +29,11 @@ impl GuestState {
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
+
+    /// How long the call has taken.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
 }
 
 /// What a call took.

@@ -21,13 +21,34 @@ use std::time::Duration;
 const APART: &str = "compile-apart";
 
 const TESTS: [(&str, fn()); 8] = [
-    ("code_from_another_process_is_kept", code_from_another_process_is_kept),
-    ("what_cannot_be_compiled_is_said", what_cannot_be_compiled_is_said),
-    ("forged_guests_do_not_get_the_better_of_it", forged_guests_do_not_get_the_better_of_it),
-    ("a_compiler_is_stopped_when_its_time_is_over", a_compiler_is_stopped_when_its_time_is_over),
-    ("a_compiler_gets_no_more_memory", a_compiler_gets_no_more_memory),
-    ("a_compiler_that_hangs_is_stopped", a_compiler_that_hangs_is_stopped),
-    ("a_compiler_that_is_not_there_is_said", a_compiler_that_is_not_there_is_said),
+    (
+        "code_from_another_process_is_kept",
+        code_from_another_process_is_kept,
+    ),
+    (
+        "what_cannot_be_compiled_is_said",
+        what_cannot_be_compiled_is_said,
+    ),
+    (
+        "forged_guests_do_not_get_the_better_of_it",
+        forged_guests_do_not_get_the_better_of_it,
+    ),
+    (
+        "a_compiler_is_stopped_when_its_time_is_over",
+        a_compiler_is_stopped_when_its_time_is_over,
+    ),
+    (
+        "a_compiler_gets_no_more_memory",
+        a_compiler_gets_no_more_memory,
+    ),
+    (
+        "a_compiler_that_hangs_is_stopped",
+        a_compiler_that_hangs_is_stopped,
+    ),
+    (
+        "a_compiler_that_is_not_there_is_said",
+        a_compiler_that_is_not_there_is_said,
+    ),
     ("a_compiler_gets_no_variables", a_compiler_gets_no_variables),
 ];
 
@@ -48,7 +69,10 @@ fn main() -> ExitCode {
         };
     }
     // As the usual harness does: names that contain one of the words, or all.
-    let words: Vec<&&str> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let words: Vec<&&str> = arguments
+        .iter()
+        .filter(|word| !word.starts_with('-'))
+        .collect();
     for (name, test) in TESTS {
         if words.is_empty() || words.iter().any(|word| name.contains(**word)) {
             println!("test {name} ...");
@@ -130,7 +154,12 @@ fn what_cannot_be_compiled_is_said() {
         SandboxError::Compile("no such instruction".to_owned())
     );
     let error = error_of(shell("kill -SEGV $$"), None, &component);
-    assert!(error.to_string().contains("the compiler ended with signal: 11"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("the compiler ended with signal: 11"),
+        "{error}"
+    );
     // Nonsense in the place of code is not run: wasmtime finds that it is none.
     let directory = tempfile::tempdir().unwrap();
     let sandbox = sandbox(shell("echo this is no code"), None, directory.path());
@@ -155,7 +184,11 @@ fn forged_guests_do_not_get_the_better_of_it() {
 
 fn a_compiler_is_stopped_when_its_time_is_over() {
     match error_of(this_program(), in_milliseconds(500), &compile_bomb().bytes) {
-        SandboxError::OverLimit { limit: "compile_max_milliseconds", measured, most: 500 } => {
+        SandboxError::OverLimit {
+            limit: "compile_max_milliseconds",
+            measured,
+            most: 500,
+        } => {
             assert!(measured >= 500);
         }
         other => panic!("{other:?}"),
@@ -168,7 +201,10 @@ fn a_compiler_gets_no_more_memory() {
         time_max: Duration::from_secs(120),
     };
     match error_of(this_program(), Some(limits), &compile_bomb().bytes) {
-        SandboxError::OverLimit { limit: "compile_memory_max_bytes", .. } => {}
+        SandboxError::OverLimit {
+            limit: "compile_memory_max_bytes",
+            ..
+        } => {}
         other => panic!("{other:?}"),
     }
 }
@@ -176,7 +212,11 @@ fn a_compiler_gets_no_more_memory() {
 fn a_compiler_that_hangs_is_stopped() {
     // Once before it answers, once after it has closed what it would answer with.
     for script in ["exec sleep 600", "exec sleep 600 >&- 2>&-"] {
-        let error = error_of(shell(script), in_milliseconds(200), &Guest::default().component());
+        let error = error_of(
+            shell(script),
+            in_milliseconds(200),
+            &Guest::default().component(),
+        );
         assert_eq!(error.code(), "over_limit");
     }
 }

@@ -16,7 +16,8 @@ mod run;
 
 use crm_model::{Event, Grant};
 use crm_sandbox::{
-    ActionCall, ActionReport, GuestLimits, NoHost, RunFailure, Sandbox, SandboxSettings,
+    ActionCall, ActionReport, GuestLimits, LimitOverrides, NoHost, RunFailure, Sandbox,
+    SandboxSettings,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -80,6 +81,7 @@ fn call() -> ActionCall {
         idempotency_key: "key".to_owned(),
         seed: 42,
         grant: Grant::default(),
+        plan: LimitOverrides::default(),
     }
 }
 
