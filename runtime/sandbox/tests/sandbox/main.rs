@@ -13,6 +13,7 @@ mod inspect;
 mod limits;
 mod load;
 mod run;
+mod tenants;
 
 use crm_model::{Event, Grant};
 use crm_sandbox::{

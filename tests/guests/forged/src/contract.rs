@@ -7,6 +7,11 @@ use wit_parser::{
     Function, Int, PackageId, Resolve, SizeAlign, Type, TypeDefKind, WorldId, WorldItem, WorldKey,
 };
 
+use crate::guest::ANSWER;
+
+/// The way to the text of a guest that gives up.
+const FAIL: &[&str] = &["err", "fail", "message"];
+
 /// One world of the contract.
 pub(crate) struct World {
     pub(crate) resolve: Resolve,
@@ -106,12 +111,26 @@ impl Answer {
 
     /// The guest gives up with the text at that address.
     pub fn fail(address: u32, bytes: u32) -> Vec<u8> {
-        Self::new().with(&["err", "fail", "message"], address, bytes)
+        Self::new().with(FAIL, address, bytes)
+    }
+
+    /// Where in memory a guest that gives up has the address of its text, and the length behind.
+    pub fn message_at() -> usize {
+        let (_, at) = Self::new().along(FAIL);
+        ANSWER + at
     }
 
     /// Writes the address and length of a list or text, and the tags on the way to it. A part of
     /// the path that the contract does not have is passed over.
-    fn with(mut self, path: &[&str], address: u32, length: u32) -> Vec<u8> {
+    fn with(self, path: &[&str], address: u32, length: u32) -> Vec<u8> {
+        let (mut answer, at) = self.along(path);
+        answer.bytes[at..at + 4].copy_from_slice(&address.to_le_bytes());
+        answer.bytes[at + 4..at + 8].copy_from_slice(&length.to_le_bytes());
+        answer.bytes
+    }
+
+    /// Writes the tags on the way to a part, and says where it is.
+    fn along(mut self, path: &[&str]) -> (Self, usize) {
         let (mut at, mut ty) = (0, self.world.result_of("run"));
         for step in path {
             if let Some((tag, offset, inner)) = self.step(ty, step) {
@@ -122,9 +141,7 @@ impl Answer {
                 ty = inner;
             }
         }
-        self.bytes[at..at + 4].copy_from_slice(&address.to_le_bytes());
-        self.bytes[at + 4..at + 8].copy_from_slice(&length.to_le_bytes());
-        self.bytes
+        (self, at)
     }
 
     /// The tag, the offset and the type of a part.
