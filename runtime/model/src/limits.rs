@@ -251,6 +251,8 @@ pub const PLAN_MAX_MUTATIONS: usize = 200;
 
 /// Compiled code kept in memory; what was used longest ago goes.
 pub const CODE_MEMORY_MAX_BYTES: u64 = 1 << 30;
+/// Compiled code kept on disk, looked at when a host starts; what was written longest ago goes.
+pub const CODE_DISK_MAX_BYTES: u64 = 4 << 30;
 
 /// Effects of one run.
 pub const RUN_MAX_EFFECTS: usize = 20;

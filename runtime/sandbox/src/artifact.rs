@@ -2,6 +2,7 @@
 //! own key. Whoever else writes into the directory cannot make the host run anything; what does
 //! not check out counts as not there and is compiled anew.
 
+use crm_model::limits::CODE_DISK_MAX_BYTES;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,6 +17,7 @@ use crate::inspect::Inspected;
 
 /// What the tags are for, and the version of the file's format.
 const DOMAIN: &[u8] = b"crm compiled code 1";
+const EXTENSION: &str = "code";
 const TAG_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 4;
 
@@ -45,6 +47,32 @@ impl std::fmt::Debug for CacheKey {
     }
 }
 
+/// Removes what was written longest ago, until the rest fits: components that nobody has any more,
+/// and code of older versions.
+fn tidy(directory: &Path, max_bytes: u64) {
+    let Ok(entries) = directory.read_dir() else {
+        return;
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let file = entry.metadata().ok()?;
+            Some((file.modified().ok()?, file.len(), entry.path()))
+        })
+        .filter(|(_, _, path)| path.extension().is_some_and(|name| name == EXTENSION))
+        .collect();
+    files.sort();
+    let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, size, path) in files {
+        if bytes <= max_bytes {
+            return;
+        }
+        // Another process may have removed it, which is as good.
+        let _ = std::fs::remove_file(path);
+        bytes = bytes.saturating_sub(size);
+    }
+}
+
 /// The directory, for one engine: code of another version or configuration has other names.
 pub(crate) struct Artifacts {
     cache: CodeCache,
@@ -59,6 +87,7 @@ impl Artifacts {
             let directory = cache.directory.display();
             SandboxError::Unavailable(format!("{directory} cannot be created: {error}"))
         })?;
+        tidy(&cache.directory, CODE_DISK_MAX_BYTES);
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let engine = hasher.finish();
@@ -66,7 +95,7 @@ impl Artifacts {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        let name = format!("{digest}-{:016x}.code", self.engine);
+        let name = format!("{digest}-{:016x}.{EXTENSION}", self.engine);
         self.cache.directory.join(name)
     }
 
@@ -126,5 +155,28 @@ impl Artifacts {
         mac.update(digest.as_bytes());
         mac.update(content);
         Some(mac)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn what_was_written_longest_ago_goes_until_the_rest_fits() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for (name, age) in [("b.code", 3), ("a.code", 2), ("c.code", 1), ("key", 9)] {
+            std::fs::write(path(name), [0; 100]).unwrap();
+            let file = std::fs::File::options().write(true).open(path(name));
+            let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000 - age);
+            file.unwrap().set_modified(written).unwrap();
+        }
+        tidy(directory.path(), 300);
+        assert!(path("b.code").exists());
+        tidy(directory.path(), 299);
+        assert!(!path("b.code").exists());
+        assert!(path("a.code").exists() && path("c.code").exists() && path("key").exists());
     }
 }

@@ -38,12 +38,11 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             run: format!("(i32.const {ANSWER})"),
-            realloc: format!(
-                "(local $at i32)
+            realloc: "(local $at i32)
                 (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
                 (global.set $heap (i32.add (local.get $at) (local.get $bytes)))
                 (local.get $at)"
-            ),
+                .to_owned(),
             post_return: String::new(),
             more: String::new(),
             memory: "3".to_owned(),
