@@ -4,6 +4,7 @@
 # CARGO_FLAGS  passed on to the build of `crm`, for example
 #              CARGO_FLAGS='--features download-postgres'
 # LEAK_OPERATIONS, LEAK_SEED   how much `make test-long` does, and from where it starts
+# TENANT_CALLS, HOSTILE_RUNS   calls of two tenants, and runs of hostile guests, in `make test-long`
 # FUZZ_SECONDS, FUZZ_SEED   how long `make test-fuzz` looks, and from where it starts
 
 .DEFAULT_GOAL := help
@@ -35,8 +36,11 @@ test: ## Run all tests
 	$(CARGO) test --workspace
 
 test-long: export LEAK_OPERATIONS ?= 1000000
+test-long: export TENANT_CALLS ?= 100000
+test-long: export HOSTILE_RUNS ?= 10000
 test-long: ## Look for leaks between tenants with LEAK_OPERATIONS, 1000000 unless given (LEAK_SEED repeats a run)
 	@.ci/setup test
+	$(CARGO) test -p crm-sandbox --test memory --test sandbox -- --nocapture hostile_guests_leave two_tenants_see
 	$(CARGO) build --workspace --bins
 	$(CARGO) test -p crm-tests --test e2e leak:: -- --nocapture
 

@@ -52,7 +52,7 @@ macro_rules! bare_action {
             /// Compiles and links a component, for an engine that is set up as the sandbox's.
             pub(crate) fn prepare(settings: &SandboxSettings, component: &[u8]) -> Result<Self> {
                 use $name::crm::plugin::log::Level;
-                let engine = Engine::new(&wasmtime_config(settings)?)?;
+                let engine = Engine::new(&wasmtime_config(settings))?;
                 let component = Component::from_binary(&engine, component)?;
                 let mut linker = Linker::<()>::new(&engine);
                 linker.instance("crm:plugin/log@1.0.0")?.func_wrap(

@@ -8,6 +8,9 @@
 
 mod action_call;
 mod bare;
+mod components;
+mod extism;
+mod first_call;
 mod load;
 mod neighbours;
 mod pgbench;
@@ -30,8 +33,11 @@ use crate::report::Measure;
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The measures by name, in the order in which they run.
-const MEASURES: [&str; 5] = [
+const MEASURES: [&str; 8] = [
     action_call::NAME,
+    extism::NAME,
+    first_call::NAME,
+    components::NAME,
     record_create::NAME,
     tenant_create::NAME,
     neighbours::NAME,
@@ -75,6 +81,9 @@ fn main() -> Result<()> {
         let began = Instant::now();
         let mut found = match name {
             action_call::NAME => vec![runtime.block_on(action_call::measure())?],
+            extism::NAME => vec![runtime.block_on(extism::measure())?],
+            first_call::NAME => vec![runtime.block_on(first_call::measure())?],
+            components::NAME => vec![runtime.block_on(components::measure())?],
             record_create::NAME => vec![runtime.block_on(record_create::measure())?],
             tenant_create::NAME => vec![runtime.block_on(tenant_create::measure())?],
             neighbours::NAME => vec![runtime.block_on(neighbours::measure())?],

@@ -62,8 +62,8 @@ pub(crate) fn table(measures: &[Measure]) -> String {
     )];
     lines.extend(measures.iter().map(|measure| {
         let aim = match measure.aim {
-            Aim::AtLeast(least) => format!(">= {least:.1}"),
-            Aim::AtMost(most) => format!("<= {most:.1}"),
+            Aim::AtLeast(least) => format!(">= {least}"),
+            Aim::AtMost(most) => format!("<= {most}"),
         };
         let reached = if measure.reached() {
             "reached"

@@ -37,12 +37,11 @@ async fn away_is_503_and_back_is_back() {
             ..StoreSettings::default()
         },
         sandbox: SandboxSettings {
-            cache_dir: Some(crm_tests::cluster::target_dir().join("test-cache")),
+            cache: Some(crm_tests::cluster::code_cache()),
             concurrency: 4,
             ..SandboxSettings::default()
         },
     };
-    std::fs::create_dir_all(crm_tests::cluster::target_dir().join("test-cache")).unwrap();
     let host = Host::prepare(&database, host, quiet).await.unwrap();
     let tenant = crm_model::TenantId::new(uuid::Uuid::now_v7());
     database

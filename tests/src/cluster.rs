@@ -1,7 +1,7 @@
 //! One PostgreSQL server for the process, and one sandbox; made by the first test that asks.
 
 use crm_cli::postgres::{PrivatePostgres, Settings};
-use crm_sandbox::{Sandbox, SandboxSettings};
+use crm_sandbox::{CacheKey, CodeCache, Sandbox, SandboxSettings};
 use crm_store::PgConnectOptions;
 use crm_store::admin::Admin;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -54,7 +54,7 @@ fn start() -> Cluster {
         let parent = std::env::temp_dir();
         let server = PrivatePostgres::temporary(&parent, settings, |line| eprintln!("{line}"));
         let server = server.await.expect("a private PostgreSQL");
-        let sandbox = sandbox(target_dir().join("test-cache"));
+        let sandbox = sandbox();
         create_database(&server, TEMPLATE, "template0").await;
         let options = server.connect_options().database(TEMPLATE);
         let mut admin = Admin::connect(&options)
@@ -83,10 +83,18 @@ fn start() -> Cluster {
     }
 }
 
-fn sandbox(cache_dir: PathBuf) -> Arc<Sandbox> {
-    std::fs::create_dir_all(&cache_dir).expect("a cache directory");
+/// Compiled code that tests share, from one run to the next. Its key is no secret, because nobody
+/// but tests writes there.
+pub fn code_cache() -> CodeCache {
+    CodeCache {
+        directory: target_dir().join("test-cache"),
+        key: CacheKey::new([7; 32]),
+    }
+}
+
+fn sandbox() -> Arc<Sandbox> {
     let settings = SandboxSettings {
-        cache_dir: Some(cache_dir),
+        cache: Some(code_cache()),
         ..SandboxSettings::default()
     };
     Arc::new(Sandbox::new(settings).expect("a sandbox"))

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::{commands, demo, say};
+use crate::{code, commands, demo, say};
 
 /// The CRM that every industry can make its own: one binary, your own PostgreSQL.
 #[derive(Debug, Parser)]
@@ -87,11 +87,17 @@ enum Verb {
     /// Components
     #[command(subcommand)]
     Plugin(commands::plugin::PluginCommand),
+    /// What a sandbox starts to compile a component
+    #[command(name = code::COMPILE_COMMAND, hide = true)]
+    Compile(code::CompileArguments),
 }
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let command = Command::parse();
+    if let Verb::Compile(arguments) = &command.verb {
+        return ended(code::compile(arguments));
+    }
     crm_server::tls::install();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -116,8 +122,13 @@ pub fn run() -> ExitCode {
             Verb::Import(arguments) => commands::import::import(&common, arguments).await,
             Verb::Export(arguments) => commands::export::export(&common, arguments).await,
             Verb::Plugin(plugin) => commands::plugin::plugin(&common, plugin).await,
+            Verb::Compile(arguments) => code::compile(&arguments),
         }
     });
+    ended(done)
+}
+
+fn ended(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -18,7 +18,6 @@ use crm_store::admin::{Admin, Published, newest_schema_version};
 use crm_store::sessions::RedisSessions;
 use crm_store::{Store, StoreSettings};
 use rand::TryRngCore;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -287,18 +286,6 @@ async fn browsers(admin: &mut Admin, serving: &ServingSettings) -> Result<Browse
         cookie_key,
         public_url: serving.public_url.clone(),
         local,
-    })
-}
-
-/// Where compiled components are kept between starts.
-pub(crate) fn sandbox_settings(data_dir: &Path) -> Result<SandboxSettings> {
-    let cache = data_dir.join("cache");
-    std::fs::create_dir_all(&cache)
-        .with_context(|| format!("{} cannot be created", cache.display()))?;
-    let cache = cache.canonicalize()?;
-    Ok(SandboxSettings {
-        cache_dir: Some(cache),
-        ..SandboxSettings::default()
     })
 }
 

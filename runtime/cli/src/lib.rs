@@ -7,6 +7,7 @@ pub mod host;
 pub mod postgres;
 
 mod arguments;
+mod code;
 mod commands;
 mod database;
 mod demo;

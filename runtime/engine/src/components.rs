@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::{Engine, EngineError};
 
 impl Engine {
-    /// The compiled component of an installed plugin: the loaded one, else read and compiled
-    /// off the threads that serve.
+    /// The compiled component of an installed plugin: the loaded one, else the one whose code
+    /// is on disk, else read and compiled off the threads that serve.
     pub(crate) async fn component(
         &self,
         tenant: TenantId,
@@ -23,11 +23,21 @@ impl Engine {
         if let Some(plugin) = self.sandbox().loaded(&digest) {
             return Ok(plugin);
         }
+        if let Some(plugin) = self.component_known(digest).await? {
+            return Ok(plugin);
+        }
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let bytes = crm_store::plugins::component_read(&mut tx, &plugin.digest).await?;
         drop(tx);
         let bytes = bytes.ok_or(EngineError::NotFound("component"))?;
         self.component_load(bytes).await
+    }
+
+    /// A component whose code is on disk, read off the threads that serve.
+    async fn component_known(&self, digest: Digest) -> Result<Option<Arc<Plugin>>, EngineError> {
+        let engine = self.clone();
+        let known = tokio::task::spawn_blocking(move || engine.sandbox().known(&digest)).await;
+        known.map_err(|error| EngineError::Internal(error.to_string()))
     }
 
     /// Compiles a component off the threads that serve.

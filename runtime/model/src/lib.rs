@@ -60,7 +60,7 @@ pub use ids::{
     ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, LocalUserId, RecordId, RunId, TaskId,
     TenantId, ViewId,
 };
-pub use manifest::Manifest;
+pub use manifest::{GuestClass, Manifest};
 pub use model::{Model, ModelError, Module};
 pub use mutation::Mutation;
 pub use names::{

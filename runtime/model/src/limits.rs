@@ -173,22 +173,86 @@ pub const QUERY_MAX_MILLISECONDS: u32 = 5_000;
 pub const AGGREGATE_MAX_MILLISECONDS: u32 = 20_000;
 
 /// A published component.
-pub const COMPONENT_MAX_BYTES: usize = 16 << 20;
+pub const COMPONENT_MAX_BYTES: usize = 2 << 20;
+/// Functions of a component, all its modules together.
+pub const COMPONENT_MAX_FUNCTIONS: usize = 20_000;
+/// Types of a component, all its modules together.
+pub const COMPONENT_MAX_TYPES: usize = 20_000;
+/// Imports of a component and of the modules in it, all together.
+pub const COMPONENT_MAX_IMPORTS: usize = 2_000;
+/// Components and modules that a component has within it, one in the other or beside it.
+pub const COMPONENT_MAX_MODULES: usize = 64;
+/// Modules of a component that are instantiated. A wrapped Rust guest has three; Python's has 38.
+pub const COMPONENT_MAX_INSTANCES: u32 = 64;
+/// Linear memories of one component.
+pub const COMPONENT_MAX_MEMORIES: u32 = 2;
+/// How long a component may take to be compiled.
+pub const COMPILE_MAX_MILLISECONDS: u64 = 10_000;
+/// The memory that compiling a component may take.
+pub const COMPILE_MEMORY_MAX_BYTES: u64 = 512 << 20;
 /// Linear memory of one guest instance.
-pub const GUEST_MEMORY_MAX_BYTES: usize = 64 << 20;
-/// Fuel (about one unit per WebAssembly instruction) of one call.
-pub const GUEST_FUEL_MAX_UNITS: u64 = 200_000_000;
-/// Wall-clock time of one call.
-pub const GUEST_CALL_MAX_MILLISECONDS: u64 = 1_000;
-/// What one call may return, all strings together.
-pub const GUEST_OUTPUT_MAX_BYTES: usize = 1 << 20;
-/// What one run may write to its log; the rest is dropped.
-pub const GUEST_LOG_MAX_BYTES: usize = 8 << 10;
+pub const GUEST_MEMORY_MAX_BYTES: usize = 32 << 20;
 /// Elements of a guest's tables.
 pub const GUEST_TABLE_MAX_ELEMENTS: usize = 20_000;
-
+/// Native stack of a guest's code, about.
+pub const GUEST_STACK_MAX_BYTES: usize = 512 << 10;
+/// Fuel (about one unit per WebAssembly instruction) of one call.
+pub const GUEST_FUEL_MAX_UNITS: u64 = 200_000_000;
+/// Wall-clock time of one call of an action.
+pub const GUEST_CALL_MAX_MILLISECONDS: u64 = 5_000;
+/// Wall-clock time of one call of a before-save hook, for which a request waits.
+pub const BEFORE_SAVE_MAX_MILLISECONDS: u64 = 50;
 /// What one call is told at once: an event, or an answer of the host.
 pub const GUEST_INPUT_MAX_BYTES: usize = 256 << 10;
+/// What one call may return, all strings together.
+pub const GUEST_OUTPUT_MAX_BYTES: usize = 256 << 10;
+/// What a template may say of its model.
+pub const TEMPLATE_MODEL_MAX_BYTES: usize = 1 << 20;
+/// What one run may write to its log; the rest is dropped.
+pub const GUEST_LOG_MAX_BYTES: usize = 8 << 10;
+
+/// A published component that brings the interpreter of its language.
+pub const INTERPRETER_MAX_BYTES: usize = 24 << 20;
+/// Functions of such a component.
+pub const INTERPRETER_MAX_FUNCTIONS: usize = 200_000;
+/// Types of such a component.
+pub const INTERPRETER_MAX_TYPES: usize = 200_000;
+/// Imports of such a component and of the modules in it.
+pub const INTERPRETER_MAX_IMPORTS: usize = 50_000;
+/// How long such a component may take to be compiled.
+pub const INTERPRETER_COMPILE_MAX_MILLISECONDS: u64 = 60_000;
+/// The memory that compiling such a component may take.
+pub const INTERPRETER_COMPILE_MEMORY_MAX_BYTES: u64 = 2 << 30;
+/// Linear memory of one of its instances.
+pub const INTERPRETER_MEMORY_MAX_BYTES: usize = 128 << 20;
+/// Elements of its tables.
+pub const INTERPRETER_TABLE_MAX_ELEMENTS: usize = 50_000;
+
+/// Linear memory of one instance, whatever a plan says.
+pub const PLAN_MEMORY_MAX_BYTES: usize = 256 << 20;
+/// Table elements of one instance, whatever a plan says.
+pub const PLAN_TABLE_MAX_ELEMENTS: usize = 50_000;
+/// Fuel of one call, whatever a plan says.
+pub const PLAN_FUEL_MAX_UNITS: u64 = 20_000_000_000;
+/// Wall-clock time of one call of an action, whatever a plan says.
+pub const PLAN_CALL_MAX_MILLISECONDS: u64 = 30_000;
+/// Wall-clock time of one call of a before-save hook, whatever a plan says.
+pub const PLAN_BEFORE_SAVE_MAX_MILLISECONDS: u64 = 1_000;
+/// What one call may be given or return, whatever a plan says.
+pub const PLAN_INPUT_OUTPUT_MAX_BYTES: usize = 1 << 20;
+/// What one run may write to its log, whatever a plan says.
+pub const PLAN_LOG_MAX_BYTES: usize = 64 << 10;
+/// Questions that one call may ask the host, whatever a plan says.
+pub const PLAN_MAX_HOST_CALLS: u32 = 1_000;
+/// Effects of one run, whatever a plan says.
+pub const PLAN_MAX_EFFECTS: usize = 100;
+/// Mutations of one run, whatever a plan says.
+pub const PLAN_MAX_MUTATIONS: usize = 200;
+
+/// Compiled code kept in memory; what was used longest ago goes.
+pub const CODE_MEMORY_MAX_BYTES: u64 = 1 << 30;
+/// Compiled code kept on disk, looked at when a host starts; what was written longest ago goes.
+pub const CODE_DISK_MAX_BYTES: u64 = 4 << 30;
 
 /// Effects of one run.
 pub const RUN_MAX_EFFECTS: usize = 20;
@@ -219,7 +283,7 @@ pub const PLUGIN_STATE_KEY_MAX_CHARACTERS: usize = 200;
 /// Such a value, as JSON text.
 pub const PLUGIN_STATE_VALUE_MAX_BYTES: usize = 64 << 10;
 /// Mutations of one run.
-pub const RUN_MAX_MUTATIONS: usize = 100;
+pub const RUN_MAX_MUTATIONS: usize = 50;
 /// Workflow runs between what a person did and a run; one further is cut.
 pub const CHAIN_MAX_DEPTH: u32 = 8;
 /// Attempts at one job before it is dead.

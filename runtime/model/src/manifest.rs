@@ -28,6 +28,23 @@ impl World {
     }
 }
 
+/// How much a component may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestClass {
+    /// Compiled from its own language.
+    #[default]
+    Standard,
+    /// Brings the interpreter of its language, so it is larger and takes more memory.
+    Interpreter,
+}
+
+impl GuestClass {
+    fn is_standard(&self) -> bool {
+        matches!(self, Self::Standard)
+    }
+}
+
 /// A plugin's own description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +52,9 @@ pub struct Manifest {
     pub name: PluginName,
     pub version: semver::Version,
     pub world: World,
+    /// What it says here decides which limits hold for it.
+    #[serde(default, skip_serializing_if = "GuestClass::is_standard")]
+    pub class: GuestClass,
     pub title: String,
     #[serde(default)]
     pub description: String,

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::call::ActionCall;
+use crate::class::GuestLimits;
 use crate::digest::Digest;
 use crate::host::journal::Exchange;
+use crate::plan::LimitOverrides;
 use crate::report::{ActionReport, LogLine, Outcome};
-use crate::settings::GuestLimits;
 
 /// What a bundle's `format` is.
 pub const BUNDLE_FORMAT: &str = "crm:bundle@1";
@@ -97,6 +98,8 @@ impl From<RecordedCall> for ActionCall {
             idempotency_key: call.idempotency_key,
             seed: call.seed,
             grant: call.grant,
+            // The recorded limits are those after the plan.
+            plan: LimitOverrides::default(),
         }
     }
 }

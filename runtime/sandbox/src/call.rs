@@ -1,19 +1,21 @@
 //! One call: a turn, a fresh instance, the guest's answer, the account of it.
 
+use crm_model::limits::TEMPLATE_MODEL_MAX_BYTES;
 use crm_model::manifest::World;
-use crm_model::{Event, Grant};
+use crm_model::{Event, Grant, GuestClass};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
+use crate::class::GuestLimits;
 use crate::event::{event_bytes, event_encode};
-use crate::failure::{RunFailure, Stage, failure_of};
+use crate::failure::{RunFailure, Stage, failure_of, over};
 use crate::host::Gate;
 use crate::host::question::{GuestHost, NoHost};
 use crate::mutation::answer_decode;
+use crate::plan::LimitOverrides;
 use crate::plugin::{Guest, Plugin};
 use crate::report::{ActionReport, Outcome};
-use crate::settings::GuestLimits;
 use crate::store::{GuestState, store_close, store_new};
 
 /// What an action is called with.
@@ -36,19 +38,31 @@ pub struct ActionCall {
     pub seed: u64,
     /// What the plugin may ask for.
     pub grant: Grant,
+    /// What the tenant's plan says of its calls.
+    pub plan: LimitOverrides,
 }
 
 /// The limits, and the turns that calls wait for.
 pub(crate) struct Room {
-    pub(crate) limits: GuestLimits,
+    standard: GuestLimits,
+    interpreter: GuestLimits,
     turns: Semaphore,
 }
 
 impl Room {
-    pub(crate) fn new(limits: GuestLimits, concurrency: u32) -> Self {
+    pub(crate) fn new(standard: GuestLimits, interpreter: GuestLimits, concurrency: u32) -> Self {
         Self {
-            limits,
+            standard,
+            interpreter,
             turns: Semaphore::new(concurrency as usize),
+        }
+    }
+
+    /// What a call of a component of that class may take, without a plan.
+    pub(crate) fn limits_of(&self, class: GuestClass) -> &GuestLimits {
+        match class {
+            GuestClass::Standard => &self.standard,
+            GuestClass::Interpreter => &self.interpreter,
         }
     }
 
@@ -63,14 +77,18 @@ impl Room {
         let Ok(_turn) = self.turns.acquire().await else {
             return ActionReport::not_run(RunFailure::host("the sandbox is closed"));
         };
-        let gate = Gate::new(host, call.grant.clone(), &self.limits);
+        let limits = match self.limits_of(plugin.manifest().class).with(&call.plan) {
+            Ok(limits) => limits,
+            Err(error) => return ActionReport::not_run(RunFailure::host(error)),
+        };
+        let gate = Gate::new(host, call.grant.clone(), &limits);
         let settings = Arc::clone(&call.settings);
-        let mut store = match store_new(plugin.engine(), &self.limits, gate, settings) {
+        let mut store = match store_new(plugin.engine(), &limits, gate, settings) {
             Ok(store) => store,
             Err(failure) => return ActionReport::not_run(failure),
         };
-        let outcome = self.action_in(&mut store, plugin, call).await;
-        let usage = store_close(store, &self.limits);
+        let outcome = action_in(&mut store, plugin, call, &limits).await;
+        let usage = store_close(store, &limits);
         ActionReport {
             outcome,
             fuel: usage.fuel,
@@ -82,53 +100,53 @@ impl Room {
         }
     }
 
-    async fn action_in(
-        &self,
-        store: &mut Store<GuestState>,
-        plugin: &Plugin,
-        call: &ActionCall,
-    ) -> Result<Outcome, RunFailure> {
-        let Guest::Action(action) = &plugin.guest else {
-            return Err(wrong_world(plugin, World::Action));
-        };
-        let event = event_encode(call).map_err(RunFailure::host)?;
-        let input_bytes = event_bytes(&event);
-        if input_bytes > self.limits.input_max_bytes {
-            return Err(RunFailure::input_too_big(input_bytes, &self.limits));
-        }
-        let instance = action.instantiate_async(&mut *store).await;
-        let instance = instance.map_err(|error| self.failure(&error, Stage::Start, store))?;
-        let answer = instance.call_run(&mut *store, &event).await;
-        let answer = answer.map_err(|error| self.failure(&error, Stage::Call, store))?;
-        answer_decode(answer, &self.limits)
-    }
-
     /// Calls a template's `model`; JSON text.
     pub(crate) async fn template_model(&self, plugin: &Plugin) -> Result<String, RunFailure> {
         let Guest::Template(template) = &plugin.guest else {
             return Err(wrong_world(plugin, World::Template));
         };
         let _turn = self.turns.acquire().await.map_err(RunFailure::host)?;
-        let gate = Gate::new(Box::new(NoHost), Grant::default(), &self.limits);
-        let mut store = store_new(plugin.engine(), &self.limits, gate, Arc::default())?;
+        // A model is no answer of a run, and has a limit of its own.
+        let limits = GuestLimits {
+            output_max_bytes: TEMPLATE_MODEL_MAX_BYTES,
+            ..*self.limits_of(plugin.manifest().class)
+        };
+        let gate = Gate::new(Box::new(NoHost), Grant::default(), &limits);
+        let mut store = store_new(plugin.engine(), &limits, gate, Arc::default())?;
+        let failure = |error, stage, store: &Store<GuestState>| {
+            failure_of(&error, stage, store.data(), &limits)
+        };
         let instance = template.instantiate_async(&mut store).await;
-        let instance = instance.map_err(|error| self.failure(&error, Stage::Start, &store))?;
+        let instance = instance.map_err(|error| failure(error, Stage::Start, &store))?;
         let answer = instance.call_model(&mut store).await;
-        let answer = answer.map_err(|error| self.failure(&error, Stage::Call, &store))?;
-        if answer.len() > self.limits.output_max_bytes {
-            return Err(RunFailure::output_too_big(&self.limits));
-        }
+        let answer = answer.map_err(|error| failure(error, Stage::Call, &store))?;
+        over("output_max_bytes", answer.len(), limits.output_max_bytes)?;
         Ok(answer)
     }
+}
 
-    fn failure(
-        &self,
-        error: &wasmtime::Error,
-        stage: Stage,
-        store: &Store<GuestState>,
-    ) -> RunFailure {
-        failure_of(error, stage, store.data(), &self.limits)
-    }
+async fn action_in(
+    store: &mut Store<GuestState>,
+    plugin: &Plugin,
+    call: &ActionCall,
+    limits: &GuestLimits,
+) -> Result<Outcome, RunFailure> {
+    let Guest::Action(action) = &plugin.guest else {
+        return Err(wrong_world(plugin, World::Action));
+    };
+    let event = event_encode(call).map_err(RunFailure::host)?;
+    over(
+        "input_max_bytes",
+        event_bytes(&event),
+        limits.input_max_bytes,
+    )?;
+    let failure =
+        |error, stage, store: &Store<GuestState>| failure_of(&error, stage, store.data(), limits);
+    let instance = action.instantiate_async(&mut *store).await;
+    let instance = instance.map_err(|error| failure(error, Stage::Start, store))?;
+    let answer = instance.call_run(&mut *store, &event).await;
+    let answer = answer.map_err(|error| failure(error, Stage::Call, store))?;
+    answer_decode(answer, limits)
 }
 
 fn wrong_world(plugin: &Plugin, called: World) -> RunFailure {

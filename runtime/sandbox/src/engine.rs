@@ -4,10 +4,13 @@
 //! `pagemap_scan` (wasmtime issue 14357: a swapped-out dirty page survives into the next
 //! instance).
 
+use crm_model::limits::{
+    COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES, GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES,
+    PLAN_TABLE_MAX_ELEMENTS,
+};
 use std::time::Duration;
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
-    PoolingAllocationConfig,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
 };
 
 use crate::error::SandboxError;
@@ -16,31 +19,26 @@ use crate::settings::SandboxSettings;
 /// How often a running guest is looked at: it yields, or is stopped when its time is over.
 const TICK: Duration = Duration::from_millis(3);
 
-/// Core instances and tables of one component. A wrapped Rust guest has three and two; Python's
-/// has 38 instances.
-pub(crate) const COMPONENT_MAX_INSTANCES: u32 = 64;
-/// Linear memories of one component.
-pub(crate) const COMPONENT_MAX_MEMORIES: u32 = 2;
-
-/// Native stack of guest code, about.
-const GUEST_STACK_BYTES: usize = 64 << 10;
 /// Native stack of a call: the guest's, and what the host needs on top of it.
-const CALL_STACK_BYTES: usize = 256 << 10;
+const CALL_STACK_BYTES: usize = GUEST_STACK_MAX_BYTES + (192 << 10);
 
 /// What stays in memory of a slot after a call, so that the next one takes no page faults.
 const MEMORY_RESIDENT_BYTES: usize = 2 << 20;
 const TABLE_RESIDENT_BYTES: usize = 64 << 10;
 
 /// The configuration of the sandbox's engine, for a benchmark that compares with bare wasmtime.
-///
-/// # Errors
-/// [`SandboxError::Unavailable`] when the cache directory cannot be used.
-pub fn wasmtime_config(settings: &SandboxSettings) -> Result<Config, SandboxError> {
+pub fn wasmtime_config(settings: &SandboxSettings) -> Config {
+    let mut config = code_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+    config
+}
+
+/// All that compiled code depends on: the same for who compiles and for who runs.
+pub(crate) fn code_config() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)))
         .memory_may_move(false)
-        .max_wasm_stack(GUEST_STACK_BYTES)
+        .max_wasm_stack(GUEST_STACK_MAX_BYTES)
         .async_stack_size(CALL_STACK_BYTES)
         .consume_fuel(true)
         .epoch_interruption(true)
@@ -53,12 +51,7 @@ pub fn wasmtime_config(settings: &SandboxSettings) -> Result<Config, SandboxErro
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         .native_unwind_info(cfg!(windows));
-    if let Some(directory) = &settings.cache_dir {
-        let mut cache = CacheConfig::new();
-        cache.with_directory(directory);
-        config.cache(Some(Cache::new(cache).map_err(unavailable)?));
-    }
-    Ok(config)
+    config
 }
 
 fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
@@ -72,10 +65,10 @@ fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
         .max_core_instances_per_component(COMPONENT_MAX_INSTANCES)
         .total_tables(calls.saturating_mul(COMPONENT_MAX_INSTANCES))
         .max_tables_per_component(COMPONENT_MAX_INSTANCES)
-        .table_elements(settings.limits.table_max_elements)
+        .table_elements(PLAN_TABLE_MAX_ELEMENTS)
         .total_memories(calls.saturating_mul(COMPONENT_MAX_MEMORIES))
         .max_memories_per_component(COMPONENT_MAX_MEMORIES)
-        .max_memory_size(settings.limits.memory_max_bytes)
+        .max_memory_size(PLAN_MEMORY_MAX_BYTES)
         .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
         .table_keep_resident(TABLE_RESIDENT_BYTES)
         .async_stack_keep_resident(CALL_STACK_BYTES)
@@ -85,7 +78,7 @@ fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
 
 /// An engine whose clock ticks for as long as the engine is used.
 pub(crate) fn engine_start(settings: &SandboxSettings) -> Result<Engine, SandboxError> {
-    let engine = Engine::new(&wasmtime_config(settings)?).map_err(unavailable)?;
+    let engine = Engine::new(&wasmtime_config(settings)).map_err(unavailable)?;
     let clock = engine.weak();
     std::thread::Builder::new()
         .name("guest-clock".to_owned())

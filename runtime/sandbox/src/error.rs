@@ -45,7 +45,35 @@ pub enum SandboxError {
     /// It could not be compiled or needs more than the sandbox has.
     #[error("the component cannot be compiled: {0}")]
     Compile(String),
+    /// It declares or takes more of something than a component of its class may. A compiler that
+    /// was stopped would have gone on, so what it measured is the least that there is.
+    #[error(
+        "the component goes over the limit `{limit}`: {measured}, and at most {most} is accepted"
+    )]
+    OverLimit {
+        limit: &'static str,
+        measured: u64,
+        most: u64,
+    },
     /// The machine's fault: no memory, no threads, no cache directory.
     #[error("the sandbox is not available: {0}")]
     Unavailable(String),
+}
+
+impl SandboxError {
+    /// A stable name, for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooBig { .. } => "too_big",
+            Self::NotAComponent(_) => "not_a_component",
+            Self::Manifest(_) => "manifest",
+            Self::ForbiddenImport { .. } => "forbidden_import",
+            Self::MissingExport { .. } => "missing_export",
+            Self::WorldMismatch { .. } => "world_mismatch",
+            Self::Contract(_) => "contract",
+            Self::OverLimit { .. } => "over_limit",
+            Self::Compile(_) => "compile",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! How a call ends without an answer: what the guest said, what it did, or what the host could
 //! not do. Each reads as a sentence that can stand in a run's log.
 
+use crm_model::limits::GUEST_STACK_MAX_BYTES;
 use crm_model::manifest::World;
 use std::time::Duration;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use crate::settings::GuestLimits;
+use crate::class::GuestLimits;
 use crate::store::GuestState;
 use crate::text::{Bytes, sentence};
 
@@ -30,20 +31,17 @@ pub enum RunFailure {
     OutOfFuel { limit_units: u64 },
     /// It took too long.
     #[error("the component took longer than {} ms", .limit.as_millis())]
-    TimedOut { limit: Duration },
+    TimedOut { limit: Duration, took: Duration },
     /// It was refused memory and could not do without.
-    #[error("the component wanted more than {} of memory", Bytes(*.limit_bytes))]
-    OutOfMemory { limit_bytes: usize },
-    /// What it would be told is too big.
-    #[error("the event has {}; a component is told at most {}", Bytes(*.size_bytes), Bytes(*.limit_bytes))]
-    InputTooBig {
-        size_bytes: usize,
+    #[error("the component wanted {} of memory, and gets at most {}", Bytes(*.wanted_bytes), Bytes(*.limit_bytes))]
+    OutOfMemory {
+        wanted_bytes: usize,
         limit_bytes: usize,
     },
-    /// It asked the host more often than it may.
-    #[error("the component asked the host more than {limit} times")]
-    TooManyHostCalls { limit: u32 },
-    /// Its answer cannot be understood or is too big.
+    /// It went over another of the limits of a call.
+    #[error("the component goes over the limit `{}`: {}, and at most {} is accepted", .0.limit, .0.measured, .0.most)]
+    OverLimit(OverLimit),
+    /// Its answer cannot be understood.
     #[error("the component answered with nonsense: {0}")]
     Nonsense(String),
     /// It was called as what it is not.
@@ -65,8 +63,7 @@ impl RunFailure {
             Self::OutOfFuel { .. } => "out_of_fuel",
             Self::TimedOut { .. } => "timed_out",
             Self::OutOfMemory { .. } => "out_of_memory",
-            Self::InputTooBig { .. } => "input_too_big",
-            Self::TooManyHostCalls { .. } => "too_many_host_calls",
+            Self::OverLimit(_) => "over_limit",
             Self::Nonsense(_) => "nonsense",
             Self::WrongWorld { .. } => "wrong_world",
             Self::Host(_) => "host",
@@ -90,19 +87,60 @@ impl RunFailure {
         Self::Nonsense(sentence(reason.as_ref()))
     }
 
-    pub(crate) fn input_too_big(size_bytes: usize, limits: &GuestLimits) -> Self {
-        Self::InputTooBig {
-            size_bytes,
-            limit_bytes: limits.input_max_bytes,
+    /// The limit that a call went over, if that is how it failed.
+    pub fn over_limit(&self) -> Option<OverLimit> {
+        let milliseconds = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (limit, measured, most) = match self {
+            Self::OverLimit(over) => return Some(*over),
+            Self::OutOfFuel { limit_units } => ("fuel_max_units", *limit_units, *limit_units),
+            Self::TimedOut { limit, took } => (
+                "call_max_milliseconds",
+                milliseconds(took),
+                milliseconds(limit),
+            ),
+            Self::OutOfMemory {
+                wanted_bytes,
+                limit_bytes,
+            } => (
+                "memory_max_bytes",
+                *wanted_bytes as u64,
+                *limit_bytes as u64,
+            ),
+            _ => return None,
+        };
+        Some(OverLimit {
+            limit,
+            measured,
+            most,
+        })
+    }
+}
+
+/// A limit of a call, as [`crate::LimitOverrides`] names it, and what was measured: where the call
+/// was stopped before it could take more, the least that it would have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverLimit {
+    pub limit: &'static str,
+    pub measured: u64,
+    pub most: u64,
+}
+
+impl OverLimit {
+    pub(crate) fn new(limit: &'static str, measured: usize, most: usize) -> Self {
+        Self {
+            limit,
+            measured: measured as u64,
+            most: most as u64,
         }
     }
+}
 
-    pub(crate) fn output_too_big(limits: &GuestLimits) -> Self {
-        Self::Nonsense(format!(
-            "more than {} of text",
-            Bytes(limits.output_max_bytes)
-        ))
+/// Whether something is within its limit.
+pub(crate) fn over(limit: &'static str, measured: usize, most: usize) -> Result<(), RunFailure> {
+    if measured <= most {
+        return Ok(());
     }
+    Err(RunFailure::OverLimit(OverLimit::new(limit, measured, most)))
 }
 
 /// How far a call got before it failed.
@@ -119,39 +157,40 @@ pub(crate) fn failure_of(
     state: &GuestState,
     limits: &GuestLimits,
 ) -> RunFailure {
-    let out_of_memory = RunFailure::OutOfMemory {
-        limit_bytes: limits.memory_max_bytes,
-    };
     if state.gate.refused_calls() {
-        return RunFailure::TooManyHostCalls {
-            limit: limits.max_host_calls,
-        };
+        let most = limits.max_host_calls as usize;
+        return RunFailure::OverLimit(OverLimit::new("max_host_calls", most + 1, most));
     }
+    let refused = || refused(state, limits);
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => RunFailure::OutOfFuel {
             limit_units: limits.fuel_max_units,
         },
         Some(Trap::Interrupt) => RunFailure::TimedOut {
             limit: limits.call_max,
+            took: state.elapsed(),
         },
-        Some(_) if state.limiter.memory_refused() => out_of_memory,
-        Some(trap) => RunFailure::Trapped {
+        // It calls deeper than its stack is.
+        Some(Trap::StackOverflow) => RunFailure::OverLimit(OverLimit::new(
+            "stack_max_bytes",
+            GUEST_STACK_MAX_BYTES,
+            GUEST_STACK_MAX_BYTES,
+        )),
+        Some(trap) => refused().unwrap_or_else(|| RunFailure::Trapped {
             reason: trap_sentence(*trap),
-        },
+        }),
         None if error.is::<PoolConcurrencyLimitError>() => RunFailure::host(error),
         None => {
             let reason = sentence(&error.root_cause().to_string());
             match stage {
-                Stage::Start if state.limiter.memory_refused() => out_of_memory,
-                Stage::Start => RunFailure::Trapped {
+                Stage::Start => refused().unwrap_or_else(|| RunFailure::Trapped {
                     reason: format!("at its start: {reason}"),
-                },
+                }),
                 // wasmtime's type for this is not public.
                 Stage::Call if reason.contains("fuel allocated for hostcalls") => {
-                    RunFailure::Nonsense(format!(
-                        "it passed more than {} at once",
-                        Bytes(limits.crossing_max_bytes())
-                    ))
+                    let measured = limits.crossing_max_bytes() + 1;
+                    let most = limits.output_max_bytes;
+                    RunFailure::OverLimit(OverLimit::new("output_max_bytes", measured, most))
                 }
                 Stage::Call => RunFailure::Nonsense(reason),
             }
@@ -159,10 +198,23 @@ pub(crate) fn failure_of(
     }
 }
 
+/// A guest that was refused memory or table elements and then came to a bad end could not do
+/// without.
+fn refused(state: &GuestState, limits: &GuestLimits) -> Option<RunFailure> {
+    if let Some(wanted_bytes) = state.limiter.memory_refused_bytes() {
+        return Some(RunFailure::OutOfMemory {
+            wanted_bytes,
+            limit_bytes: limits.memory_max_bytes,
+        });
+    }
+    let wanted = state.limiter.table_refused_elements()?;
+    let over = OverLimit::new("table_max_elements", wanted, limits.table_max_elements);
+    Some(RunFailure::OverLimit(over))
+}
+
 fn trap_sentence(trap: Trap) -> String {
     match trap {
         Trap::UnreachableCodeReached => "unreachable code (abort or panic)".to_owned(),
-        Trap::StackOverflow => "its call stack is used up (endless recursion?)".to_owned(),
         Trap::MemoryOutOfBounds => "it reached outside of its memory".to_owned(),
         Trap::IntegerDivisionByZero => "division by zero".to_owned(),
         other => {

@@ -1,15 +1,18 @@
 //! What a component says about itself, read without compiling or running any of it.
 
-use crm_model::limits::COMPONENT_MAX_BYTES;
+use crm_model::limits::INTERPRETER_MAX_BYTES;
 use crm_model::manifest::{MANIFEST_SECTION, Manifest, World};
+use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 
+use crate::class::ClassLimits;
 use crate::contract;
 use crate::digest::Digest;
 use crate::error::SandboxError;
+use crate::shape::shape_check;
 
 /// A component that keeps to the contract, as far as can be told without running it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspected {
     pub manifest: Manifest,
     pub digest: Digest,
@@ -24,14 +27,12 @@ pub struct Inspected {
 /// # Errors
 /// Whatever is wrong with it; [`SandboxError`] has a variant for each.
 pub fn component_inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
-    if bytes.len() > COMPONENT_MAX_BYTES {
-        return Err(SandboxError::TooBig {
-            size_bytes: bytes.len(),
-            limit_bytes: COMPONENT_MAX_BYTES,
-        });
-    }
+    size_check(bytes, INTERPRETER_MAX_BYTES)?;
     let surface = surface_read(bytes)?;
     let manifest = manifest_decode(&surface.manifests)?;
+    let limits = ClassLimits::of(manifest.class);
+    size_check(bytes, limits.component_max_bytes)?;
+    shape_check(bytes, &limits)?;
     world_check(&surface, manifest.world)?;
     imports_check(&surface, manifest.world)?;
     export_check(&surface, manifest.world)?;
@@ -40,6 +41,17 @@ pub fn component_inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
         manifest,
         digest: Digest::of(bytes),
         imports: surface.imports,
+    })
+}
+
+fn size_check(bytes: &[u8], limit_bytes: usize) -> Result<(), SandboxError> {
+    let size_bytes = bytes.len();
+    if size_bytes <= limit_bytes {
+        return Ok(());
+    }
+    Err(SandboxError::TooBig {
+        size_bytes,
+        limit_bytes,
     })
 }
 

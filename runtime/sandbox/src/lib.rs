@@ -5,8 +5,13 @@
 //! log. It never opens a file, a socket or a database for a guest, never keeps an instance
 //! between two calls, and never lets a guest's fault become more than a [`RunFailure`].
 
+mod artifact;
 mod bundle;
 mod call;
+mod class;
+mod code;
+mod compile;
+mod compiler_process;
 mod contract;
 mod digest;
 mod effect;
@@ -18,25 +23,32 @@ mod host;
 mod inspect;
 mod limiter;
 mod mutation;
+mod plan;
 mod plugin;
 mod report;
 mod sandbox;
 mod settings;
+mod shape;
 mod store;
 mod text;
 
+pub use artifact::{CacheKey, CodeCache};
 pub use bundle::{BUNDLE_FORMAT, Bundle, RecordedCall, RecordedFailure, RecordedResult};
 pub use call::ActionCall;
+pub use class::{ClassLimits, CompileLimits, GuestLimits};
+pub use compile::CompileCommand;
+pub use compiler_process::compile_in_this_process;
 pub use digest::{Digest, DigestError};
 pub use engine::wasmtime_config;
 pub use error::SandboxError;
-pub use failure::RunFailure;
+pub use failure::{OverLimit, RunFailure};
 pub use host::journal::{Exchange, Replay};
 pub use host::question::{
     Answer, Answering, FoundRecord, GuestHost, NoHost, Question, Refusal, StateEntry,
 };
 pub use inspect::{Inspected, component_inspect};
+pub use plan::{LimitError, LimitOverrides};
 pub use plugin::Plugin;
 pub use report::{ActionReport, LogLevel, LogLine, Outcome};
 pub use sandbox::Sandbox;
-pub use settings::{GuestLimits, SandboxSettings};
+pub use settings::SandboxSettings;

@@ -1,19 +1,20 @@
 //! Counts what an instance holds and refuses what goes past its limits: memory and table
 //! elements, each summed over all that the instance has.
 
+use crm_model::limits::{COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES};
 use wasmtime::ResourceLimiter;
 
-use crate::engine::{COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES};
-use crate::settings::GuestLimits;
+use crate::class::GuestLimits;
 
 /// One call's account.
 pub(crate) struct Limiter {
     memory_max_bytes: usize,
     memory_bytes: usize,
     memory_peak_bytes: usize,
-    memory_refused: bool,
+    memory_refused_bytes: Option<usize>,
     table_max_elements: usize,
     table_elements: usize,
+    table_refused_elements: Option<usize>,
     /// What was allowed last, taken back if the growth fails all the same.
     last_growth: usize,
 }
@@ -24,9 +25,10 @@ impl Limiter {
             memory_max_bytes: limits.memory_max_bytes,
             memory_bytes: 0,
             memory_peak_bytes: 0,
-            memory_refused: false,
+            memory_refused_bytes: None,
             table_max_elements: limits.table_max_elements,
             table_elements: 0,
+            table_refused_elements: None,
             last_growth: 0,
         }
     }
@@ -36,9 +38,14 @@ impl Limiter {
         self.memory_peak_bytes
     }
 
-    /// Whether the instance asked for more memory than it may have.
-    pub(crate) fn memory_refused(&self) -> bool {
-        self.memory_refused
+    /// How much memory the instance would have had when it was last refused more.
+    pub(crate) fn memory_refused_bytes(&self) -> Option<usize> {
+        self.memory_refused_bytes
+    }
+
+    /// How many table elements it would have had when it was last refused more.
+    pub(crate) fn table_refused_elements(&self) -> Option<usize> {
+        self.table_refused_elements
     }
 }
 
@@ -52,7 +59,7 @@ impl ResourceLimiter for Limiter {
         let growth = desired.saturating_sub(current);
         let total = self.memory_bytes.saturating_add(growth);
         if total > self.memory_max_bytes {
-            self.memory_refused = true;
+            self.memory_refused_bytes = Some(total);
             return Ok(false);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
@@ -79,7 +86,11 @@ impl ResourceLimiter for Limiter {
         let total = self
             .table_elements
             .saturating_add(desired.saturating_sub(current));
-        if total > self.table_max_elements || maximum.is_some_and(|maximum| desired > maximum) {
+        if total > self.table_max_elements {
+            self.table_refused_elements = Some(total);
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         self.table_elements = total;
@@ -116,9 +127,9 @@ mod tests {
         let mut limiter = limiter();
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
-        assert!(!limiter.memory_refused());
+        assert_eq!(limiter.memory_refused_bytes(), None);
         assert!(!limiter.memory_growing(60, 61, None).unwrap());
-        assert!(limiter.memory_refused());
+        assert_eq!(limiter.memory_refused_bytes(), Some(101));
         assert_eq!(limiter.memory_peak_bytes(), 100);
     }
 
@@ -136,7 +147,7 @@ mod tests {
     fn a_memory_s_own_maximum_is_not_the_limit_of_the_sandbox() {
         let mut limiter = limiter();
         assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
-        assert!(!limiter.memory_refused());
+        assert_eq!(limiter.memory_refused_bytes(), None);
     }
 
     #[test]
@@ -144,6 +155,8 @@ mod tests {
         let mut limiter = limiter();
         assert!(limiter.table_growing(0, 6, None).unwrap());
         assert!(limiter.table_growing(0, 4, None).unwrap());
+        assert_eq!(limiter.table_refused_elements(), None);
         assert!(!limiter.table_growing(6, 7, None).unwrap());
+        assert_eq!(limiter.table_refused_elements(), Some(11));
     }
 }

@@ -5,11 +5,11 @@ use crm_model::{Data, ModuleSlug, Mutation, NewActivity, RecordId};
 use serde_json::Value;
 use std::time::Duration;
 
+use crate::class::GuestLimits;
 use crate::contract::bindings::action::crm::plugin::types as wit;
 use crate::effect::{effect_bytes, effect_decode};
-use crate::failure::RunFailure;
+use crate::failure::{RunFailure, over};
 use crate::report::Outcome;
-use crate::settings::GuestLimits;
 use crate::text::sentence;
 
 /// The longest time that a guest may ask to be left alone before it is tried again.
@@ -27,25 +27,23 @@ pub(crate) fn answer_decode(
 }
 
 fn outcome_decode(answer: &wit::Outcome, limits: &GuestLimits) -> Result<Outcome, RunFailure> {
-    count(answer.mutations.len(), limits.max_mutations, "mutations")?;
-    count(answer.effects.len(), limits.max_effects, "effects")?;
+    over(
+        "max_mutations",
+        answer.mutations.len(),
+        limits.max_mutations,
+    )?;
+    over("max_effects", answer.effects.len(), limits.max_effects)?;
     let mutations = answer.mutations.iter().map(text_bytes).sum::<usize>();
     let effects = answer.effects.iter().map(effect_bytes).sum::<usize>();
-    if mutations + effects > limits.output_max_bytes {
-        return Err(RunFailure::output_too_big(limits));
-    }
+    over(
+        "output_max_bytes",
+        mutations + effects,
+        limits.output_max_bytes,
+    )?;
     Ok(Outcome {
         mutations: each("mutation", &answer.mutations, mutation_decode)?,
         effects: each("effect", &answer.effects, effect_decode)?,
     })
-}
-
-fn count(number: usize, most: usize, what: &str) -> Result<(), RunFailure> {
-    if number > most {
-        let message = format!("{number} {what}; at most {most} are accepted");
-        return Err(RunFailure::nonsense(message));
-    }
-    Ok(())
 }
 
 fn each<T, U>(
@@ -187,8 +185,8 @@ fn failure_decode(failure: wit::Failure, limits: &GuestLimits) -> RunFailure {
         wit::Failure::Retry(retry) => &retry.reason,
         wit::Failure::Fail(text) | wit::Failure::Skip(text) => text,
     };
-    if text.len() > limits.output_max_bytes {
-        return RunFailure::output_too_big(limits);
+    if let Err(too_big) = over("output_max_bytes", text.len(), limits.output_max_bytes) {
+        return too_big;
     }
     let text = sentence(text);
     match failure {

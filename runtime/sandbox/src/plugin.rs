@@ -3,8 +3,9 @@
 use crm_model::Manifest;
 use crm_model::manifest::World;
 use wasmtime::Engine;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::Linker;
 
+use crate::code::Code;
 use crate::contract::bindings::action::ActionPre;
 use crate::contract::bindings::template::TemplatePre;
 use crate::digest::Digest;
@@ -16,6 +17,7 @@ use crate::store::GuestState;
 pub struct Plugin {
     inspected: Inspected,
     pub(crate) guest: Guest,
+    code_bytes: usize,
 }
 
 /// What can be called of it.
@@ -25,15 +27,14 @@ pub(crate) enum Guest {
 }
 
 impl Plugin {
-    /// Compiles and links an inspected component. Blocks, for seconds if it is large.
-    pub(crate) fn compile(
+    /// Links compiled code, so that a call only has to make an instance.
+    pub(crate) fn link(
         linker: &Linker<GuestState>,
         inspected: Inspected,
-        bytes: &[u8],
+        code: &Code,
     ) -> Result<Self, SandboxError> {
-        let instance: InstancePre<GuestState> = Component::from_binary(linker.engine(), bytes)
-            .and_then(|component| linker.instantiate_pre(&component))
-            .map_err(compile_error)?;
+        let component = code.component(linker.engine()).map_err(compile_error)?;
+        let instance = linker.instantiate_pre(&component).map_err(compile_error)?;
         let guest = match inspected.manifest.world {
             World::Action => ActionPre::new(instance).map(Guest::Action),
             World::Template => TemplatePre::new(instance).map(Guest::Template),
@@ -41,6 +42,7 @@ impl Plugin {
         Ok(Self {
             inspected,
             guest: guest.map_err(compile_error)?,
+            code_bytes: code.bytes(),
         })
     }
 
@@ -57,6 +59,11 @@ impl Plugin {
     /// The interfaces that it imports.
     pub fn imports(&self) -> &[String] {
         &self.inspected.imports
+    }
+
+    /// Size of its compiled code.
+    pub fn code_bytes(&self) -> usize {
+        self.code_bytes
     }
 
     pub(crate) fn engine(&self) -> &Engine {

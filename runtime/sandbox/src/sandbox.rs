@@ -1,13 +1,18 @@
 //! The sandbox itself: one engine, its compiled components by digest, and the guests' runtime.
 
-use dashmap::DashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use crm_model::GuestClass;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use std::sync::Arc;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span, info_span};
 use wasmtime::component::Linker;
 
+use crate::artifact::Artifacts;
 use crate::call::{ActionCall, Room};
+use crate::class::GuestLimits;
+use crate::compile::Compiler;
 use crate::digest::Digest;
 use crate::engine::{engine_start, unavailable};
 use crate::error::SandboxError;
@@ -17,25 +22,22 @@ use crate::host::question::GuestHost;
 use crate::inspect::component_inspect;
 use crate::plugin::Plugin;
 use crate::report::ActionReport;
-use crate::settings::{GuestLimits, SandboxSettings};
+use crate::settings::SandboxSettings;
 use crate::store::GuestState;
 
 /// Runs components. Guests have a runtime of their own, so that one that spins takes nothing
 /// from those who answer requests.
 pub struct Sandbox {
     linker: Linker<GuestState>,
-    plugins: DashMap<Digest, Arc<Slot>>,
+    /// By digest, as much as fits. A call holds its plugin, so what is evicted stays until its
+    /// last call has ended.
+    plugins: Cache<Digest, Arc<Plugin>>,
+    compiler: Compiler,
+    artifacts: Option<Artifacts>,
     room: Arc<Room>,
     handle: Handle,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
-}
-
-/// A component's place: locked by whoever compiles it, filled once.
-#[derive(Default)]
-struct Slot {
-    compiling: Mutex<()>,
-    plugin: OnceLock<Arc<Plugin>>,
 }
 
 impl Sandbox {
@@ -52,10 +54,17 @@ impl Sandbox {
             .enable_all()
             .build()
             .map_err(unavailable)?;
+        let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
-            plugins: DashMap::new(),
-            room: Arc::new(Room::new(settings.limits, settings.concurrency)),
+            plugins: plugins_new(settings.code_max_bytes),
+            compiler: Compiler::new(settings.compiler, settings.compile_limits),
+            artifacts: artifacts.transpose()?,
+            room: Arc::new(Room::new(
+                settings.limits,
+                settings.interpreter_limits,
+                settings.concurrency,
+            )),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         })
@@ -66,44 +75,66 @@ impl Sandbox {
         &self.handle
     }
 
-    /// What one call may take.
-    pub fn limits(&self) -> &GuestLimits {
-        &self.room.limits
+    /// What one call of a component of that class may take, unless a plan says otherwise.
+    pub fn limits(&self, class: GuestClass) -> &GuestLimits {
+        self.room.limits_of(class)
     }
 
-    /// Inspects, compiles and links a component, or finds it loaded. Calls for the same bytes
-    /// wait for each other and compile once.
+    /// A component that is ready to be called: the one in memory, else linked from what is kept
+    /// of it on disk, else inspected, compiled and linked. Calls for the same bytes wait for each
+    /// other and compile once.
     ///
     /// Blocks while it compiles, for seconds if the component is large: from async code call it
     /// through `spawn_blocking`.
     ///
     /// # Errors
-    /// What [`component_inspect`] finds, or [`SandboxError::Compile`].
+    /// What [`component_inspect`] finds, [`SandboxError::OverLimit`] and
+    /// [`SandboxError::Compile`] from compiling.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, SandboxError> {
-        let inspected = component_inspect(bytes)?;
-        let digest = inspected.digest;
-        let slot = Arc::clone(&self.plugins.entry(digest).or_default());
-        let _compiling = slot
-            .compiling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(plugin) = slot.plugin.get() {
-            return Ok(Arc::clone(plugin));
-        }
-        match Plugin::compile(&self.linker, inspected, bytes) {
-            Ok(plugin) => Ok(Arc::clone(slot.plugin.get_or_init(|| Arc::new(plugin)))),
-            Err(error) => {
-                // What cannot be compiled takes no place.
-                self.plugins
-                    .remove_if(&digest, |_, slot| slot.plugin.get().is_none());
-                Err(error)
-            }
-        }
+        let digest = Digest::of(bytes);
+        let load = || match self.kept(&digest) {
+            Some(plugin) => Ok(plugin),
+            None => self.compiled(bytes),
+        };
+        let loaded = self.plugins.try_get_with(digest, load);
+        loaded.map_err(|error| SandboxError::clone(&error))
     }
 
-    /// The component of that digest, if it was loaded.
+    /// The component of that digest, if it is in memory.
     pub fn loaded(&self, digest: &Digest) -> Option<Arc<Plugin>> {
-        self.plugins.get(digest)?.plugin.get().cloned()
+        self.plugins.get(digest)
+    }
+
+    /// The component of that digest, if it is in memory or on disk, so that its bytes are not
+    /// needed. Blocks while it reads, for some milliseconds.
+    pub fn known(&self, digest: &Digest) -> Option<Arc<Plugin>> {
+        let kept = || self.kept(digest);
+        self.plugins.optionally_get_with(*digest, kept)
+    }
+
+    /// Lets go of what does not fit into memory now, instead of soon.
+    pub fn tidy(&self) {
+        self.plugins.run_pending_tasks();
+    }
+
+    /// From disk. What cannot be linked there counts as not there.
+    fn kept(&self, digest: &Digest) -> Option<Arc<Plugin>> {
+        let (inspected, code) = self.artifacts.as_ref()?.read(digest)?;
+        let plugin = Plugin::link(&self.linker, inspected, &code);
+        plugin
+            .inspect_err(|error| tracing::warn!(component.digest = %digest, %error, "kept code"))
+            .ok()
+            .map(Arc::new)
+    }
+
+    fn compiled(&self, bytes: &[u8]) -> Result<Arc<Plugin>, SandboxError> {
+        let inspected = component_inspect(bytes)?;
+        let class = inspected.manifest.class;
+        let code = self.compiler.compile(self.linker.engine(), bytes, class)?;
+        if let Some(artifacts) = &self.artifacts {
+            artifacts.write(&inspected, &code);
+        }
+        Plugin::link(&self.linker, inspected, &code).map(Arc::new)
     }
 
     /// Calls an action on the guests' runtime, in a fresh instance. What the guest does wrong is
@@ -156,6 +187,20 @@ impl Drop for Sandbox {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Loaded components, weighed by their code in KiB.
+fn plugins_new(code_max_bytes: u64) -> Cache<Digest, Arc<Plugin>> {
+    /// What a component takes beside its code.
+    const BESIDE_BYTES: usize = 64 << 10;
+    Cache::builder()
+        .max_capacity(code_max_bytes >> 10)
+        .weigher(|_, plugin: &Arc<Plugin>| {
+            u32::try_from((plugin.code_bytes() + BESIDE_BYTES) >> 10).unwrap_or(u32::MAX)
+        })
+        // A component that is loaded is called next, whatever was called often before.
+        .eviction_policy(EvictionPolicy::lru())
+        .build()
 }
 
 fn call_span(plugin: &Plugin) -> Span {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
+use crate::class::GuestLimits;
 use crate::failure::RunFailure;
 use crate::host::Gate;
 use crate::host::journal::Exchange;
 use crate::host::log::RunLog;
 use crate::limiter::Limiter;
 use crate::report::LogLine;
-use crate::settings::GuestLimits;
 
 /// What the host knows of a running guest.
 pub(crate) struct GuestState {
@@ -28,6 +28,11 @@ impl GuestState {
     /// When the call has to be over.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// How long the call has taken.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 

@@ -7,8 +7,9 @@ use crm_store::StoreSettings;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::arguments::Common;
+use crate::code::sandbox_settings;
 use crate::commands::token::find;
-use crate::host::{Host, HostSettings, ServingSettings, migrate, sandbox_settings};
+use crate::host::{Host, HostSettings, ServingSettings, migrate};
 use crate::{Database, say};
 
 /// Opens the database, finds the tenant, does the work, and closes everything again.

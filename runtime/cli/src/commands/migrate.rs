@@ -4,7 +4,8 @@ use anyhow::Result;
 use crm_sandbox::Sandbox;
 
 use crate::arguments::Common;
-use crate::host::{migrate as bring_up_to_date, publish_bundled, sandbox_settings};
+use crate::code::sandbox_settings;
+use crate::host::{migrate as bring_up_to_date, publish_bundled};
 use crate::{Database, say};
 
 pub(crate) async fn migrate(common: &Common) -> Result<()> {

@@ -8,7 +8,8 @@ use crm_store::admin::Published;
 use std::path::{Path, PathBuf};
 
 use crate::arguments::Common;
-use crate::host::{migrate, sandbox_settings};
+use crate::code::sandbox_settings;
+use crate::host::migrate;
 use crate::{Database, say};
 
 #[derive(Debug, Subcommand)]

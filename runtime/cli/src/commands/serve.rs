@@ -15,9 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Common;
-use crate::host::{
-    CookieKey, Host, HostSettings, ServingSettings, listen, sandbox_settings, stop_signal,
-};
+use crate::code::sandbox_settings;
+use crate::host::{CookieKey, Host, HostSettings, ServingSettings, listen, stop_signal};
 use crate::{Database, say};
 use edges::EdgeArguments;
 use quotas::QuotaArguments;

@@ -10,8 +10,9 @@ use crm_store::admin::Tenant;
 use serde_json::json;
 
 use crate::arguments::Common;
+use crate::code::sandbox_settings;
 use crate::commands::token::find;
-use crate::host::{Host, HostSettings, migrate, sandbox_settings};
+use crate::host::{Host, HostSettings, migrate};
 use crate::{Database, say};
 
 /// Who chooses a template on the command line.

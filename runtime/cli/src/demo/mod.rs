@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Common;
+use crate::code::sandbox_settings;
 use crate::commands::tenant::new_tenant_id;
 use crate::demo::client::Client;
 use crate::demo::data::Data;
-use crate::host::{Host, HostSettings, ServingSettings, listen, sandbox_settings, stop_signal};
+use crate::host::{Host, HostSettings, ServingSettings, listen, stop_signal};
 use crate::{Database, say};
 
 /// The demo tenant.

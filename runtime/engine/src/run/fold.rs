@@ -50,6 +50,8 @@ fn join_patches(patch: &mut Data, later: &Data) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use uuid::Uuid;
 
     fn update(patch: serde_json::Value) -> Mutation {
         Mutation::Update {

@@ -191,7 +191,7 @@ impl Engine {
             "event": &*call.event,
             "config": config,
             // What a replay needs beside them; `crate::run::bundle` takes it up.
-            "record": bundle::record(&component, self.sandbox().limits(), &call, &report),
+            "record": bundle::record(&component, self.sandbox().limits(manifest.class), &call, &report),
         }));
         trace.steps = json!([step_log(manifest.name.as_str(), &manifest.version, &report)]);
         trace.fuel = report.fuel;

@@ -7,8 +7,8 @@ use wasmtime::{StoreContextMut, Trap};
 
 use super::journal::Exchange;
 use super::question::{Answer, GuestHost, Question, Refusal};
+use crate::class::GuestLimits;
 use crate::contract::bindings::action::crm::plugin::types as wit;
-use crate::settings::GuestLimits;
 use crate::store::GuestState;
 
 /// Where a call's questions go.

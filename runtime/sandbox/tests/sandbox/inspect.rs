@@ -1,8 +1,12 @@
 //! What is accepted as a component, and what is refused for which reason.
 
-use crm_model::limits::COMPONENT_MAX_BYTES;
+use crm_model::limits::{
+    COMPONENT_MAX_BYTES, COMPONENT_MAX_FUNCTIONS, COMPONENT_MAX_IMPORTS, COMPONENT_MAX_TYPES,
+    INTERPRETER_MAX_BYTES,
+};
 use crm_model::manifest::World;
 use crm_sandbox::{Digest, SandboxError, component_inspect};
+use rstest::rstest;
 use serde_json::json;
 
 use crate::guests::{
@@ -59,18 +63,77 @@ fn what_is_no_component_is_refused() {
     }
 }
 
-#[test]
-fn a_component_at_the_size_limit_is_read_and_one_past_it_is_not() {
-    let small = answering("", &[0; 32]);
-    // An empty custom section named `x` of that size takes seven bytes.
-    let padded = |size: usize| with_section(small.clone(), "x", &vec![0; size - small.len() - 7]);
-    assert_eq!(padded(COMPONENT_MAX_BYTES).len(), COMPONENT_MAX_BYTES);
-    assert!(component_inspect(&padded(COMPONENT_MAX_BYTES)).is_ok());
-    let error = component_inspect(&padded(COMPONENT_MAX_BYTES + 1)).unwrap_err();
+#[rstest]
+#[case("standard", COMPONENT_MAX_BYTES, "2097153 bytes; at most 2 MiB")]
+#[case("interpreter", INTERPRETER_MAX_BYTES, "25165825 bytes; at most 24 MiB")]
+fn a_component_at_the_size_limit_of_its_class_is_read_and_one_past_it_is_not(
+    #[case] class: &str,
+    #[case] most: usize,
+    #[case] expected: &str,
+) {
+    let mut manifest = manifest("action");
+    manifest["class"] = json!(class);
+    let bare = wrapped("action", &action_module(2, "(unreachable)", ""));
+    let small = with_manifest(bare, &manifest);
+    // An empty custom section named `x` of that size takes so many bytes more.
+    let beside = with_section(Vec::new(), "x", &vec![0; most / 2]).len() - most / 2;
+    let padded =
+        |size: usize| with_section(small.clone(), "x", &vec![0; size - small.len() - beside]);
+    assert_eq!(padded(most).len(), most);
+    assert!(component_inspect(&padded(most)).is_ok());
+    let error = component_inspect(&padded(most + 1)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the component has 16777217 bytes; at most 16 MiB are accepted"
+        format!("the component has {expected} are accepted")
     );
+}
+
+/// At its limit, and one past it, beside what a good action has of its own.
+#[rstest]
+#[case("max_functions", "(func)", COMPONENT_MAX_FUNCTIONS)]
+#[case("max_types", "(type (func))", COMPONENT_MAX_TYPES)]
+#[case("max_imports", "(import \"a\" \"#\" (func))", COMPONENT_MAX_IMPORTS)]
+#[case("table_max_elements", "(table $t 1 funcref)", 0)]
+#[case("memory_max_bytes", "", 0)]
+fn what_a_component_is_made_of_is_counted(
+    #[case] limit: &str,
+    #[case] part: &str,
+    #[case] most: usize,
+) {
+    // In a module of its own beside the good one.
+    let with = |count: usize| {
+        let module = match limit {
+            "table_max_elements" => format!("(table {} funcref)", 19_990 + count),
+            "memory_max_bytes" => format!("(memory {})", 509 + count),
+            _ => (0..most - 100 + count)
+                .map(|index| part.replace('#', &index.to_string()))
+                .collect(),
+        };
+        let module = wat::parse_str(format!("(module {module})")).unwrap();
+        let mut bytes = answering("", &[0; 32]);
+        bytes.push(1);
+        wasm_encoder::Encode::encode(&module[..], &mut bytes);
+        component_inspect(&bytes)
+    };
+    let mut counts = 0..=200;
+    let past = counts.find(|count| with(*count).is_err()).unwrap();
+    assert!(past > 0, "{:?}", with(past));
+    match with(past) {
+        Err(SandboxError::OverLimit {
+            limit: found,
+            measured,
+            most,
+        }) => {
+            assert_eq!(found, limit);
+            let step = if limit == "memory_max_bytes" {
+                65_536
+            } else {
+                1
+            };
+            assert_eq!(measured, most + step);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

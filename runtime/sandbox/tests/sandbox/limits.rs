@@ -2,9 +2,10 @@
 //! the sandbox serves the next one.
 
 use crm_model::limits::{
-    GUEST_LOG_MAX_BYTES, GUEST_MEMORY_MAX_BYTES, GUEST_OUTPUT_MAX_BYTES, RUN_MAX_MUTATIONS,
+    GUEST_LOG_MAX_BYTES, GUEST_MEMORY_MAX_BYTES, GUEST_OUTPUT_MAX_BYTES,
+    INTERPRETER_MEMORY_MAX_BYTES, PLAN_FUEL_MAX_UNITS, RUN_MAX_MUTATIONS, TEMPLATE_MODEL_MAX_BYTES,
 };
-use crm_sandbox::{ActionReport, GuestLimits, NoHost, RunFailure};
+use crm_sandbox::{ActionReport, GuestLimits, NoHost, OverLimit, RunFailure};
 use rstest::rstest;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,6 @@ use crate::{call, failure, run, sandbox, usual};
 #[case("(unreachable)", "unreachable code (abort or panic)")]
 #[case("(i32.load (i32.const -8))", "it reached outside of its memory")]
 #[case("(i32.div_s (i32.const 1) (i32.const 0))", "division by zero")]
-#[case(
-    "(call $run (i32.const 0))",
-    "its call stack is used up (endless recursion?)"
-)]
 #[tokio::test]
 async fn a_trap_is_said_in_words(#[case] body: &str, #[case] reason: &str) {
     let failure = failure(&action(body)).await;
@@ -158,13 +155,83 @@ async fn memory_up_to_the_limit_is_given_and_no_page_more() {
 }
 
 #[rstest]
-#[case(HOARD)]
-#[case("(drop (memory.grow (i32.const 1023)))")]
+#[case(HOARD, 33_619_968)]
+#[case("(drop (memory.grow (i32.const 1023)))", 67_174_400)]
 #[tokio::test]
-async fn a_guest_that_cannot_do_with_less_memory_is_told_the_limit(#[case] hoard: &str) {
+async fn a_guest_that_cannot_do_with_less_memory_is_told_the_limit(
+    #[case] hoard: &str,
+    #[case] measured: u64,
+) {
     let report = run(usual(), &action(&format!("{hoard} (unreachable)"))).await;
-    let expected = "the component wanted more than 64 MiB of memory";
-    assert_eq!(report.outcome.unwrap_err().to_string(), expected);
+    let failure = report.outcome.unwrap_err();
+    assert_eq!(failure.code(), "out_of_memory");
+    let (limit, most) = ("memory_max_bytes", GUEST_MEMORY_MAX_BYTES as u64);
+    assert_eq!(
+        failure.over_limit(),
+        Some(OverLimit {
+            limit,
+            measured,
+            most
+        })
+    );
+}
+
+#[tokio::test]
+async fn calls_go_as_deep_as_the_stack_and_no_deeper() {
+    let component = |depth: u32| {
+        action_with(
+            2,
+            &format!("(call $down (i32.const {depth})) (i32.const {ANSWER})"),
+            &format!(
+                "(func $down (param i32) (if (local.get 0)
+                    (then (call $down (i32.sub (local.get 0) (i32.const 1))))))
+                {}",
+                data_segment(ANSWER, &Answer::creates(0, b"", ""))
+            ),
+        )
+    };
+    // A frame of so small a function takes some 30 to 100 bytes.
+    assert!(run(usual(), &component(4_000)).await.outcome.is_ok());
+    let failure = failure(&component(100_000)).await;
+    assert_eq!(failure.over_limit().unwrap().limit, "stack_max_bytes");
+}
+
+#[tokio::test]
+async fn a_plan_narrows_and_widens_what_a_call_may_take() {
+    let sandbox = sandbox(usual());
+    let plugin = sandbox.load(&action(SPIN)).unwrap();
+    let planned = async |fuel_max_units| {
+        let mut call = call();
+        call.plan.fuel_max_units = Some(fuel_max_units);
+        sandbox
+            .run_action(&plugin, call, Box::new(NoHost))
+            .await
+            .outcome
+            .unwrap_err()
+    };
+    for limit_units in [1_000, 300_000_000] {
+        assert_eq!(
+            planned(limit_units).await,
+            RunFailure::OutOfFuel { limit_units }
+        );
+    }
+    assert_eq!(planned(PLAN_FUEL_MAX_UNITS + 1).await.code(), "host");
+}
+
+#[tokio::test]
+async fn an_interpreter_gets_more_memory() {
+    let mut manifest = crate::guests::manifest("action");
+    manifest["class"] = serde_json::json!("interpreter");
+    let module = crate::guests::action_module(
+        2,
+        &format!("{HOARD} (i32.const {ANSWER})"),
+        &data_segment(ANSWER, &Answer::creates(0, b"", "")),
+    );
+    let component =
+        crate::guests::with_manifest(crate::guests::wrapped("action", &module), &manifest);
+    let report = run(usual(), &component).await;
+    assert!(report.outcome.is_ok());
+    assert_eq!(report.memory_bytes, INTERPRETER_MEMORY_MAX_BYTES);
 }
 
 #[tokio::test]
@@ -178,7 +245,15 @@ async fn table_elements_up_to_the_limit_are_given_and_not_one_more() {
     };
     let component = |by| action_with(2, &grown(by), more);
     assert!(run(usual(), &component(19_900)).await.outcome.is_ok());
-    assert_eq!(failure(&component(20_000)).await.code(), "trapped");
+    let failure = failure(&component(20_000)).await;
+    assert_eq!(
+        failure.over_limit(),
+        Some(OverLimit {
+            limit: "table_max_elements",
+            measured: 20_002,
+            most: 20_000,
+        })
+    );
 }
 
 /// An action that creates one record whose data is that long, module name and all.
@@ -210,14 +285,14 @@ async fn an_answer_at_the_limit_is_taken_and_one_byte_more_is_not() {
         failure(&talker(GUEST_OUTPUT_MAX_BYTES + 1))
             .await
             .to_string(),
-        "the component answered with nonsense: more than 1 MiB of text"
+        "the component goes over the limit `output_max_bytes`: 262145, and at most 262144 is accepted"
     );
 }
 
 #[tokio::test]
 async fn an_answer_far_beyond_the_limit_is_not_even_copied() {
-    let expected = "the component answered with nonsense: it passed more than 2112 KiB at once";
-    assert_eq!(failure(&talker(8 << 20)).await.to_string(), expected);
+    let expected = "the component goes over the limit `output_max_bytes`: 589825, and at most 262144 is accepted";
+    assert_eq!(failure(&talker(2 << 20)).await.to_string(), expected);
     // A list that is only long: nearly all of it lies in one page of memory.
     let component = action_with(
         512,
@@ -234,7 +309,7 @@ async fn as_many_mutations_as_allowed_and_not_one_more() {
     assert_eq!(report.outcome.unwrap().mutations.len(), RUN_MAX_MUTATIONS);
     assert_eq!(
         failure(&many(RUN_MAX_MUTATIONS + 1)).await.to_string(),
-        "the component answered with nonsense: 101 mutations; at most 100 are accepted"
+        "the component goes over the limit `max_mutations`: 51, and at most 50 is accepted"
     );
 }
 
@@ -295,7 +370,7 @@ async fn a_log_at_its_limit_is_kept_whole_and_one_byte_more_is_cut() {
 #[rstest]
 #[case::many_lines(10, 10_000)]
 #[case::empty_lines(0, 10_000)]
-#[case::long_lines(1 << 20, 100)]
+#[case::long_lines(1 << 19, 100)]
 #[tokio::test]
 async fn a_flood_of_log_lines_is_dropped_and_harms_nobody(
     #[case] bytes: usize,
@@ -315,15 +390,15 @@ async fn a_model_at_the_limit_is_taken_and_one_byte_more_is_not() {
         sandbox.template_model(&plugin).await
     };
     assert_eq!(
-        model(GUEST_OUTPUT_MAX_BYTES).await.unwrap().len(),
-        GUEST_OUTPUT_MAX_BYTES
+        model(TEMPLATE_MODEL_MAX_BYTES).await.unwrap().len(),
+        TEMPLATE_MODEL_MAX_BYTES
     );
     assert_eq!(
-        model(GUEST_OUTPUT_MAX_BYTES + 1)
+        model(TEMPLATE_MODEL_MAX_BYTES + 1)
             .await
             .unwrap_err()
             .to_string(),
-        "the component answered with nonsense: more than 1 MiB of text"
+        "the component goes over the limit `output_max_bytes`: 1048577, and at most 1048576 is accepted"
     );
 }
 

@@ -7,15 +7,18 @@
     reason = "a test may fail loudly"
 )]
 
+mod forged;
 mod guests;
 mod inspect;
 mod limits;
 mod load;
 mod run;
+mod tenants;
 
 use crm_model::{Event, Grant};
 use crm_sandbox::{
-    ActionCall, ActionReport, GuestLimits, NoHost, RunFailure, Sandbox, SandboxSettings,
+    ActionCall, ActionReport, GuestLimits, LimitOverrides, NoHost, RunFailure, Sandbox,
+    SandboxSettings,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -34,8 +37,8 @@ fn sandbox(limits: GuestLimits) -> Sandbox {
     Sandbox::new(SandboxSettings {
         threads: 1,
         concurrency: 4,
-        cache_dir: None,
         limits,
+        ..SandboxSettings::default()
     })
     .unwrap()
 }
@@ -79,6 +82,7 @@ fn call() -> ActionCall {
         idempotency_key: "key".to_owned(),
         seed: 42,
         grant: Grant::default(),
+        plan: LimitOverrides::default(),
     }
 }
 
