@@ -52,6 +52,8 @@ fn try_embed(guests: &[(&str, &str)]) -> Result<(), BuildError> {
             .collect::<Result<_, _>>()?,
         target_dir: guests_target_dir(&out_dir, &variable("TARGET")?),
         workspace,
+        // The outer cargo has resolved the dependencies; a second opinion would change its file.
+        locked: true,
     };
     let built = component_build(&request)?;
     let mut source = "/// Name and bytes of each component.\n".to_owned();

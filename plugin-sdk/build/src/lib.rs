@@ -1,8 +1,9 @@
 //! Builds guests written in Rust into components: one nested `cargo build` for all of them, each
 //! core module wrapped with `wit-component`, its imports checked against the contract, and its
 //! `plugin.json` added as the `crm:manifest` section. Used by build scripts (see [`embed`]) and by
-//! the `crm` command. It never runs a guest.
+//! the `crm` command (see [`crate_build`]). It never runs a guest.
 
+mod alone;
 mod cargo;
 mod component;
 mod embed;
@@ -12,6 +13,7 @@ mod stubs;
 
 use std::path::{Path, PathBuf};
 
+pub use alone::crate_build;
 pub use embed::embed;
 pub use error::BuildError;
 
@@ -34,12 +36,14 @@ pub struct Guest {
 /// What to build, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The directory of the workspace's `Cargo.toml`, which has a profile named `guest`.
+    /// The directory of the workspace's `Cargo.toml`. Its profile `guest` counts, if it has one.
     pub workspace: PathBuf,
     /// Members of that workspace.
     pub guests: Vec<Guest>,
     /// For the nested cargo; not the directory that an outer cargo holds, or both wait forever.
     pub target_dir: PathBuf,
+    /// Whether the workspace's lock file has to stay as it is, where there is one.
+    pub locked: bool,
 }
 
 /// A finished component.

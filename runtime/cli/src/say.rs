@@ -20,3 +20,8 @@ pub(crate) fn error(error: &anyhow::Error) {
     }
     eprintln!("crm: {text}");
 }
+
+/// A number of bytes, for people.
+pub(crate) fn bytes(count: usize) -> String {
+    indicatif::BinaryBytes(count as u64).to_string()
+}
