@@ -37,6 +37,23 @@ pub(crate) fn wrap(package: &str, module: &[u8], manifest: &str) -> Result<Vec<u
     Ok(component)
 }
 
+/// The text of a component's manifest, its first if there are several; none where there is none,
+/// or it is no component.
+pub fn manifest_text(component: &[u8]) -> Option<String> {
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.ok()? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(section) if depth == 0 && section.name() == MANIFEST_SECTION => {
+                return String::from_utf8(section.data().to_vec()).ok();
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// The world that a manifest claims. The rest of a manifest is the host's to judge.
 fn manifest_world(package: &str, manifest: &str) -> Result<String, BuildError> {
     let bad = |reason: String| BuildError::BadManifest {
@@ -127,6 +144,22 @@ mod tests {
             let error = manifest_world("guest", manifest).unwrap_err();
             assert!(matches!(error, BuildError::BadManifest { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn a_manifest_is_read_from_the_component_itself_alone() {
+        let section = |text: &'static str| CustomSection {
+            name: MANIFEST_SECTION.into(),
+            data: Cow::Borrowed(text.as_bytes()),
+        };
+        let mut module = wasm_encoder::Module::new();
+        module.section(&section("the module's"));
+        let mut component = wasm_encoder::Component::new();
+        component.section(&wasm_encoder::ModuleSection(&module));
+        assert_eq!(manifest_text(&component.clone().finish()), None);
+        component.section(&section("its own"));
+        assert_eq!(manifest_text(&component.finish()).unwrap(), "its own");
+        assert_eq!(manifest_text(b"something else"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod stubs;
 use std::path::{Path, PathBuf};
 
 pub use alone::crate_build;
+pub use component::manifest_text;
 pub use embed::embed;
 pub use error::BuildError;
 
