@@ -2,7 +2,7 @@
 //! a time.
 
 use anyhow::Result;
-use crm_sandbox::{Sandbox, SandboxSettings};
+use crm_sandbox::{GuestLimits, Sandbox, SandboxSettings};
 
 /// Calls that hold an instance at once; address space is taken for each.
 const CONCURRENCY: u32 = 2;
@@ -11,10 +11,11 @@ const CONCURRENCY: u32 = 2;
 ///
 /// # Errors
 /// When the machine lacks address space or threads.
-pub(crate) fn sandbox() -> Result<Sandbox> {
+pub(crate) fn sandbox(limits: GuestLimits) -> Result<Sandbox> {
     Ok(Sandbox::new(SandboxSettings {
         threads: 1,
         concurrency: CONCURRENCY,
+        limits,
         ..SandboxSettings::default()
     })?)
 }

@@ -1,5 +1,6 @@
 //! `crm plugin check`: everything that can be told about a plugin before a host has it.
 
+mod cases;
 mod component;
 mod manifest;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, JsonText, Severity};
 use super::source::Source;
+use super::test::CASES;
 use crate::arguments::Common;
 use crate::say;
 
@@ -34,7 +36,21 @@ pub(crate) struct Report {
     /// Of the component; of none where it was not built because its manifest is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) component: Option<ComponentReport>,
+    /// What the cases take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cases: Option<CasesReport>,
     pub(crate) findings: Vec<Finding>,
+}
+
+/// An estimate of what calls take.
+#[derive(Debug, Serialize)]
+pub(crate) struct CasesReport {
+    pub(crate) count: usize,
+    /// Of the case that takes the most.
+    pub(crate) fuel: u64,
+    pub(crate) limit_fuel: u64,
+    pub(crate) memory_bytes: usize,
+    pub(crate) limit_memory_bytes: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,15 +96,16 @@ async fn report(plugin: &Path) -> Result<Report> {
         let path = plugin.join(MANIFEST_FILE);
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
-        manifest::check(
-            &JsonText::new(path.display().to_string(), &text),
-            &mut report,
-        );
+        let text = JsonText::new(path.display().to_string(), &text);
+        manifest::check(&text, &mut report);
         if report.errors() > 0 {
             return Ok(report);
         }
         let source = Source::open(plugin)?;
-        component::check(&source, None, &mut report).await?;
+        component::check(&source, Some(&text), &mut report).await?;
+        if report.errors() == 0 {
+            cases::check(&source.component, &plugin.join(CASES), &mut report).await?;
+        }
         return Ok(report);
     }
     let source = Source::open(plugin)?;
@@ -125,6 +142,17 @@ fn shown(report: &Report) -> String {
         if let Some(milliseconds) = component.compile_milliseconds {
             line("compiles", format!("in {milliseconds} ms"));
         }
+    }
+    if let Some(cases) = &report.cases {
+        let percent = cases.fuel.saturating_mul(100) / cases.limit_fuel.max(1);
+        let memory = say::bytes(cases.memory_bytes);
+        line(
+            "cases",
+            format!(
+                "{}; the most fuel {} ({percent} %), the most memory {memory}",
+                cases.count, cases.fuel
+            ),
+        );
     }
     if report.findings.is_empty() {
         line("findings", style("none").green().to_string());

@@ -81,6 +81,16 @@ impl Finding {
         self
     }
 
+    /// As the one reason why a command ends: `file:line:column: message`.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self.place {
+            None => anyhow::Error::msg(self.message),
+            Some(Place {
+                file, line, column, ..
+            }) => anyhow::anyhow!("{file}:{line}:{column}: {}", self.message),
+        }
+    }
+
     /// For people: with the lines around the place, in colour on a terminal.
     pub(crate) fn render(&self) -> String {
         let mut diagnostic = MietteDiagnostic::new(self.message.clone())
@@ -142,8 +152,15 @@ impl JsonText {
         Some(self.place(start..start + value.get().len()))
     }
 
-    /// Where reading it stopped.
-    pub(crate) fn error_at(&self, error: &serde_json::Error) -> Place {
+    /// What is wrong with the JSON, where reading it stopped.
+    pub(crate) fn broken(&self, code: &'static str, error: &serde_json::Error) -> Finding {
+        let message = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&place).unwrap_or(&message);
+        Finding::error(code, message).at(Some(self.error_at(error)))
+    }
+
+    fn error_at(&self, error: &serde_json::Error) -> Place {
         let before = self.text.split_inclusive('\n');
         let lines: usize = before
             .take(error.line().saturating_sub(1))
@@ -190,12 +207,14 @@ mod tests {
     fn an_error_stands_where_reading_stopped() {
         let broken = "{\n  \"a\": tru\n}";
         let error = serde_json::from_str::<serde_json::Value>(broken).unwrap_err();
-        let place = JsonText::new("plugin.json", broken).error_at(&error);
-        assert_eq!((place.line, place.file.as_str()), (2, "plugin.json"));
-        let finding = Finding::error("manifest", error.to_string()).at(Some(place));
+        let finding = JsonText::new("plugin.json", broken).broken("manifest", &error);
+        assert_eq!(finding.message, "expected ident");
         let shown = finding.render();
         assert!(shown.contains("plugin.json:2:"), "{shown}");
         let json = serde_json::to_value(&finding).unwrap();
-        assert_eq!(json["line"], 2);
+        assert_eq!(
+            (&json["line"], &json["file"]),
+            (&2.into(), &"plugin.json".into())
+        );
     }
 }

@@ -46,6 +46,38 @@ enum Language {
     Rust,
 }
 
+/// Every file of a new plugin, with places to fill in.
+const FILES: [(&str, &str); 10] = [
+    ("Cargo.toml", include_str!("scaffold/rust/Cargo.toml.txt")),
+    ("src/lib.rs", include_str!("scaffold/rust/lib.rs.txt")),
+    (".gitignore", include_str!("scaffold/rust/gitignore.txt")),
+    ("plugin.json", include_str!("scaffold/rust/plugin.json.txt")),
+    (
+        "cases/somebody/event.json",
+        include_str!("scaffold/cases/somebody.event.json.txt"),
+    ),
+    (
+        "cases/somebody/config.json",
+        include_str!("scaffold/cases/config.json.txt"),
+    ),
+    (
+        "cases/somebody/expected.json",
+        include_str!("scaffold/cases/somebody.expected.json.txt"),
+    ),
+    (
+        "cases/nobody/event.json",
+        include_str!("scaffold/cases/nobody.event.json.txt"),
+    ),
+    (
+        "cases/nobody/config.json",
+        include_str!("scaffold/cases/config.json.txt"),
+    ),
+    (
+        "cases/nobody/expected.json",
+        include_str!("scaffold/cases/nobody.expected.json.txt"),
+    ),
+];
+
 /// On what the plugin works.
 struct Subject {
     module: String,
@@ -171,24 +203,10 @@ fn files(name: &PluginName, sdk: &Sdk, subject: &Subject) -> Result<Vec<(&'stati
             .replace("{{record}}", &subject.record)
             .replace("{{field}}", &subject.field)
     };
-    let mut files = vec![
-        (
-            "Cargo.toml",
-            filled(include_str!("scaffold/rust/Cargo.toml.txt")),
-        ),
-        (
-            "plugin.json",
-            filled(include_str!("scaffold/rust/plugin.json.txt")),
-        ),
-        (
-            ".gitignore",
-            filled(include_str!("scaffold/rust/gitignore.txt")),
-        ),
-        (
-            "src/lib.rs",
-            filled(include_str!("scaffold/rust/lib.rs.txt")),
-        ),
-    ];
+    let mut files: Vec<_> = FILES
+        .iter()
+        .map(|(path, text)| (*path, filled(text)))
+        .collect();
     if let Some((text, _)) = &subject.model {
         files.push(("src/model.rs", text.clone()));
     }

@@ -13,8 +13,6 @@ pub(crate) struct Source {
     /// The component's file.
     pub(crate) path: PathBuf,
     pub(crate) component: Vec<u8>,
-    /// The plugin's folder, if that is what was named.
-    pub(crate) directory: Option<PathBuf>,
 }
 
 impl Source {
@@ -31,7 +29,6 @@ impl Source {
         Ok(Self {
             path: path.to_owned(),
             component,
-            directory: None,
         })
     }
 
@@ -60,7 +57,6 @@ impl Source {
         Ok(Self {
             path,
             component: built.component,
-            directory: Some(directory.to_owned()),
         })
     }
 }

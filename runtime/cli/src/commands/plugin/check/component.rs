@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use crm_engine::publish::template_compile;
+use crm_model::Capabilities;
 use crm_model::limits::COMPONENT_MAX_BYTES;
 use crm_model::manifest::World;
-use crm_sandbox::{Digest, Plugin, Sandbox, SandboxError, component_inspect};
+use crm_sandbox::{Digest, GuestLimits, Plugin, Sandbox, SandboxError, component_inspect};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,13 +28,18 @@ pub(super) async fn check(
         compile_milliseconds: None,
     });
     match component_inspect(&source.component) {
-        Ok(inspected) => component.imports = inspected.imports,
+        Ok(inspected) => {
+            let declared = &inspected.manifest.capabilities;
+            let findings = imports(declared, &inspected.imports, text);
+            component.imports = inspected.imports;
+            report.findings.extend(findings);
+        }
         Err(error) => {
             report.findings.push(refusal(&error, text));
             return Ok(());
         }
     }
-    let sandbox = author::sandbox()?;
+    let sandbox = author::sandbox(GuestLimits::default())?;
     let started = Instant::now();
     match tokio::task::block_in_place(|| sandbox.load(&source.component)) {
         Ok(plugin) => {
@@ -45,6 +51,45 @@ pub(super) async fn check(
         Err(error) => report.findings.push(refusal(&error, text)),
     }
     Ok(())
+}
+
+/// What is asked for and cannot be used, or used and not asked for: an interface that is not
+/// imported cannot be called.
+fn imports(declared: &Capabilities, imports: &[String], text: Option<&JsonText>) -> Vec<Finding> {
+    let imported = |name: &str| {
+        let prefix = format!("crm:plugin/{name}@");
+        imports.iter().any(|import| import.starts_with(&prefix))
+    };
+    let at = |keys: &[&str]| text.and_then(|text| text.at(keys));
+    let mut findings = Vec::new();
+    // Reading is for the event's own record too, which needs no import.
+    for (interface, asked, key, can_be_without) in [
+        ("records", declared.reads_any(), "reads", true),
+        ("secrets", !declared.secrets.is_empty(), "secrets", false),
+        ("state", declared.state, "state", false),
+    ] {
+        if imported(interface) && !asked {
+            let finding = Finding::warning(
+                "capability.missing",
+                format!(
+                    "the component may call `{interface}`, but the manifest has no `{key}` among \
+                     its capabilities: every question will be refused"
+                ),
+            );
+            findings.push(finding.at(at(&["capabilities"])));
+        }
+        if asked && !imported(interface) && !can_be_without {
+            let finding = Finding::warning(
+                "capability.unused",
+                format!(
+                    "the manifest asks for `{key}`, but the component does not import \
+                     `{interface}`, so it cannot use it"
+                ),
+            );
+            findings.push(finding.at(at(&["capabilities", key])));
+        }
+    }
+    findings
 }
 
 fn refusal(error: &SandboxError, text: Option<&JsonText>) -> Finding {
@@ -80,5 +125,34 @@ async fn template(sandbox: &Sandbox, plugin: &Arc<Plugin>, report: &mut Report) 
         report
             .findings
             .push(Finding::error("template.model", error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_compared_with_what_is_imported() {
+        let findings = |capabilities: &str, names: &[&str]| -> Vec<String> {
+            let text = JsonText::new("plugin.json", capabilities);
+            let declared = serde_json::from_str(capabilities).unwrap();
+            let names = names.iter().map(|name| format!("crm:plugin/{name}@1.0.0"));
+            let names: Vec<String> = names.collect();
+            let found = imports(&declared, &names, Some(&text));
+            found
+                .iter()
+                .map(|finding| format!("{} {}", finding.code, finding.message))
+                .collect()
+        };
+        let reads = r#"{"reads": ["items(sku)"]}"#;
+        assert!(findings(reads, &["types", "log"]).is_empty());
+        assert!(findings(reads, &["records"]).is_empty());
+        let missing = findings("{}", &["records", "secrets", "state"]);
+        assert_eq!(missing.len(), 3, "{missing:?}");
+        assert!(missing[0].starts_with("capability.missing"), "{missing:?}");
+        let unused = findings(r#"{"secrets": ["stripe"], "state": true}"#, &["log"]);
+        assert_eq!(unused.len(), 2, "{unused:?}");
+        assert!(unused[1].contains("cannot use it"), "{unused:?}");
     }
 }

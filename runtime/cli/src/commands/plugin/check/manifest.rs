@@ -9,8 +9,8 @@ pub(super) fn check(text: &JsonText, report: &mut Report) {
     let manifest: Manifest = match serde_json::from_str(&text.text) {
         Ok(manifest) => manifest,
         Err(error) => {
-            let finding = Finding::error("manifest", error.to_string())
-                .at(Some(text.error_at(&error)))
+            let finding = text
+                .broken("manifest", &error)
                 .help("plugin-sdk/README.md of CRM Pro's source shows a whole manifest");
             report.findings.push(finding);
             return;
