@@ -3,6 +3,7 @@
 mod cases;
 mod component;
 mod manifest;
+mod template;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -129,11 +130,11 @@ fn shown(report: &Report) -> String {
         line("plugin", format!("{name}, world {world}"));
     }
     if let Some(component) = &report.component {
-        let percent = component.bytes * 100 / component.limit_bytes.max(1);
+        let percent = say::percent(component.bytes as u64, component.limit_bytes as u64);
         line("digest", component.digest.to_string());
         let limit = say::bytes(COMPONENT_MAX_BYTES);
         let size = say::bytes(component.bytes);
-        line("size", format!("{size}, {percent} % of {limit}"));
+        line("size", format!("{size}, {percent} of {limit}"));
         let imports = match component.imports.as_slice() {
             [] => "nothing".to_owned(),
             imports => imports.join(", "),
@@ -144,12 +145,12 @@ fn shown(report: &Report) -> String {
         }
     }
     if let Some(cases) = &report.cases {
-        let percent = cases.fuel.saturating_mul(100) / cases.limit_fuel.max(1);
+        let percent = say::percent(cases.fuel, cases.limit_fuel);
         let memory = say::bytes(cases.memory_bytes);
         line(
             "cases",
             format!(
-                "{}; the most fuel {} ({percent} %), the most memory {memory}",
+                "{}; the most fuel {} ({percent}), the most memory {memory}",
                 cases.count, cases.fuel
             ),
         );

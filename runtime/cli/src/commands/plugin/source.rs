@@ -13,6 +13,8 @@ pub(crate) struct Source {
     /// The component's file.
     pub(crate) path: PathBuf,
     pub(crate) component: Vec<u8>,
+    /// The plugin's folder, if that is what was named.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 impl Source {
@@ -29,6 +31,7 @@ impl Source {
         Ok(Self {
             path: path.to_owned(),
             component,
+            directory: None,
         })
     }
 
@@ -57,6 +60,7 @@ impl Source {
         Ok(Self {
             path,
             component: built.component,
+            directory: Some(directory.to_owned()),
         })
     }
 }

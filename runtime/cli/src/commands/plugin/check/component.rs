@@ -1,15 +1,13 @@
 //! A component against the contract, the sandbox and, for a template, the rules of models.
 
 use anyhow::Result;
-use crm_engine::publish::template_compile;
 use crm_model::Capabilities;
 use crm_model::limits::COMPONENT_MAX_BYTES;
 use crm_model::manifest::World;
-use crm_sandbox::{Digest, GuestLimits, Plugin, Sandbox, SandboxError, component_inspect};
-use std::sync::Arc;
+use crm_sandbox::{Digest, GuestLimits, SandboxError, component_inspect};
 use std::time::Instant;
 
-use super::{ComponentReport, Report};
+use super::{ComponentReport, Report, template};
 use crate::commands::plugin::author;
 use crate::commands::plugin::finding::{Finding, JsonText};
 use crate::commands::plugin::source::Source;
@@ -45,7 +43,7 @@ pub(super) async fn check(
         Ok(plugin) => {
             component.compile_milliseconds = Some(started.elapsed().as_millis());
             if plugin.manifest().world == World::Template {
-                template(&sandbox, &plugin, report).await;
+                template::check(&sandbox, &plugin, source.directory.as_deref(), report).await;
             }
         }
         Err(error) => report.findings.push(refusal(&error, text)),
@@ -109,23 +107,6 @@ fn refusal(error: &SandboxError, text: Option<&JsonText>) -> Finding {
         keys => text.and_then(|text| text.at(keys)),
     };
     Finding::error(code, error.to_string()).at(place)
-}
-
-/// Calls the template for its model and compiles that as for a tenant.
-async fn template(sandbox: &Sandbox, plugin: &Arc<Plugin>, report: &mut Report) {
-    let model = match sandbox.template_model(plugin).await {
-        Ok(model) => model,
-        Err(failure) => {
-            let finding = Finding::error("template.model", failure.to_string());
-            report.findings.push(finding);
-            return;
-        }
-    };
-    if let Err(error) = template_compile(plugin.manifest(), &model) {
-        report
-            .findings
-            .push(Finding::error("template.model", error.to_string()));
-    }
 }
 
 #[cfg(test)]

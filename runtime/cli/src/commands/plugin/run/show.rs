@@ -55,9 +55,9 @@ pub(crate) fn show(run: &Run, limits: &GuestLimits) -> String {
         let _ = writeln!(text, "{} {refusal}", style("refused").red());
     }
     let fuel = report.fuel;
-    let percent = fuel.saturating_mul(100) / limits.fuel_max_units.max(1);
+    let percent = say::percent(fuel, limits.fuel_max_units);
     let account = format!(
-        "fuel {fuel} ({percent} %) · memory {} · {:.3} ms · host asked {} of {} times",
+        "fuel {fuel} ({percent}) · memory {} · {:.3} ms · host asked {} of {} times",
         say::bytes(report.memory_bytes),
         report.duration.as_secs_f64() * 1e3,
         report.journal.len(),
