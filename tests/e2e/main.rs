@@ -41,6 +41,7 @@ mod once;
 mod os_roles;
 mod owasp;
 mod permissions;
+mod plugin_install;
 mod plugin_tools;
 mod query;
 mod query_property;
