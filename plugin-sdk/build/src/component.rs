@@ -16,18 +16,31 @@ pub(crate) const CONTRACT: &str = "crm:plugin/";
 
 /// Makes a component of a core module.
 pub(crate) fn wrap(package: &str, module: &[u8], manifest: &str) -> Result<Vec<u8>, BuildError> {
-    let world = manifest_world(package, manifest)?;
     let not_a_component = |reason: String| BuildError::NotAComponent {
         package: package.to_owned(),
         reason,
     };
+    manifest_world(package, manifest)?;
     let module = stubs::without_javascript(package, module)?;
-    let mut component = ComponentEncoder::default()
+    let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| not_a_component(format!("{error:#}")))?;
-    let outside = Outside::of(&component).map_err(|error| not_a_component(error.to_string()))?;
+    finish(package, component, manifest)
+}
+
+/// Looks at a component from outside and adds its manifest.
+pub(crate) fn finish(
+    package: &str,
+    mut component: Vec<u8>,
+    manifest: &str,
+) -> Result<Vec<u8>, BuildError> {
+    let world = manifest_world(package, manifest)?;
+    let outside = Outside::of(&component).map_err(|error| BuildError::NotAComponent {
+        package: package.to_owned(),
+        reason: error.to_string(),
+    })?;
     outside.check(package, &world)?;
     let section = CustomSection {
         name: MANIFEST_SECTION.into(),
@@ -55,7 +68,7 @@ pub fn manifest_text(component: &[u8]) -> Option<String> {
 }
 
 /// The world that a manifest claims. The rest of a manifest is the host's to judge.
-fn manifest_world(package: &str, manifest: &str) -> Result<String, BuildError> {
+pub(crate) fn manifest_world(package: &str, manifest: &str) -> Result<String, BuildError> {
     let bad = |reason: String| BuildError::BadManifest {
         package: package.to_owned(),
         reason,

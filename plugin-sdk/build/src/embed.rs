@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::BuildError;
-use crate::{Guest, Request, component_build};
+use crate::{Guest, Request, component_build, write};
 
 /// What all guests are made of, beside their own directories.
 const SHARED: [&str; 5] = [
@@ -105,13 +105,6 @@ fn guests_target_dir(out_dir: &Path, triple: &str) -> PathBuf {
             }
         });
     target.unwrap_or(out_dir).join("guests")
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
-    std::fs::write(path, bytes).map_err(|source| BuildError::Unwritable {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]
