@@ -3,15 +3,18 @@
 
 use crm_tests::cluster::target_dir;
 use std::fmt::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 
 use crate::command::crm;
 
 const GUIDE: &str = include_str!("../../plugin-sdk/README.md");
 
 /// A script of the guide's blocks. ```` ```sh ```` is run, a language and a path (```` ```json
-/// plugin.json ````) is a file, anything else is for people.
-fn script(guide: &str) -> String {
+/// plugin.json ````) is a file, anything else is for people. Of another language, `sh` and its
+/// name are run.
+fn script(guide: &str, wanted: &str) -> String {
     let mut script = "set -eux\n".to_owned();
     let mut lines = guide.lines();
     while let Some(line) = lines.next() {
@@ -23,8 +26,8 @@ fn script(guide: &str) -> String {
             .take_while(|line| *line != "```")
             .fold(String::new(), |body, line| body + line + "\n");
         match info.split_once(' ') {
-            None if info == "sh" => script.push_str(&body),
-            Some((language, path)) if language != "sh" => {
+            _ if info == wanted => script.push_str(&body),
+            Some((language, path)) if language != "sh" && wanted == "sh" => {
                 writeln!(script, "mkdir -p \"$(dirname '{path}')\"").unwrap();
                 writeln!(script, "cat > '{path}' <<'END_OF_FILE'\n{body}END_OF_FILE").unwrap();
             }
@@ -34,24 +37,23 @@ fn script(guide: &str) -> String {
     script
 }
 
-#[test]
-fn the_guide_works_as_it_is_written() {
+/// Runs a script in an empty folder, with `crm` on the path.
+fn follow(script: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let binary = crm().get_program().to_owned();
-    let directory = std::path::Path::new(&binary).parent().unwrap().to_owned();
+    let directory = Path::new(&binary).parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap();
-    let path = std::env::join_paths(std::iter::once(directory).chain(std::env::split_paths(&path)));
-    let script = script(GUIDE);
-    assert!(script.contains("crm plugin new vip-flag"), "{script}");
-    assert!(!script.contains("crm plugin dev"), "{script}");
+    let path = std::iter::once(directory).chain(std::env::split_paths(&path));
     let output = Command::new("bash")
         .arg("-c")
-        .arg(&script)
+        .arg(script)
         .current_dir(folder.path())
-        .env("PATH", path.unwrap())
+        .env("PATH", std::env::join_paths(path).unwrap())
         // What the crates around the plugin become is kept from one run of the tests to the next.
         .env("CARGO_TARGET_DIR", target_dir().join("test-data/author"))
         .env("CARGO_NET_OFFLINE", "true")
+        .env("npm_config_prefer_offline", "true")
+        .env("npm_config_audit", "false")
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null())
         .output()
@@ -59,6 +61,21 @@ fn the_guide_works_as_it_is_written() {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, error) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}\n{error}");
+    (folder, out)
+}
+
+/// Whether a program is there. What is not, the guide tells people to get.
+fn has(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output();
+    there.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn the_guide_works_as_it_is_written() {
+    let script = script(GUIDE, "sh");
+    assert!(script.contains("crm plugin new vip-flag"), "{script}");
+    assert!(!script.contains("crm plugin dev"), "{script}");
+    let (folder, out) = follow(&script);
     for said in [
         "test tests::collectors_are_flagged ... ok",
         "passed collector",
@@ -68,13 +85,32 @@ fn the_guide_works_as_it_is_written() {
         "customers(email, notes, segment)",
         "behaviour: 1 of 1 events come to the same",
     ] {
-        assert!(out.contains(said), "{said}:\n{out}\n{error}");
+        assert!(out.contains(said), "{said}:\n{out}");
     }
-    let component = folder.path().join("vip-flag/vip-flag.wasm");
     let checked = Command::new("sha256sum")
         .args(["--check", "vip-flag.wasm.sha256"])
-        .current_dir(component.parent().unwrap())
+        .current_dir(folder.path().join("vip-flag"))
         .output()
         .unwrap();
-    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+/// Where there is no npm, the guide's part for those who have it is not looked at. The first time,
+/// npm needs its registry.
+#[test]
+fn the_guide_works_in_javascript() {
+    if !has("npm") {
+        return;
+    }
+    let script = script(GUIDE, "sh javascript");
+    assert!(script.contains("--lang js"), "{script}");
+    let (_, out) = follow(&script);
+    for said in [
+        "# pass 2",
+        "findings  none",
+        "passed nobody",
+        "passed somebody",
+    ] {
+        assert!(out.contains(said), "{said}:\n{out}");
+    }
 }

@@ -19,8 +19,8 @@ const TICK: Duration = Duration::from_millis(3);
 /// Core instances and tables of one component. A wrapped Rust guest has three and two; Python's
 /// has 38 instances.
 pub(crate) const COMPONENT_MAX_INSTANCES: u32 = 64;
-/// Linear memories of one component.
-pub(crate) const COMPONENT_MAX_MEMORIES: u32 = 2;
+/// Linear memories of one component. One with QuickJS inside has three.
+pub(crate) const COMPONENT_MAX_MEMORIES: u32 = 4;
 
 /// Native stack of guest code, about.
 const GUEST_STACK_BYTES: usize = 64 << 10;

@@ -1,5 +1,6 @@
 //! `crm plugin new`: a plugin in a folder of its own that builds and passes its tests.
 
+mod files;
 mod sdk;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,7 @@ use super::model_of::model_of;
 use super::source::write;
 use super::types::{Kind, Shape, TypesLanguage, types_of};
 use crate::say;
+use files::files;
 use sdk::Sdk;
 
 /// A module that many industries have, for a plugin that is made without a template.
@@ -35,48 +37,43 @@ pub(crate) struct NewArguments {
     /// The folder to make; the plugin's name unless given
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// The SDK: the folder plugin-sdk/rust of CRM Pro's source; that which crm was built from
-    /// unless given
+    /// The SDK: the folder plugin-sdk/rust, js or python of CRM Pro's source; that which crm was
+    /// built from unless given
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Language {
+pub(crate) enum Language {
     Rust,
+    /// JavaScript, and TypeScript with esbuild
+    #[value(alias = "javascript", alias = "ts", alias = "typescript")]
+    Js,
+    #[value(alias = "py")]
+    Python,
 }
 
-/// Every file of a new plugin, with places to fill in.
-const FILES: [(&str, &str); 10] = [
-    ("Cargo.toml", include_str!("scaffold/rust/Cargo.toml.txt")),
-    ("src/lib.rs", include_str!("scaffold/rust/lib.rs.txt")),
-    (".gitignore", include_str!("scaffold/rust/gitignore.txt")),
-    ("plugin.json", include_str!("scaffold/rust/plugin.json.txt")),
-    (
-        "cases/somebody/event.json",
-        include_str!("scaffold/cases/somebody.event.json.txt"),
-    ),
-    (
-        "cases/somebody/config.json",
-        include_str!("scaffold/cases/config.json.txt"),
-    ),
-    (
-        "cases/somebody/expected.json",
-        include_str!("scaffold/cases/somebody.expected.json.txt"),
-    ),
-    (
-        "cases/nobody/event.json",
-        include_str!("scaffold/cases/nobody.event.json.txt"),
-    ),
-    (
-        "cases/nobody/config.json",
-        include_str!("scaffold/cases/config.json.txt"),
-    ),
-    (
-        "cases/nobody/expected.json",
-        include_str!("scaffold/cases/nobody.expected.json.txt"),
-    ),
-];
+impl Language {
+    fn of_types(self) -> TypesLanguage {
+        match self {
+            Self::Rust => TypesLanguage::Rust,
+            Self::Js => TypesLanguage::Typescript,
+            Self::Python => TypesLanguage::Python,
+        }
+    }
+
+    /// What follows, beside `crm plugin build` and `crm plugin test`.
+    fn next(self) -> &'static str {
+        match self {
+            Self::Rust => "cargo test",
+            Self::Js => "npm install && npm test",
+            Self::Python => {
+                "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && \
+                 .venv/bin/python -m unittest"
+            }
+        }
+    }
+}
 
 /// On what the plugin works.
 struct Subject {
@@ -84,27 +81,27 @@ struct Subject {
     record: String,
     /// A field that holds text.
     field: String,
-    /// The text of `src/model.rs`, and whether it has exact numbers.
+    /// The text of the model's types, and whether they have exact numbers.
     model: Option<(String, bool)>,
 }
 
 pub(crate) async fn new(arguments: &NewArguments) -> Result<()> {
     let name = &arguments.name;
-    let Language::Rust = arguments.lang;
     let directory = match &arguments.path {
         Some(path) => path.clone(),
         None => PathBuf::from(name.as_str()),
     };
     ensure_empty(&directory)?;
-    let sdk = Sdk::find(arguments.sdk.as_deref())?;
+    let sdk = Sdk::find(arguments.lang, arguments.sdk.as_deref())?;
     let subject = subject(arguments).await?;
-    for (path, text) in files(name, &sdk, &subject)? {
+    for (path, text) in files(name, arguments.lang, &sdk, &subject)? {
         write(&directory.join(path), text.as_bytes())?;
     }
     say::step(&format!("the SDK is the one at {}", sdk.path.display()));
     let shown = directory.display();
     say::step(&format!(
-        "next: cd {shown} && cargo test && crm plugin build && crm plugin test"
+        "next: cd {shown} && {} && crm plugin build && crm plugin test",
+        arguments.lang.next()
     ));
     println!("{shown}");
     Ok(())
@@ -165,62 +162,8 @@ async fn subject(arguments: &NewArguments) -> Result<Subject> {
         record: record.name.clone(),
         field: field.key.clone(),
         model: Some((
-            types_of(&compiled, TypesLanguage::Rust),
+            types_of(&compiled, arguments.lang.of_types()),
             shape.has_decimals(),
         )),
-    })
-}
-
-/// Every file of a new plugin, by its path.
-fn files(name: &PluginName, sdk: &Sdk, subject: &Subject) -> Result<Vec<(&'static str, String)>> {
-    let record = match &subject.model {
-        None => format!("\n{}", include_str!("scaffold/rust/record.rs.txt")),
-        Some(_) => format!("\nuse crate::model::{};\n", subject.record),
-    };
-    let decimal = match &subject.model {
-        Some((_, true)) => "rust_decimal = { version = \"1\", features = [\"serde-with-str\"] }\n",
-        _ => "",
-    };
-    let model = match &subject.model {
-        Some(_) => "\nmod model;\n",
-        None => "",
-    };
-    let sdk_path = serde_json::to_string(&sdk.path).with_context(|| {
-        format!(
-            "{} is a path that no Cargo.toml can hold",
-            sdk.path.display()
-        )
-    })?;
-    let title = title(name.as_str());
-    let filled = |text: &str| {
-        text.replace("{{uses}}", &record)
-            .replace("{{model}}", model)
-            .replace("{{decimal}}", decimal)
-            .replace("{{sdk}}", &sdk_path)
-            .replace("{{name}}", name.as_str())
-            .replace("{{title}}", &title)
-            .replace("{{module}}", &subject.module)
-            .replace("{{record}}", &subject.record)
-            .replace("{{field}}", &subject.field)
-    };
-    let mut files: Vec<_> = FILES
-        .iter()
-        .map(|(path, text)| (*path, filled(text)))
-        .collect();
-    if let Some((text, _)) = &subject.model {
-        files.push(("src/model.rs", text.clone()));
-    }
-    if let Some(lock) = &sdk.lock {
-        files.push(("Cargo.lock", lock.clone()));
-    }
-    Ok(files)
-}
-
-/// `vip-flag` to `Vip flag`.
-fn title(name: &str) -> String {
-    let words = name.replace('-', " ");
-    let mut characters = words.chars();
-    characters.next().map_or_else(String::new, |first| {
-        format!("{}{}", first.to_ascii_uppercase(), characters.as_str())
     })
 }

@@ -2,11 +2,22 @@
 //! component as it is.
 
 use anyhow::{Context, Result, bail};
-use crm_plugin_build::{BuildError, Built, MANIFEST_FILE, TARGET, crate_build};
+use crm_plugin_build::{
+    BuildError, Built, MANIFEST_FILE, TARGET, crate_build, javascript_build, python_build,
+};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::say;
+
+type Build = fn(&Path) -> Result<Built, BuildError>;
+
+/// What is there in a plugin's folder, and how that is built.
+const LANGUAGES: [(&str, Build); 3] = [
+    ("Cargo.toml", crate_build),
+    ("package.json", javascript_build),
+    ("app.py", python_build),
+];
 
 /// A component, and where it comes from.
 pub(crate) struct Source {
@@ -40,18 +51,20 @@ impl Source {
     /// # Errors
     /// As [`Source::open`].
     pub(crate) fn build(directory: &Path) -> Result<Self> {
-        for file in ["Cargo.toml", MANIFEST_FILE] {
-            if !directory.join(file).is_file() {
-                bail!(
-                    "{} has no {file}, so it is no plugin's folder; `crm plugin new` makes one",
-                    directory.display()
-                );
-            }
-        }
-        let built = match crate_build(directory) {
+        let is_there = |file: &str| directory.join(file).is_file();
+        let language = LANGUAGES.iter().find(|(file, _)| is_there(file));
+        let (Some((_, build)), true) = (language, is_there(MANIFEST_FILE)) else {
+            let files = LANGUAGES.map(|(file, _)| file).join(", ");
+            bail!(
+                "{} is no plugin's folder: it has no {MANIFEST_FILE}, or none of {files}; `crm \
+                 plugin new` makes one",
+                directory.display()
+            );
+        };
+        let built = match build(directory) {
             Err(BuildError::TargetMissing { .. }) => {
                 add_target(directory)?;
-                crate_build(directory)
+                build(directory)
             }
             built => built,
         }?;
