@@ -103,9 +103,8 @@ async fn report(plugin: &Path) -> Result<Report> {
             return Ok(report);
         }
         let source = Source::open(plugin)?;
-        component::check(&source, Some(&text), &mut report).await?;
-        if report.errors() == 0 {
-            cases::check(&source.component, &plugin.join(CASES), &mut report).await?;
+        if let Some(runner) = component::check(&source, Some(&text), &mut report).await? {
+            cases::check(&runner, &plugin.join(CASES), &mut report).await?;
         }
         return Ok(report);
     }

@@ -48,6 +48,14 @@ impl Runner {
         let sandbox = author::sandbox(limits)?;
         let plugin = tokio::task::block_in_place(|| sandbox.load(component))
             .context("the component is refused; `crm plugin check` says more")?;
+        Self::of(sandbox, plugin)
+    }
+
+    /// A component that is compiled already.
+    ///
+    /// # Errors
+    /// That it is a template.
+    pub(crate) fn of(sandbox: Sandbox, plugin: Arc<Plugin>) -> Result<Self> {
         if plugin.manifest().world != World::Action {
             bail!(
                 "{} is a template, and only actions are called with events; `crm plugin check` \

@@ -1,7 +1,6 @@
 //! A plugin's own cases: what they take of the limits, and whether a server would refuse them.
 
 use anyhow::Result;
-use crm_model::manifest::World;
 use std::path::Path;
 
 use super::{CasesReport, Report};
@@ -16,11 +15,10 @@ const CLOSE_PERCENT: u64 = 50;
 ///
 /// # Errors
 /// Where a case cannot be read, with file and line.
-pub(super) async fn check(component: &[u8], folder: &Path, report: &mut Report) -> Result<()> {
-    if report.world != Some(World::Action.name()) || !folder.is_dir() {
+pub(super) async fn check(runner: &Runner, folder: &Path, report: &mut Report) -> Result<()> {
+    if !folder.is_dir() {
         return Ok(());
     }
-    let runner = Runner::new(component)?;
     let limits = runner.limits();
     let mut all = CasesReport {
         count: 0,

@@ -10,14 +10,16 @@ use std::time::Instant;
 use super::{ComponentReport, Report, template};
 use crate::commands::plugin::author;
 use crate::commands::plugin::finding::{Finding, JsonText};
+use crate::commands::plugin::running::Runner;
 use crate::commands::plugin::source::Source;
 
-/// Adds what there is to say; `text` is the manifest's, for places in it.
+/// Adds what there is to say; `text` is the manifest's, for places in it. An action that can be
+/// called comes back, so that it is compiled once.
 pub(super) async fn check(
     source: &Source,
     text: Option<&JsonText>,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<Option<Runner>> {
     let component = report.component.insert(ComponentReport {
         digest: Digest::of(&source.component),
         bytes: source.component.len(),
@@ -34,21 +36,26 @@ pub(super) async fn check(
         }
         Err(error) => {
             report.findings.push(refusal(&error, text));
-            return Ok(());
+            return Ok(None);
         }
     }
     let sandbox = author::sandbox(GuestLimits::default())?;
     let started = Instant::now();
-    match tokio::task::block_in_place(|| sandbox.load(&source.component)) {
-        Ok(plugin) => {
-            component.compile_milliseconds = Some(started.elapsed().as_millis());
-            if plugin.manifest().world == World::Template {
-                template::check(&sandbox, &plugin, source.directory.as_deref(), report).await;
-            }
+    let plugin = match tokio::task::block_in_place(|| sandbox.load(&source.component)) {
+        Ok(plugin) => plugin,
+        Err(error) => {
+            report.findings.push(refusal(&error, text));
+            return Ok(None);
         }
-        Err(error) => report.findings.push(refusal(&error, text)),
+    };
+    component.compile_milliseconds = Some(started.elapsed().as_millis());
+    match plugin.manifest().world {
+        World::Action => Ok(Some(Runner::of(sandbox, plugin)?)),
+        World::Template => {
+            template::check(&sandbox, &plugin, source.directory.as_deref(), report).await;
+            Ok(None)
+        }
     }
-    Ok(())
 }
 
 /// What is asked for and cannot be used, or used and not asked for: an interface that is not
