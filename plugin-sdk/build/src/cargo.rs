@@ -3,13 +3,23 @@
 //! jobserver whose pipes are closed.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::BuildError;
-use crate::{Request, TARGET};
+use crate::{Request, TARGET, read};
 
 const PROFILE: &str = "guest";
+
+/// The profile of a workspace that has none of its own: small, and quick to start.
+const PROFILE_SETTINGS: [&str; 6] = [
+    "inherits=\"release\"",
+    "opt-level=\"s\"",
+    "lto=true",
+    "codegen-units=1",
+    "panic=\"abort\"",
+    "strip=true",
+];
 
 /// Flags for guests. The first is how the `getrandom` crate is told that there is no source of
 /// randomness on this target but one that the guest brings itself. The second keeps a fresh
@@ -40,9 +50,14 @@ pub(crate) fn build(request: &Request) -> Result<Vec<PathBuf>, BuildError> {
         .stdin(Stdio::null())
         // A build script's standard output is for cargo's instructions.
         .stdout(Stdio::null());
-    // The outer cargo has resolved the dependencies; a second opinion would change its lock file.
-    if request.workspace.join("Cargo.lock").exists() {
+    if request.locked && request.workspace.join("Cargo.lock").exists() {
         command.arg("--locked");
+    }
+    if !has_profile(&read(&request.workspace.join("Cargo.toml"))?) {
+        for setting in PROFILE_SETTINGS {
+            command.arg("--config");
+            command.arg(format!("profile.{PROFILE}.{setting}"));
+        }
     }
     for guest in &request.guests {
         command.args(["--package", &guest.package]);
@@ -60,6 +75,32 @@ pub(crate) fn build(request: &Request) -> Result<Vec<PathBuf>, BuildError> {
     Ok(packages()
         .map(|package| directory.join(module_file(package)))
         .collect())
+}
+
+fn has_profile(manifest: &str) -> bool {
+    let header = format!("[profile.{PROFILE}]");
+    manifest.lines().any(|line| line.trim() == header)
+}
+
+/// The directory of the `Cargo.toml` that cargo takes for the root above `directory`.
+pub(crate) fn workspace_of(directory: &Path) -> Result<PathBuf, BuildError> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = scrubbed(&program)
+        .args(["locate-project", "--workspace", "--message-format", "plain"])
+        .current_dir(directory)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| BuildError::NotRun {
+            program: program.into(),
+            source,
+        })?;
+    let manifest = String::from_utf8_lossy(&output.stdout);
+    match Path::new(manifest.trim()).parent() {
+        Some(root) if output.status.success() => Ok(root.to_owned()),
+        _ => Err(BuildError::NoWorkspace {
+            directory: directory.to_owned(),
+        }),
+    }
 }
 
 fn module_file(package: &str) -> String {
@@ -185,5 +226,13 @@ mod tests {
         assert_eq!(package_name("[package]\n[lib]\nname = \"a\""), None);
         assert_eq!(package_name("[workspace]\nmembers = []"), None);
         assert_eq!(module_file("field-set"), "field_set.wasm");
+    }
+
+    #[test]
+    fn a_workspace_may_have_the_profile_of_its_own() {
+        assert!(has_profile(
+            "[profile.release]\nlto = true\n[profile.guest]\n"
+        ));
+        assert!(!has_profile("[profile.release]\n# [profile.guest]\n"));
     }
 }

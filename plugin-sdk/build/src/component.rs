@@ -16,18 +16,31 @@ pub(crate) const CONTRACT: &str = "crm:plugin/";
 
 /// Makes a component of a core module.
 pub(crate) fn wrap(package: &str, module: &[u8], manifest: &str) -> Result<Vec<u8>, BuildError> {
-    let world = manifest_world(package, manifest)?;
     let not_a_component = |reason: String| BuildError::NotAComponent {
         package: package.to_owned(),
         reason,
     };
+    manifest_world(package, manifest)?;
     let module = stubs::without_javascript(package, module)?;
-    let mut component = ComponentEncoder::default()
+    let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| not_a_component(format!("{error:#}")))?;
-    let outside = Outside::of(&component).map_err(|error| not_a_component(error.to_string()))?;
+    finish(package, component, manifest)
+}
+
+/// Looks at a component from outside and adds its manifest.
+pub(crate) fn finish(
+    package: &str,
+    mut component: Vec<u8>,
+    manifest: &str,
+) -> Result<Vec<u8>, BuildError> {
+    let world = manifest_world(package, manifest)?;
+    let outside = Outside::of(&component).map_err(|error| BuildError::NotAComponent {
+        package: package.to_owned(),
+        reason: error.to_string(),
+    })?;
     outside.check(package, &world)?;
     let section = CustomSection {
         name: MANIFEST_SECTION.into(),
@@ -37,8 +50,25 @@ pub(crate) fn wrap(package: &str, module: &[u8], manifest: &str) -> Result<Vec<u
     Ok(component)
 }
 
+/// The text of a component's manifest, its first if there are several; none where there is none,
+/// or it is no component.
+pub fn manifest_text(component: &[u8]) -> Option<String> {
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.ok()? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(section) if depth == 0 && section.name() == MANIFEST_SECTION => {
+                return String::from_utf8(section.data().to_vec()).ok();
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// The world that a manifest claims. The rest of a manifest is the host's to judge.
-fn manifest_world(package: &str, manifest: &str) -> Result<String, BuildError> {
+pub(crate) fn manifest_world(package: &str, manifest: &str) -> Result<String, BuildError> {
     let bad = |reason: String| BuildError::BadManifest {
         package: package.to_owned(),
         reason,
@@ -127,6 +157,22 @@ mod tests {
             let error = manifest_world("guest", manifest).unwrap_err();
             assert!(matches!(error, BuildError::BadManifest { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn a_manifest_is_read_from_the_component_itself_alone() {
+        let section = |text: &'static str| CustomSection {
+            name: MANIFEST_SECTION.into(),
+            data: Cow::Borrowed(text.as_bytes()),
+        };
+        let mut module = wasm_encoder::Module::new();
+        module.section(&section("the module's"));
+        let mut component = wasm_encoder::Component::new();
+        component.section(&wasm_encoder::ModuleSection(&module));
+        assert_eq!(manifest_text(&component.clone().finish()), None);
+        component.section(&section("its own"));
+        assert_eq!(manifest_text(&component.finish()).unwrap(), "its own");
+        assert_eq!(manifest_text(b"something else"), None);
     }
 
     #[test]

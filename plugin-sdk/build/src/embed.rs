@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::BuildError;
-use crate::{Guest, Request, component_build};
+use crate::{Guest, Request, component_build, write};
 
 /// What all guests are made of, beside their own directories.
 const SHARED: [&str; 5] = [
@@ -52,6 +52,8 @@ fn try_embed(guests: &[(&str, &str)]) -> Result<(), BuildError> {
             .collect::<Result<_, _>>()?,
         target_dir: guests_target_dir(&out_dir, &variable("TARGET")?),
         workspace,
+        // The outer cargo has resolved the dependencies; a second opinion would change its file.
+        locked: true,
     };
     let built = component_build(&request)?;
     let mut source = "/// Name and bytes of each component.\n".to_owned();
@@ -103,13 +105,6 @@ fn guests_target_dir(out_dir: &Path, triple: &str) -> PathBuf {
             }
         });
     target.unwrap_or(out_dir).join("guests")
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
-    std::fs::write(path, bytes).map_err(|source| BuildError::Unwritable {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]

@@ -17,6 +17,13 @@ pub enum BuildError {
     },
     #[error("cargo could not build {packages}; its messages stand above")]
     CargoFailed { packages: String },
+    #[error("{tool} is missing: run `{get}` in the plugin's folder")]
+    ToolMissing {
+        tool: &'static str,
+        get: &'static str,
+    },
+    #[error("{tool} could not make a component; its messages stand above")]
+    ToolFailed { tool: &'static str },
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable {
         path: PathBuf,

@@ -1,19 +1,26 @@
-//! Builds guests written in Rust into components: one nested `cargo build` for all of them, each
-//! core module wrapped with `wit-component`, its imports checked against the contract, and its
-//! `plugin.json` added as the `crm:manifest` section. Used by build scripts (see [`embed`]) and by
-//! the `crm` command. It never runs a guest.
+//! Builds guests into components. For those in Rust that is one nested `cargo build` for all of
+//! them, each core module wrapped with `wit-component`; for others it is their language's own
+//! toolchain. Imports are checked against the contract, and `plugin.json` is added as the
+//! `crm:manifest` section. Used by build scripts (see [`embed`]) and by the `crm` command (see
+//! [`crate_build`], [`javascript_build`], [`python_build`]). It never runs a guest.
 
+mod alone;
 mod cargo;
 mod component;
 mod embed;
 mod error;
 mod reach;
+mod scripted;
 mod stubs;
+mod world;
 
 use std::path::{Path, PathBuf};
 
+pub use alone::crate_build;
+pub use component::manifest_text;
 pub use embed::embed;
 pub use error::BuildError;
+pub use scripted::{javascript_build, python_build};
 
 /// Name of the component's custom section that holds `plugin.json`.
 pub const MANIFEST_SECTION: &str = "crm:manifest";
@@ -34,12 +41,14 @@ pub struct Guest {
 /// What to build, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The directory of the workspace's `Cargo.toml`, which has a profile named `guest`.
+    /// The directory of the workspace's `Cargo.toml`. Its profile `guest` counts, if it has one.
     pub workspace: PathBuf,
     /// Members of that workspace.
     pub guests: Vec<Guest>,
     /// For the nested cargo; not the directory that an outer cargo holds, or both wait forever.
     pub target_dir: PathBuf,
+    /// Whether the workspace's lock file has to stay as it is, where there is one.
+    pub locked: bool,
 }
 
 /// A finished component.
@@ -102,6 +111,18 @@ pub fn component_build(request: &Request) -> Result<Vec<Built>, BuildError> {
 
 fn read(path: &Path) -> Result<String, BuildError> {
     std::fs::read_to_string(path).map_err(|source| BuildError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a file in a folder that may not be there yet.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    let written = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(path, bytes));
+    written.map_err(|source| BuildError::Unwritable {
         path: path.to_owned(),
         source,
     })

@@ -40,7 +40,7 @@ pub async fn publish(
         World::Action => None,
         World::Template => {
             let text = sandbox.template_model(&plugin).await?;
-            Some(definition_check(&manifest, &text)?)
+            Some(template_compile(&manifest, &text)?.0)
         }
     };
     let published = admin
@@ -50,7 +50,13 @@ pub async fn publish(
 }
 
 /// Parses what a template says and compiles it as for a tenant that just chose it.
-fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinition, EngineError> {
+///
+/// # Errors
+/// [`EngineError::Definition`] with the place in the template.
+pub fn template_compile(
+    manifest: &Manifest,
+    text: &str,
+) -> Result<(TemplateDefinition, Model), EngineError> {
     let definition: TemplateDefinition =
         serde_json::from_str(text).map_err(|error| crm_model::ModelError {
             place: format!("the model of “{}”", manifest.name),
@@ -68,7 +74,7 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
     });
     let slug = manifest.name.as_str().parse();
     let slug = slug.map_err(|error| EngineError::Internal(format!("{error}")))?;
-    Model::compile(ModelSource {
+    let model = Model::compile(ModelSource {
         tenant_id: TenantId::new(Uuid::nil()),
         version: 1,
         template: TemplateReference {
@@ -85,5 +91,5 @@ fn definition_check(manifest: &Manifest, text: &str) -> Result<TemplateDefinitio
         building: BTreeSet::new(),
         suspended: false,
     })?;
-    Ok(definition)
+    Ok((definition, model))
 }

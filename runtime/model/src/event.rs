@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::Data;
@@ -153,11 +154,26 @@ impl Event {
     /// The event as a plugin may see it: only fields that its grant lets it read, of what the
     /// person on whose behalf it runs sees.
     pub fn visible_to(&self, grant: &Grant, sight: &Sight<'_>) -> Self {
-        let visible = |data: &Data| -> Data {
-            sight
-                .show(data)
+        let is_seen = |field: &FieldKey| sight.field(field.as_str()).is_some();
+        self.cut(grant, |data| sight.show(data), is_seen)
+    }
+
+    /// The event with no other fields than a grant lets a plugin read, whoever the person is.
+    pub fn granted(&self, grant: &Grant) -> Self {
+        self.cut(grant, Cow::Borrowed, |_| true)
+    }
+
+    fn cut<'a>(
+        &'a self,
+        grant: &Grant,
+        show: impl Fn(&'a Data) -> Cow<'a, Data>,
+        is_seen: impl Fn(&FieldKey) -> bool,
+    ) -> Self {
+        let may_read = |field: &str| grant.may_read(self.module.as_str(), field);
+        let visible = |data: &'a Data| -> Data {
+            show(data)
                 .iter()
-                .filter(|(field, _)| grant.may_read(self.module.as_str(), field))
+                .filter(|(field, _)| may_read(field))
                 .map(|(field, value)| (field.clone(), value.clone()))
                 .collect()
         };
@@ -167,8 +183,7 @@ impl Event {
             changed_fields: self
                 .changed_fields
                 .iter()
-                .filter(|field| grant.may_read(self.module.as_str(), field.as_str()))
-                .filter(|field| sight.field(field.as_str()).is_some())
+                .filter(|field| may_read(field.as_str()) && is_seen(field))
                 .cloned()
                 .collect(),
             ..self.clone()

@@ -185,7 +185,7 @@ pub const COMPONENT_MAX_MODULES: usize = 64;
 /// Modules of a component that are instantiated. A wrapped Rust guest has three; Python's has 38.
 pub const COMPONENT_MAX_INSTANCES: u32 = 64;
 /// Linear memories of one component.
-pub const COMPONENT_MAX_MEMORIES: u32 = 2;
+pub const COMPONENT_MAX_MEMORIES: u32 = 4;
 /// How long a component may take to be compiled.
 pub const COMPILE_MAX_MILLISECONDS: u64 = 10_000;
 /// The memory that compiling a component may take.

@@ -1,56 +1,74 @@
-//! `crm plugin`: components.
+//! `crm plugin`: what the author of a component works with, and what brings it to tenants.
 
-use anyhow::{Context, Result, bail};
+mod author;
+mod bench;
+mod build;
+mod check;
+mod dev;
+mod diff;
+mod finding;
+mod fixture;
+mod install;
+mod model_of;
+mod new;
+mod pack;
+mod publish;
+mod replay;
+mod run;
+mod running;
+mod source;
+mod test;
+mod types;
+
+use anyhow::Result;
 use clap::Subcommand;
-use crm_engine::publish::publish;
-use crm_sandbox::Sandbox;
-use crm_store::admin::Published;
-use std::path::{Path, PathBuf};
 
 use crate::arguments::Common;
-use crate::code::sandbox_settings;
-use crate::host::migrate;
-use crate::{Database, say};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// A new plugin, in a folder of its own, ready to build and to test
+    New(new::NewArguments),
+    /// Build a plugin's crate into its component, target/<name>.wasm
+    Build(build::BuildArguments),
+    /// Find what is wrong with a plugin before a host does
+    Check(check::CheckArguments),
+    /// Run a folder of cases and compare what comes out with what is expected
+    Test(test::TestArguments),
+    /// Run one event as a host does, and show what the action wants
+    Run(run::RunArguments),
+    /// How fuel and time are spread over many events
+    Bench(bench::BenchArguments),
+    /// Run a recorded run again, and say whether it comes to the same
+    Replay(replay::ReplayArguments),
+    /// What changes from one version to the next
+    Diff(diff::DiffArguments),
+    /// Types for the records of a template, to standard output or a file
+    Types(types::TypesArguments),
+    /// The file to hand on, with its digest
+    Pack(pack::PackArguments),
+    /// Bring a plugin to a tenant
+    Install(install::InstallArguments),
+    /// Build and install a plugin at each change of its files
+    Dev(dev::DevArguments),
     /// Make a component (an action or a template) known to this installation
-    Publish {
-        /// The component
-        component: PathBuf,
-    },
+    Publish(publish::PublishArguments),
 }
 
 pub(crate) async fn plugin(common: &Common, command: PluginCommand) -> Result<()> {
-    let PluginCommand::Publish { component } = command;
-    let bytes = std::fs::read(&component)
-        .with_context(|| format!("{} cannot be read", component.display()))?;
-    let database =
-        Database::open(common.database_url.as_deref(), &common.data_dir, say::step).await?;
-    let published = publish_file(common, &database, &component, &bytes).await;
-    database.close().await;
-    published
-}
-
-async fn publish_file(
-    common: &Common,
-    database: &Database,
-    path: &Path,
-    bytes: &[u8],
-) -> Result<()> {
-    let mut admin = database.admin().await?;
-    migrate(&mut admin, say::step).await?;
-    let sandbox = Sandbox::new(sandbox_settings(&common.data_dir)?)?;
-    let (manifest, published) = publish(&mut admin, &sandbox, bytes)
-        .await
-        .with_context(|| format!("{} is refused", path.display()))?;
-    let name = format!("{} {}", manifest.name, manifest.version);
-    match published {
-        Published::New => say::step(&format!("published {name}")),
-        Published::Unchanged => say::step(&format!("{name} was published before, unchanged")),
-        Published::Conflict => {
-            bail!("another build of {name} is published; versions are immutable: raise the version")
-        }
+    match command {
+        PluginCommand::New(arguments) => new::new(&arguments).await,
+        PluginCommand::Build(arguments) => build::build(common, &arguments),
+        PluginCommand::Check(arguments) => check::check(common, &arguments).await,
+        PluginCommand::Test(arguments) => test::test(common, &arguments).await,
+        PluginCommand::Run(arguments) => run::run(common, &arguments).await,
+        PluginCommand::Bench(arguments) => bench::bench(common, &arguments).await,
+        PluginCommand::Replay(arguments) => replay::replay(common, &arguments).await,
+        PluginCommand::Diff(arguments) => diff::diff(common, &arguments).await,
+        PluginCommand::Types(arguments) => types::types(&arguments).await,
+        PluginCommand::Pack(arguments) => pack::pack(common, &arguments),
+        PluginCommand::Install(arguments) => install::install(common, &arguments).await,
+        PluginCommand::Dev(arguments) => dev::dev(&arguments).await,
+        PluginCommand::Publish(arguments) => publish::publish(common, &arguments).await,
     }
-    Ok(())
 }

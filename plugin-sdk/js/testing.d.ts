@@ -1,0 +1,7 @@
+import type { Event, EventKind } from './index.js';
+
+export const RECORD_ID: string;
+export function created<T>(module: string, after: T): Event<T>;
+export function updated<T>(module: string, before: T, after: T): Event<T>;
+export function deleted<T>(module: string, before: T): Event<T>;
+export function happened<T>(kind: EventKind, module: string, record: T, payload: unknown): Event<T>;
