@@ -32,6 +32,7 @@ pub fn component_inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
     }
     let surface = surface_read(bytes)?;
     let manifest = manifest_decode(&surface.manifests)?;
+    manifest.check().map_err(SandboxError::Manifest)?;
     world_check(&surface, manifest.world)?;
     imports_check(&surface, manifest.world)?;
     export_check(&surface, manifest.world)?;
