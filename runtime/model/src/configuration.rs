@@ -29,12 +29,14 @@ pub fn schema_check(schema: &Value) -> Result<(), String> {
 /// `examples` is data, but a reference there would be a strange thing to want.
 fn reference_outside(schema: &Value) -> Option<&str> {
     match schema {
-        Value::Object(members) => members.iter().find_map(|(name, value)| match name.as_str() {
-            "$ref" | "$dynamicRef" => value.as_str().filter(|target| !target.starts_with('#')),
-            // Another base or another dialect would make `#` mean something else.
-            "$id" => value.as_str(),
-            _ => reference_outside(value),
-        }),
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| match name.as_str() {
+                "$ref" | "$dynamicRef" => value.as_str().filter(|target| !target.starts_with('#')),
+                // Another base or another dialect would make `#` mean something else.
+                "$id" => value.as_str(),
+                _ => reference_outside(value),
+            }),
         Value::Array(items) => items.iter().find_map(reference_outside),
         _ => None,
     }
