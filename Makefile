@@ -9,7 +9,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-long test-fuzz lint bench bench-full
+.PHONY: help setup demo test test-long test-fuzz plugins-js plugins-py lint bench bench-full
 
 # A shell that was opened before Rust was installed does not have it on its PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -49,6 +49,12 @@ test-fuzz: ## Fuzz the HTTP surface for FUZZ_SECONDS, 240 unless given (FUZZ_SEE
 	@.ci/setup test
 	$(CARGO) build --bin crm
 	@tests/fuzz/run $(TARGET)/debug/crm
+
+plugins-js: ## Build the examples in JavaScript and run them (npm's packages go to target/toolchains)
+	$(CARGO) test -p crm-tests --test languages -- --nocapture typescript node
+
+plugins-py: ## Build the examples in Python and run them (PyPI's packages go to target/toolchains)
+	$(CARGO) test -p crm-tests --test languages -- --nocapture python
 
 lint: ## Check formatting, lints, licences and sources
 	$(CARGO) fmt --all --check

@@ -5,5 +5,6 @@ fn main() {
         ("misbehave", "tests/guests/misbehave"),
         ("asks", "tests/guests/asks"),
         ("hostile", "tests/guests/hostile"),
+        ("office", "tests/guests/office"),
     ]);
 }

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod actions;
 mod activities;
 mod aggregate;
 mod api_keys;

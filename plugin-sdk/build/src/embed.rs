@@ -8,9 +8,10 @@ use crate::error::BuildError;
 use crate::{Guest, Request, component_build, write};
 
 /// What all guests are made of, beside their own directories.
-const SHARED: [&str; 5] = [
+const SHARED: [&str; 6] = [
     "Cargo.lock",
     "Cargo.toml",
+    "plugin-sdk/actions",
     "plugin-sdk/expression",
     "plugin-sdk/rust",
     "plugin-sdk/wit",

@@ -1,13 +1,13 @@
 //! Sets fields of the event's record from expressions.
 //!
 //! Configuration: `{"set": {"welcome_note": "'Welcome, ' + after.full_name"}}`, a map from field
-//! to expression. An expression sees `event` (kind, module, record_id, changed_fields, depth,
-//! occurred_at), `before`, `after` and `actor` (user_id, roles), and never another record. All
-//! are evaluated over the same values, so their order does not matter. Fields that already have
-//! their value are left alone.
+//! to expression. An expression sees `event`, `before`, `after`, `payload` and `actor`, and never
+//! another record. All are evaluated over the same values, so their order does not matter. Fields
+//! that already have their value are left alone.
 
+use crm_actions::{Record, context};
 use crm_expression::Expression;
-use crm_plugin_sdk::{Event, Failure, Mutation, Outcome, json};
+use crm_plugin_sdk::{Event, Failure, Mutation, Outcome};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -19,8 +19,6 @@ pub struct Config {
     /// Field → expression.
     set: BTreeMap<String, String>,
 }
-
-type Record = Map<String, Value>;
 
 /// One update of the event's record.
 ///
@@ -49,28 +47,12 @@ pub fn run(event: Event<Record>, config: Config) -> Outcome {
     Ok(Mutation::update(&event, Value::Object(patch)).into())
 }
 
-fn context(event: &Event<Record>) -> Value {
-    json!({
-        "event": {
-            "kind": event.kind.name(),
-            "module": event.module,
-            "record_id": event.record_id,
-            "changed_fields": event.changed_fields,
-            "depth": event.depth,
-            "occurred_at": event.occurred_at,
-        },
-        "before": event.before,
-        "after": event.after,
-        "actor": { "user_id": event.actor.user_id, "roles": event.actor.roles },
-    })
-}
-
 crm_plugin_sdk::export_action!(run);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crm_plugin_sdk::testing;
+    use crm_plugin_sdk::{json, testing};
 
     fn set(fields: Value) -> Config {
         serde_json::from_value(json!({ "set": fields })).unwrap()

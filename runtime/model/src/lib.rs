@@ -9,6 +9,7 @@ pub mod activity;
 pub mod api_key;
 pub mod capability;
 pub mod computed;
+pub mod configuration;
 pub mod definition;
 pub mod derived;
 pub mod effect;

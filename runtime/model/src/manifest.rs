@@ -1,8 +1,10 @@
 //! What a component says about itself in its `crm:manifest` section, read without running it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::capability::Capabilities;
+use crate::configuration::schema_check;
 use crate::names::PluginName;
 
 /// Name of the custom section that holds the manifest as JSON.
@@ -61,4 +63,29 @@ pub struct Manifest {
     /// What the plugin asks for; a tenant may grant less.
     #[serde(default)]
     pub capabilities: Capabilities,
+    /// JSON Schema of a workflow step's configuration, for actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_schema: Option<Value>,
+    /// JSON Schema of the plugin's own configuration, which holds for all its uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_schema: Option<Value>,
+}
+
+impl Manifest {
+    /// Whether its schemas are ones.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with which.
+    pub fn check(&self) -> Result<(), String> {
+        let schemas = [
+            ("config_schema", &self.config_schema),
+            ("settings_schema", &self.settings_schema),
+        ];
+        for (name, schema) in schemas {
+            if let Some(schema) = schema {
+                schema_check(schema).map_err(|error| format!("`{name}` {error}"))?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -33,6 +33,7 @@ pub fn component_inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
     let limits = ClassLimits::of(manifest.class);
     size_check(bytes, limits.component_max_bytes)?;
     shape_check(bytes, &limits)?;
+    manifest.check().map_err(SandboxError::Manifest)?;
     world_check(&surface, manifest.world)?;
     imports_check(&surface, manifest.world)?;
     export_check(&surface, manifest.world)?;

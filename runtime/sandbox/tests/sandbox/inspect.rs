@@ -142,6 +142,9 @@ fn a_manifest_is_needed_once_outside_and_readable() {
     let twice = with_manifest(answering("", &[0; 32]), &manifest("action"));
     let mut strange = manifest("action");
     strange["price"] = json!(1);
+    let mut elsewhere = manifest("action");
+    elsewhere["config_schema"] =
+        json!({"type": "object", "properties": {"a": {"$ref": "https://example.com/a"}}});
     let text = manifest("action").to_string().replace('"', "\\\"");
     let nested = format!("(component (core module (@custom \"crm:manifest\" \"{text}\")))");
     for (bytes, expected) in [
@@ -150,6 +153,10 @@ fn a_manifest_is_needed_once_outside_and_readable() {
         (
             with_manifest(bare.clone(), &strange),
             "unknown field `price`",
+        ),
+        (
+            with_manifest(bare.clone(), &elsewhere),
+            "`config_schema` refers to “https://example.com/a”",
         ),
         (with_section(bare.clone(), "crm:manifest", b"{"), "EOF"),
         (

@@ -1,0 +1,47 @@
+//! An event as expressions and messages see it.
+
+use crm_plugin_sdk::{Event, Failure, json, records};
+use serde_json::{Map, Value};
+
+/// A record's data, whatever its module.
+pub type Record = Map<String, Value>;
+
+/// `event` (kind, module, record_id, record_version, changed_fields, depth, occurred_at, zone,
+/// locale), `before`, `after`, `payload` and `actor` (user_id, roles).
+pub fn context(event: &Event<Record>) -> Value {
+    json!({
+        "event": {
+            "kind": event.kind.name(),
+            "module": event.module,
+            "record_id": event.record_id,
+            "record_version": event.record_version,
+            "changed_fields": event.changed_fields,
+            "depth": event.depth,
+            "occurred_at": event.occurred_at,
+            "zone": event.zone,
+            "locale": event.locale,
+        },
+        "before": event.before,
+        "after": event.after,
+        "payload": event.payload,
+        "actor": { "user_id": event.actor.user_id, "roles": event.actor.roles },
+    })
+}
+
+/// The event's record as it is after the event.
+///
+/// # Errors
+/// Skips where it is gone.
+pub fn current(event: &Event<Record>) -> Result<&Record, Failure> {
+    let gone = || Failure::skip("the record was deleted: there is nothing to do");
+    event.after.as_ref().ok_or_else(gone)
+}
+
+/// The user whom the event's record belongs to, null where the record is not to be seen.
+///
+/// # Errors
+/// Where the host does not answer.
+pub fn owner(event: &Event<Record>) -> Result<Value, Failure> {
+    let found = records::get::<Record>(&event.module, &event.record_id)?;
+    Ok(found.map_or(Value::Null, |found| Value::String(found.owner_id)))
+}

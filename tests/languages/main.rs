@@ -1,0 +1,110 @@
+//! Plugins in other languages than Rust, and components in another runtime than ours: built with
+//! their own toolchains, run on the same events, the same answers expected.
+//!
+//! The toolchains come from npm and PyPI into `target/toolchains`, once. Where there is no node or
+//! no python3 a test says so and passes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod calls;
+mod sandboxed;
+mod tools;
+
+use calls::{Case, collectors, field_set};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_in_typescript_answers_as_expected() {
+    let Some(tools) = tools::javascript() else {
+        return;
+    };
+    let example = tools::root().join("plugin-sdk/js/examples/vip-flag");
+    let component = tools.join("vip-flag.wasm");
+    tools::run(
+        tools::command("node")
+            .arg(tools::root().join("plugin-sdk/js/build.mjs"))
+            .args([&example, &component])
+            .env("CRM_JS_TOOLS", &tools),
+    );
+    sandboxed::expect(&component, &collectors()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_in_python_answers_as_expected() {
+    let Some(tools) = tools::python() else {
+        return;
+    };
+    let example = tools::root().join("plugin-sdk/python/examples/vip-flag");
+    let component = tools.join("vip-flag.wasm");
+    tools::run(
+        tools::command(tools.join("bin/python"))
+            .arg(tools::root().join("plugin-sdk/python/build.py"))
+            .args([&example, &component]),
+    );
+    sandboxed::expect(&component, &collectors()).await;
+}
+
+#[test]
+fn the_typescript_example_has_sound_types() {
+    let Some(tools) = tools::javascript() else {
+        return;
+    };
+    let sdk = tools::root().join("plugin-sdk/js");
+    let config = json!({
+        "compilerOptions": {
+            "strict": true, "noEmit": true, "target": "es2023", "module": "es2022",
+            "moduleResolution": "bundler", "types": [],
+            "paths": { "crm-plugin-sdk": [sdk.join("index.d.ts")] },
+        },
+        "files": [sdk.join("index.d.ts"), sdk.join("examples/vip-flag/src/index.ts")],
+    });
+    let path = tools.join("tsconfig.json");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let tsc = tools.join("node_modules/.bin/tsc");
+    tools::run(tools::command(tsc).arg("--project").arg(path));
+}
+
+/// What a component of ours answers does not depend on the runtime that it is in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_answers_the_same_in_node() {
+    let Some(tools) = tools::javascript() else {
+        return;
+    };
+    let (_, bytes) = crm_cli::bundled::components()
+        .iter()
+        .find(|(name, _)| *name == "field-set")
+        .unwrap();
+    let component = tools.join("field-set.wasm");
+    std::fs::write(&component, bytes).unwrap();
+    let transpiled = tools.join("field-set");
+    tools::run(
+        tools::command(tools.join("node_modules/.bin/jco"))
+            .arg("transpile")
+            .arg(&component)
+            .arg("--out-dir")
+            .arg(&transpiled)
+            .args(["--name", "guest", "--instantiation", "async"])
+            .args(["--no-typescript", "--quiet"]),
+    );
+    let cases = field_set();
+    let calls = tools.join("field-set.json");
+    let told: Vec<Value> = cases.iter().map(Case::as_the_contract_has_it).collect();
+    std::fs::write(&calls, json!(told).to_string()).unwrap();
+    let answered = tools::run(
+        tools::command("node")
+            .arg(tools::root().join("tests/languages/node.mjs"))
+            .args([&transpiled, &calls]),
+    );
+    let answered: Vec<Value> = serde_json::from_str(&answered).unwrap();
+    let ours = sandboxed::answers(&component, &cases).await;
+    assert_eq!(answered.len(), cases.len());
+    for ((case, node), ours) in cases.iter().zip(answered).zip(ours) {
+        assert_eq!(calls::outcome(&node), ours, "{}", case.name);
+    }
+}
