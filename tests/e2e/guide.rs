@@ -118,3 +118,14 @@ fn the_guide_works_in_javascript() {
         assert!(out.contains(said), "{said}:\n{out}");
     }
 }
+
+#[test]
+#[ignore = "CPython takes minutes to compile in a debug build, and pip its registry"]
+fn the_guide_works_in_python() {
+    let script = script(GUIDE, "sh python");
+    assert!(script.contains("--lang python"), "{script}");
+    let (_, out) = follow(&script);
+    for said in ["findings  none", "passed nobody", "passed somebody"] {
+        assert!(out.contains(said), "{said}:\n{out}");
+    }
+}

@@ -58,11 +58,16 @@ pub fn javascript_build(directory: &Path) -> Result<Built, BuildError> {
 /// As for [`javascript_build`].
 pub fn python_build(directory: &Path) -> Result<Built, BuildError> {
     let script = Script::open(directory)?;
-    let beside = directory.join(".venv/bin").join(COMPONENTIZE_PY);
+    let environment = absolute(directory)?.join(".venv");
+    let beside = environment.join("bin").join(COMPONENTIZE_PY);
     let mut python = match beside.is_file() {
         true => Command::new(beside),
         false => Command::new(COMPONENTIZE_PY),
     };
+    if environment.is_dir() {
+        // Where it looks for the packages that the plugin needs.
+        python.env("VIRTUAL_ENV", environment);
+    }
     python
         .arg("--wit-path")
         .arg(&script.wit)
@@ -152,16 +157,20 @@ impl Script {
 
 /// A program that npm put beside the plugin, or above it in a workspace.
 fn node_tool(directory: &Path, tool: &'static str) -> Result<Command, BuildError> {
-    let directory = std::path::absolute(directory).map_err(|source| BuildError::Unreadable {
-        path: directory.to_owned(),
-        source,
-    })?;
+    let directory = absolute(directory)?;
     directory
         .ancestors()
         .map(|above| above.join("node_modules/.bin").join(tool))
         .find(|path| path.exists())
         .map(Command::new)
         .ok_or_else(|| missing(tool))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, BuildError> {
+    std::path::absolute(path).map_err(|source| BuildError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn missing(tool: &'static str) -> BuildError {
