@@ -1,42 +1,42 @@
-/** What happened. */
+// The types of `crm:plugin@1.0.0` as an author in JavaScript meets them: records decoded, names in
+// camel case, whole numbers as numbers.
+
 export type EventKind =
-  | 'record_created'
-  | 'record_updated'
-  | 'record_deleted'
-  | 'record_restored'
-  | 'answer_received'
-  | 'time_reached'
-  | 'started_by_hand'
-  | 'request_received'
+  | 'record-created'
+  | 'record-updated'
+  | 'record-deleted'
+  | 'record-restored'
+  | 'answer-received'
+  | 'time-reached'
+  | 'started-by-hand'
+  | 'request-received'
   | 'called';
 
-/** A person. */
-export interface Actor {
-  userId: string;
-  roles: string[];
-}
-
 /** One run in the chain that led to an event. */
-export interface CauseLink {
+export interface Cause {
   eventId: string;
   workflow: string;
   plugin: string;
   runId: string;
 }
 
-/** What an action is told. Fields that it may not read are missing from the record. */
-export interface Event<T = Record<string, unknown>> {
+/** What happened. Fields that the plugin may not read are missing in its records. */
+export interface Event<T> {
   id: string;
   kind: EventKind;
   module: string;
+  /** Empty where the event is of no record. */
   recordId: string;
+  /** The first is 1, and 0 is of no record. */
   recordVersion: number;
-  before: T | null;
-  after: T | null;
+  before: Partial<T> | null;
+  after: Partial<T> | null;
   changedFields: string[];
+  /** What came with events that are of more than a record. */
   payload: unknown;
-  actor: Actor;
-  causes: CauseLink[];
+  actor: { userId: string; roles: string[] };
+  /** The runs that led here, the first one first. */
+  causes: Cause[];
   depth: number;
   /** RFC 3339, UTC. The only clock there is. */
   occurredAt: string;
@@ -44,65 +44,92 @@ export interface Event<T = Record<string, unknown>> {
   zone: string;
   /** The tenant's language: `de`. */
   locale: string;
+  /** The same for every attempt at the same work, and for no other. */
   idempotencyKey: string;
-  /** The same for every attempt at the same work: where chance is wanted, start from here. */
-  seed: number | bigint;
+  /** Where chance is wanted, start from here. Exact up to 2⁵³. */
+  seed: number;
 }
 
-export interface Mutation {
-  tag: 'create' | 'update' | 'delete' | 'link' | 'unlink' | 'activity' | 'assign';
-  val: Record<string, unknown>;
+/** A module and a record of it, as `{module, id}` or as an event. */
+export type RecordReference = { module: string; id: string } | { module: string; recordId: string };
+
+/** What an action wants. Made by the functions below alone. */
+export interface Wanted {
+  readonly kind: 'mutation' | 'effect';
 }
 
-export interface Effect {
-  tag: 'email' | 'webhook' | 'http' | 'notify' | 'schedule';
-  val: Record<string, unknown>;
+export type Answer = Wanted | null | undefined | (Wanted | null | undefined)[];
+
+/** Makes the component's `run`. */
+export function action<T, C>(run: (event: Event<T>, config: C) => Answer): (event: unknown) => unknown;
+
+/** Thrown, these end a run without an answer. */
+export class Failure extends Error {
+  readonly failure: { tag: 'skip' | 'fail' | 'retry'; val: unknown };
 }
-
-/** To be thrown. */
-export interface Failure {
-  tag: 'skip' | 'fail' | 'retry';
-  val: unknown;
-}
-
-/** What an action wants. */
-export type Answer = Mutation[] | { mutations?: Mutation[]; effects?: Effect[] } | null | undefined;
-
-export type ActivityKind = 'note' | 'call' | 'meeting' | 'email' | 'task' | 'system' | (string & {});
-
-export interface Expecting {
-  /** Refused unless the record still has this version. */
-  expectedVersion?: number;
-}
-
-export function action<T, C>(
-  run: (event: Event<T>, config: C) => Answer,
-): (event: unknown) => { mutations: Mutation[]; effects: Effect[] };
-
 export function skip(message: string): Failure;
 export function fail(message: string): Failure;
 export function retry(afterMs: number, reason: string): Failure;
 
-export function create(module: string, data: object): Mutation;
-export function update(event: Event<any>, patch: object, options?: Expecting): Mutation;
-export function updateRecord(module: string, recordId: string, patch: object, options?: Expecting): Mutation;
-export function remove(module: string, recordId: string, options?: Expecting): Mutation;
-export function link(module: string, recordId: string, field: string, targetId: string): Mutation;
-export function unlink(module: string, recordId: string, field: string, targetId: string): Mutation;
-export function assign(module: string, recordId: string, owner: string, options?: Expecting): Mutation;
-
-export interface ActivityOptions {
-  body?: string;
-  /** For a task: RFC 3339. */
-  dueAt?: string;
-  /** For a task: a user's id. */
-  assignee?: string;
+/** The host does not answer a question. */
+export class Refusal extends Error {
+  readonly kind: 'denied' | 'invalid' | 'limited' | 'unavailable';
 }
-export function activity(event: Event<any>, kind: ActivityKind, title: string, options?: ActivityOptions): Mutation;
-export function activityOn(module: string, recordId: string, kind: ActivityKind, title: string, options?: ActivityOptions): Mutation;
 
-export function email(mail: { to: string[]; cc?: string[]; replyTo?: string; subject: string; text: string; html?: string }): Effect;
-export function webhook(endpoint: string, topic: string, payload: unknown): Effect;
-export function http(request: { key: string; method?: string; url: string; headers?: Record<string, string>; body?: string; wantsAnswer?: boolean }): Effect;
-export function notify(to: string[], title: string, body?: string): Effect;
-export function schedule(key: string, at: string, payload: unknown): Effect;
+export type ActivityKind = 'note' | 'call' | 'meeting' | 'email' | 'task' | 'system' | (string & {});
+
+export function create(module: string, data: object): Wanted;
+export function update(record: RecordReference, patch: object, expectedVersion?: number): Wanted;
+export function remove(record: RecordReference, expectedVersion?: number): Wanted;
+export function link(record: RecordReference, field: string, targetId: string): Wanted;
+export function unlink(record: RecordReference, field: string, targetId: string): Wanted;
+export function activity(
+  record: RecordReference,
+  kind: ActivityKind,
+  title: string,
+  more?: { body?: string; dueAt?: string; assignee?: string },
+): Wanted;
+export function assign(record: RecordReference, owner: string, expectedVersion?: number): Wanted;
+
+export function email(mail: {
+  to: string[];
+  cc?: string[];
+  replyTo?: string;
+  subject: string;
+  text: string;
+  html?: string;
+}): Wanted;
+export function webhook(endpoint: string, topic: string, payload: unknown): Wanted;
+export function http(request: {
+  key: string;
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  url: string;
+  headers?: { [name: string]: string };
+  body?: string;
+  wantsAnswer?: boolean;
+}): Wanted;
+export function notify(to: string[], title: string, body?: string): Wanted;
+export function schedule(key: string, at: string, payload?: unknown): Wanted;
+
+export interface Found<T> {
+  id: string;
+  version: number;
+  data: Partial<T>;
+  ownerId: string;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export const records: {
+  get<T>(module: string, id: string): Found<T> | null;
+  query<T>(module: string, query: object): { records: Found<T>[]; nextCursor: string | null };
+  aggregate(module: string, query: object): { data: { group: object; [metric: string]: unknown }[] };
+};
+export const config: { get<T>(): T };
+export const secrets: { handle(name: string): string };
+export const state: {
+  get<T>(key: string): T | null;
+  set(key: string, value: unknown): void;
+  delete(key: string): void;
+};
+export const log: { [level in 'debug' | 'info' | 'warn' | 'error']: (message: string) => void };

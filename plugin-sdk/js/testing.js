@@ -1,4 +1,17 @@
-/** Events for tests with Node, as the host would tell them. */
+// For tests with Node: `node --import crm-plugin-sdk/testing --test`. Events as the host would tell
+// them, and a host that has nothing; a test that asks the host for more puts another in its place.
+
+import { register } from 'node:module';
+
+const host = `export default {
+  get: () => null, query: () => ({ records: [], nextCursor: null }), aggregate: () => '{"data":[]}',
+  handle: (name) => 'handle-of-' + name, set() {}, delete() {}, write() {},
+}`;
+const hooks = `export const resolve = (name, context, next) =>
+  name.startsWith('crm:plugin/')
+    ? { url: ${JSON.stringify(`data:text/javascript,${encodeURIComponent(host)}`)}, shortCircuit: true }
+    : next(name, context);`;
+register(`data:text/javascript,${encodeURIComponent(hooks)}`);
 
 /** The id of every test event's record. */
 export const RECORD_ID = '01970000-0000-7000-8000-000000000001';
@@ -25,9 +38,9 @@ const event = (kind, module, before, after) => ({
   seed: 7,
 });
 
-export const created = (module, after) => event('record_created', module, null, after);
-export const updated = (module, before, after) => event('record_updated', module, before, after);
-export const deleted = (module, before) => event('record_deleted', module, before, null);
+export const created = (module, after) => event('record-created', module, null, after);
+export const updated = (module, before, after) => event('record-updated', module, before, after);
+export const deleted = (module, before) => event('record-deleted', module, before, null);
 export const happened = (kind, module, record, payload) => ({
   ...event(kind, module, null, record),
   changedFields: [],
