@@ -102,10 +102,6 @@ fn the_guide_works_in_javascript() {
     if !has("npm") {
         return;
     }
-    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-sdk/js");
-    let tested = Command::new("npm").arg("test").current_dir(sdk).output();
-    let tested = tested.unwrap();
-    assert!(tested.status.success(), "{tested:?}");
     let script = script(GUIDE, "sh javascript");
     assert!(script.contains("--lang js"), "{script}");
     let (_, out) = follow(&script);
@@ -115,6 +111,17 @@ fn the_guide_works_in_javascript() {
         "passed nobody",
         "passed somebody",
     ] {
+        assert!(out.contains(said), "{said}:\n{out}");
+    }
+}
+
+#[test]
+#[ignore = "CPython takes minutes to compile in a debug build, and pip its registry"]
+fn the_guide_works_in_python() {
+    let script = script(GUIDE, "sh python");
+    assert!(script.contains("--lang python"), "{script}");
+    let (_, out) = follow(&script);
+    for said in ["findings  none", "passed nobody", "passed somebody"] {
         assert!(out.contains(said), "{said}:\n{out}");
     }
 }

@@ -36,18 +36,27 @@ pub(crate) fn finish(
     mut component: Vec<u8>,
     manifest: &str,
 ) -> Result<Vec<u8>, BuildError> {
-    let world = manifest_world(package, manifest)?;
-    let outside = Outside::of(&component).map_err(|error| BuildError::NotAComponent {
-        package: package.to_owned(),
-        reason: error.to_string(),
-    })?;
-    outside.check(package, &world)?;
+    check_outside(package, &component, manifest)?;
     let section = CustomSection {
         name: MANIFEST_SECTION.into(),
         data: Cow::Borrowed(manifest.as_bytes()),
     };
     section.append_to_component(&mut component);
     Ok(component)
+}
+
+/// Looks at the imports and exports of a component of that manifest's world.
+pub(crate) fn check_outside(
+    package: &str,
+    component: &[u8],
+    manifest: &str,
+) -> Result<(), BuildError> {
+    let world = manifest_world(package, manifest)?;
+    let outside = Outside::of(component).map_err(|error| BuildError::NotAComponent {
+        package: package.to_owned(),
+        reason: error.to_string(),
+    })?;
+    outside.check(package, &world)
 }
 
 /// The text of a component's manifest, its first if there are several; none where there is none,

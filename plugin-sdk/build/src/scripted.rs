@@ -9,47 +9,38 @@ use std::process::{Command, Stdio};
 use crate::error::BuildError;
 use crate::{Built, MANIFEST_FILE, component, read, world};
 
-/// Makes JavaScript a component, with QuickJS inside.
-const QUICKJS: &str = "componentize-qjs";
-/// Makes TypeScript JavaScript.
-const ESBUILD: &str = "esbuild";
+/// What the SDK for JavaScript builds with: esbuild, and QuickJS in a component.
+const NODE: &str = "node";
+const JAVASCRIPT_SDK: &str = "crm-plugin-sdk";
 /// Makes Python a component, with CPython inside.
 const COMPONENTIZE_PY: &str = "componentize-py";
 
-/// Builds the JavaScript or TypeScript plugin of a folder with a `package.json`, whose `main` is
-/// the module that exports `run`.
+/// Builds the JavaScript or TypeScript plugin of a folder with a `package.json`, by the script that
+/// the SDK among its packages brings.
 ///
 /// # Errors
 /// What is missing, in a sentence; the toolchain's own messages go to standard error.
 pub fn javascript_build(directory: &Path) -> Result<Built, BuildError> {
     let script = Script::open(directory)?;
-    let package = read(&directory.join("package.json"))?;
-    let package: Value = serde_json::from_str(&package).map_err(|error| script.bad(&error))?;
-    let main = package.get("main").and_then(Value::as_str);
-    let mut entry = directory.join(main.unwrap_or("index.js"));
-    if entry.extension().is_some_and(|extension| extension == "ts") {
-        let bundle = script.target.join("bundle.js");
-        let mut esbuild = node_tool(directory, ESBUILD)?;
-        esbuild
-            .arg(&entry)
-            .args(["--bundle", "--format=esm", "--external:crm:*"])
-            .args(["--platform=neutral", "--main-fields=module,main"])
-            .arg(format!("--outfile={}", bundle.display()));
-        script.run(esbuild, ESBUILD)?;
-        entry = bundle;
-    }
-    let mut quickjs = node_tool(directory, QUICKJS)?;
-    quickjs
-        .arg("--wit")
-        .arg(&script.wit)
-        .args(["--world", &script.world, "--sync", "--stub-wasi", "--js"])
-        .arg(&entry)
-        .arg("--module-root")
-        .arg(directory)
-        .arg("--output")
-        .arg(script.output());
-    script.run(quickjs, QUICKJS)?;
-    script.finish()
+    let directory = absolute(directory)?;
+    let sdk = |above: &Path| {
+        above
+            .join("node_modules")
+            .join(JAVASCRIPT_SDK)
+            .join("build.mjs")
+    };
+    let tools = directory.ancestors().find(|above| sdk(above).is_file());
+    let tools = tools.ok_or_else(|| missing(JAVASCRIPT_SDK))?;
+    let mut node = Command::new(NODE);
+    node.arg(sdk(tools))
+        .args([&directory, &script.output()])
+        .env("CRM_JS_TOOLS", tools)
+        .env("CRM_WIT", &script.wit);
+    script.run(node, NODE)?;
+    // The manifest is in it already.
+    let component = script.taken()?;
+    component::check_outside(&script.package, &component, &script.manifest)?;
+    Ok(script.built(component))
 }
 
 /// Builds the Python plugin of a folder with an `app.py`, which has the class `WitWorld`.
@@ -58,11 +49,16 @@ pub fn javascript_build(directory: &Path) -> Result<Built, BuildError> {
 /// As for [`javascript_build`].
 pub fn python_build(directory: &Path) -> Result<Built, BuildError> {
     let script = Script::open(directory)?;
-    let beside = directory.join(".venv/bin").join(COMPONENTIZE_PY);
+    let environment = absolute(directory)?.join(".venv");
+    let beside = environment.join("bin").join(COMPONENTIZE_PY);
     let mut python = match beside.is_file() {
         true => Command::new(beside),
         false => Command::new(COMPONENTIZE_PY),
     };
+    if environment.is_dir() {
+        // Where it looks for the packages that the plugin needs.
+        python.env("VIRTUAL_ENV", environment);
+    }
     python
         .arg("--wit-path")
         .arg(&script.wit)
@@ -72,7 +68,8 @@ pub fn python_build(directory: &Path) -> Result<Built, BuildError> {
         .args(["--stub-wasi", "--output"])
         .arg(script.output());
     script.run(python, COMPONENTIZE_PY)?;
-    script.finish()
+    let component = component::finish(&script.package, script.taken()?, &script.manifest)?;
+    Ok(script.built(component))
 }
 
 /// A plugin's folder on its way to a component.
@@ -91,7 +88,7 @@ impl Script {
         let package = directory.display().to_string();
         let world = component::manifest_world(&package, &manifest)?;
         let value = serde_json::from_str(&manifest).unwrap_or(Value::Null);
-        let target = directory.join("target");
+        let target = absolute(directory)?.join("target");
         Ok(Self {
             wit: world::world_write(&target, &value)?,
             package,
@@ -103,13 +100,6 @@ impl Script {
 
     fn output(&self) -> PathBuf {
         self.target.join("unmarked.wasm")
-    }
-
-    fn bad(&self, error: &serde_json::Error) -> BuildError {
-        BuildError::NotAComponent {
-            package: self.package.clone(),
-            reason: format!("package.json cannot be read: {error}"),
-        }
     }
 
     fn run(&self, mut command: Command, tool: &'static str) -> Result<(), BuildError> {
@@ -133,41 +123,36 @@ impl Script {
         Err(BuildError::ToolFailed { tool })
     }
 
-    fn finish(self) -> Result<Built, BuildError> {
+    /// What the toolchain made. Nobody should take it for the plugin, so it goes away.
+    fn taken(&self) -> Result<Vec<u8>, BuildError> {
         let path = self.output();
         let made = std::fs::read(&path).map_err(|source| BuildError::Unreadable {
             path: path.clone(),
             source,
         })?;
-        let component = component::finish(&self.package, made, &self.manifest)?;
-        // Nobody should take it for the plugin.
         let _ = std::fs::remove_file(path);
-        Ok(Built {
+        Ok(made)
+    }
+
+    fn built(self, component: Vec<u8>) -> Built {
+        Built {
             package: self.package,
             component,
             manifest: self.manifest,
-        })
+        }
     }
 }
 
-/// A program that npm put beside the plugin, or above it in a workspace.
-fn node_tool(directory: &Path, tool: &'static str) -> Result<Command, BuildError> {
-    let directory = std::path::absolute(directory).map_err(|source| BuildError::Unreadable {
-        path: directory.to_owned(),
+fn absolute(path: &Path) -> Result<PathBuf, BuildError> {
+    std::path::absolute(path).map_err(|source| BuildError::Unreadable {
+        path: path.to_owned(),
         source,
-    })?;
-    directory
-        .ancestors()
-        .map(|above| above.join("node_modules/.bin").join(tool))
-        .find(|path| path.exists())
-        .map(Command::new)
-        .ok_or_else(|| missing(tool))
+    })
 }
 
 fn missing(tool: &'static str) -> BuildError {
     let get = match tool {
-        COMPONENTIZE_PY => "pip install componentize-py==0.25.1",
-        ESBUILD => "npm install --save-dev esbuild",
+        COMPONENTIZE_PY => "pip install -r requirements.txt",
         _ => "npm install",
     };
     BuildError::ToolMissing { tool, get }

@@ -57,16 +57,12 @@ const JS: [File; 5] = [
     ),
     (".gitignore", include_str!("../scaffold/js/gitignore.txt")),
 ];
-const PYTHON: [File; 4] = [
+const PYTHON: [File; 3] = [
     (
         "requirements.txt",
         include_str!("../scaffold/python/requirements.txt"),
     ),
     ("app.py", include_str!("../scaffold/python/app.py.txt")),
-    (
-        "test_app.py",
-        include_str!("../scaffold/python/test_app.py.txt"),
-    ),
     (
         ".gitignore",
         include_str!("../scaffold/python/gitignore.txt"),
@@ -173,10 +169,11 @@ fn record_type(language: Language, subject: &Subject) -> String {
     }
 }
 
+/// A component with an interpreter inside is larger and takes more memory.
 fn class(language: Language) -> String {
     match language {
-        Language::Rust | Language::Js => String::new(),
-        Language::Python => "\n  \"class\": \"interpreter\",".to_owned(),
+        Language::Rust => String::new(),
+        Language::Js | Language::Python => "\n  \"class\": \"interpreter\",".to_owned(),
     }
 }
 

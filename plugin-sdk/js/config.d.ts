@@ -1,1 +1,0 @@
-export function get<T = Record<string, unknown>>(): T;
