@@ -11,6 +11,7 @@ mod bare;
 mod components;
 mod extism;
 mod first_call;
+mod hostile;
 mod load;
 mod neighbours;
 mod pgbench;
@@ -33,11 +34,12 @@ use crate::report::Measure;
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The measures by name, in the order in which they run.
-const MEASURES: [&str; 8] = [
+const MEASURES: [&str; 9] = [
     action_call::NAME,
     extism::NAME,
     first_call::NAME,
     components::NAME,
+    hostile::NAME,
     record_create::NAME,
     tenant_create::NAME,
     neighbours::NAME,
@@ -84,6 +86,7 @@ fn main() -> Result<()> {
             extism::NAME => vec![runtime.block_on(extism::measure())?],
             first_call::NAME => vec![runtime.block_on(first_call::measure())?],
             components::NAME => vec![runtime.block_on(components::measure())?],
+            hostile::NAME => vec![runtime.block_on(hostile::measure())?],
             record_create::NAME => vec![runtime.block_on(record_create::measure())?],
             tenant_create::NAME => vec![runtime.block_on(tenant_create::measure())?],
             neighbours::NAME => vec![runtime.block_on(neighbours::measure())?],

@@ -42,6 +42,9 @@ pub(crate) fn sandbox_settings(data_dir: &Path) -> Result<SandboxSettings> {
         compiler: Some(CompileCommand {
             program,
             arguments: vec![COMPILE_COMMAND.into()],
+            // The allocator would take a gibibyte in advance, which is more than the compiler may
+            // have; so it only reserves it.
+            variables: vec![("MIMALLOC_ARENA_EAGER_COMMIT".into(), "0".into())],
         }),
         ..SandboxSettings::default()
     })

@@ -26,6 +26,9 @@ pub struct ClassLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
     pub memory_max_bytes: u64,
+    /// How long the compiler may keep all processors busy. On a machine that is busy with
+    /// something else it may take longer by the clock, but not [`CompileLimits::PATIENCE`] times
+    /// as long.
     pub time_max: Duration,
 }
 
@@ -146,6 +149,9 @@ mod milliseconds {
 }
 
 impl CompileLimits {
+    /// How much longer than `time_max` it may take by the clock.
+    pub(crate) const PATIENCE: u32 = 6;
+
     pub(crate) fn too_slow(&self, took: Duration) -> SandboxError {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         SandboxError::OverLimit {

@@ -34,6 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 pub struct CompileCommand {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
+    /// All variables that it gets: ours hold passwords.
+    pub variables: Vec<(OsString, OsString)>,
 }
 
 /// Whoever compiles.
@@ -99,12 +101,12 @@ fn compile_apart(
     let began = Instant::now();
     let program = command.program.display();
     let unavailable = |error| SandboxError::Unavailable(format!("{program}: {error}"));
-    // It gets no variables, because ours hold passwords.
     let mut child = Command::new(&command.program)
         .args(&command.arguments)
         .arg(limits.memory_max_bytes.to_string())
         .arg(limits.time_max.as_millis().to_string())
         .env_clear()
+        .envs(command.variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -119,7 +121,11 @@ fn compile_apart(
         });
         let output = scope.spawn(move || read(output, CODE_MAX_BYTES, Some(answered)));
         let complaint = scope.spawn(move || read(complaint, COMPLAINT_MAX_BYTES, None));
-        let ended = wait(&mut child, &answer, began + limits.time_max);
+        let ended = wait(
+            &mut child,
+            &answer,
+            began + limits.time_max * CompileLimits::PATIENCE,
+        );
         // Whatever went wrong, no process is left behind.
         let ended = ended
             .inspect_err(|_| stop(&mut child))
@@ -199,9 +205,10 @@ fn reason(
     }
 }
 
-/// What Rust and the allocators say before they abort.
+/// What Rust and the allocators say before they abort, also where a thread gets no stack.
 fn is_out_of_memory(complaint: &str) -> bool {
     [
+        "Resource temporarily unavailable",
         "memory allocation of",
         "out of memory",
         "Cannot allocate memory",

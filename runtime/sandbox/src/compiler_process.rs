@@ -33,8 +33,10 @@ pub fn compile_in_this_process(limits: &CompileLimits) -> Result<(), String> {
 fn limit_this_process(limits: &CompileLimits) -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    // The parent keeps the time; this is for when the parent is gone.
-    let seconds = (limits.time_max.as_secs() + 1) * threads;
+    let seconds = limits.time_max.as_millis().div_ceil(1_000);
+    let seconds = u64::try_from(seconds)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(threads);
     // Memory that is only reserved does not count as data, so threads cost what they use.
     for (resource, most) in [
         (Resource::Data, limits.memory_max_bytes),
@@ -42,10 +44,10 @@ fn limit_this_process(limits: &CompileLimits) -> Result<(), String> {
         (Resource::Core, 0),
         (Resource::Fsize, 0),
     ] {
-        let both = Some(most);
         let limit = Rlimit {
-            current: both,
-            maximum: both,
+            current: Some(most),
+            // At its maximum of processor time the system kills it without saying why.
+            maximum: Some(most.saturating_add(1)),
         };
         setrlimit(resource, limit)
             .map_err(|error| format!("the compiler's limits cannot be set: {error}"))?;

@@ -87,6 +87,7 @@ fn this_program() -> CompileCommand {
     CompileCommand {
         program: std::env::current_exe().unwrap(),
         arguments: vec![APART.into()],
+        variables: Vec::new(),
     }
 }
 
@@ -95,6 +96,7 @@ fn shell(script: &str) -> CompileCommand {
     CompileCommand {
         program: PathBuf::from("/bin/sh"),
         arguments: ["-c", script].map(OsString::from).to_vec(),
+        variables: Vec::new(),
     }
 }
 
@@ -225,6 +227,7 @@ fn a_compiler_that_is_not_there_is_said() {
     let command = CompileCommand {
         program: PathBuf::from("/nowhere/compiler"),
         arguments: Vec::new(),
+        variables: Vec::new(),
     };
     let error = error_of(command, None, &Guest::default().component());
     assert!(matches!(error, SandboxError::Unavailable(_)), "{error}");
