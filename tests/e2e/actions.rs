@@ -1,8 +1,10 @@
 //! The first-party actions in the real host, one test for each.
 
+use crm_model::configuration::configuration_check;
 use crm_tests::app::TestApp;
 use crm_tests::client::Client;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// An office whose new contacts start this step.
 struct Office {
@@ -66,6 +68,34 @@ impl Office {
 
 fn id(record: &Value) -> &str {
     record["id"].as_str().unwrap()
+}
+
+/// Each action has a page, whose configuration is one that the action's schema allows.
+#[test]
+fn pages_show_configurations_that_fit() {
+    let mut pages = 0;
+    for (name, component) in crm_cli::bundled::components() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../plugins")
+            .join(name);
+        let Ok(page) = std::fs::read_to_string(folder.join("README.md")) else {
+            continue;
+        };
+        let manifest = crm_sandbox::component_inspect(component).unwrap().manifest;
+        let schema = manifest
+            .config_schema
+            .unwrap_or_else(|| panic!("{name} has no schema"));
+        let block = page
+            .split("```json")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let shown: Value = serde_json::from_str(block.unwrap()).unwrap();
+        assert_eq!(configuration_check(&schema, &shown), Ok(()), "{name}");
+        let strange = json!({ "no such thing": 1 });
+        assert!(configuration_check(&schema, &strange).is_err(), "{name}");
+        pages += 1;
+    }
+    assert!(pages >= 13, "{pages}");
 }
 
 #[tokio::test]

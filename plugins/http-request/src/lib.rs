@@ -78,6 +78,10 @@ fn asked(event: &Event<Record>, config: &Config) -> Outcome {
 
 fn written_down(event: &Event<Record>, config: &Config) -> Outcome {
     let answer = answer(event.payload.as_ref());
+    if let Some(reason) = answer["error"].as_str() {
+        let reason = format!("the other system did not answer: {reason}");
+        return Err(Failure::fail(reason));
+    }
     let status = answer["status"].as_u64().unwrap_or_default();
     if !(200..300).contains(&status) {
         let reason = format!("the other system answered with the status {status}");
@@ -161,9 +165,18 @@ mod tests {
 
     #[test]
     fn a_refusal_fails_the_run() {
-        for payload in [json!({ "status": 403, "body": "no" }), json!({})] {
-            let outcome = answered(payload);
-            assert!(matches!(outcome, Err(Failure::Fail(_))), "{outcome:?}");
+        for (payload, reason) in [
+            (
+                json!({ "status": 403, "body": "no" }),
+                "the other system answered with the status 403",
+            ),
+            (json!({}), "the other system answered with the status 0"),
+            (
+                json!({ "error": "too late" }),
+                "the other system did not answer: too late",
+            ),
+        ] {
+            assert_eq!(answered(payload), Err(Failure::fail(reason)));
         }
     }
 

@@ -83,8 +83,9 @@ fn escalated(mut event: Event<Record>, config: &Config) -> Outcome {
     if !config.when.holds(&context)? {
         return Err(Failure::skip("it was dealt with in time"));
     }
+    // Beside the key and the time stands what was to be remembered.
     let payload = event.payload.as_ref();
-    let number = payload.and_then(|payload| payload["level"].as_u64());
+    let number = payload.and_then(|payload| payload["payload"]["level"].as_u64());
     let number = number.and_then(|number| usize::try_from(number).ok());
     let number = number.unwrap_or_default();
     let Some(level) = config.levels.get(number) else {

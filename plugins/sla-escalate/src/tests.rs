@@ -25,7 +25,8 @@ fn clock(at: &str, level: usize) -> Effect {
 
 fn reached(level: usize) -> Outcome {
     let old = json!({ "status": "open", "name": "as it was" });
-    let payload = json!({ "level": level });
+    let payload =
+        json!({ "key": KEY, "at": "2026-01-02T07:04:05Z", "payload": { "level": level } });
     run(
         testing::happened(EventKind::TimeReached, "tickets", old, payload),
         config(),

@@ -25,6 +25,22 @@ pub fn schema_check(schema: &Value) -> Result<(), String> {
         .map_err(|error| format!("cannot be used: {error}"))
 }
 
+/// Whether a configuration is as the schema, which was checked before, wants it.
+///
+/// # Errors
+/// Everything that is wrong with it, with the place, one sentence each.
+pub fn configuration_check(schema: &Value, configuration: &Value) -> Result<(), Vec<String>> {
+    let validator = crate::schema::compile(schema).map_err(|error| vec![error])?;
+    let wrong: Vec<String> = validator
+        .iter_errors(configuration)
+        .map(|error| match error.instance_path().to_string() {
+            place if place.is_empty() => error.to_string(),
+            place => format!("at “{place}”: {error}"),
+        })
+        .collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
 /// The first reference that leaves the document. What stands in `const`, `default`, `enum` and
 /// `examples` is data, but a reference there would be a strange thing to want.
 fn reference_outside(schema: &Value) -> Option<&str> {
@@ -46,6 +62,24 @@ fn reference_outside(schema: &Value) -> Option<&str> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_configuration_fits_or_says_where_it_does_not() {
+        let schema = json!({
+            "type": "object",
+            "required": ["field"],
+            "properties": { "field": { "type": "string" }, "points": { "type": "integer" } },
+            "additionalProperties": false,
+        });
+        let fits = json!({ "field": "score", "points": 3 });
+        assert_eq!(configuration_check(&schema, &fits), Ok(()));
+        let wrong = configuration_check(&schema, &json!({ "points": "3", "more": 1 })).unwrap_err();
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        assert!(
+            wrong.iter().any(|one| one.starts_with("at “/points”: ")),
+            "{wrong:?}"
+        );
+    }
 
     #[test]
     fn a_schema_is_of_an_object_and_complete_in_itself() {

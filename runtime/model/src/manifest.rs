@@ -72,20 +72,24 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Its schemas, with their names in the manifest.
+    pub fn schemas(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        let named = [
+            ("config_schema", &self.config_schema),
+            ("settings_schema", &self.settings_schema),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(name, schema)| Some((name, schema.as_ref()?)))
+    }
+
     /// Whether its schemas are ones.
     ///
     /// # Errors
     /// A sentence that says what is wrong with which.
     pub fn check(&self) -> Result<(), String> {
-        let schemas = [
-            ("config_schema", &self.config_schema),
-            ("settings_schema", &self.settings_schema),
-        ];
-        for (name, schema) in schemas {
-            if let Some(schema) = schema {
-                schema_check(schema).map_err(|error| format!("`{name}` {error}"))?;
-            }
-        }
-        Ok(())
+        self.schemas().try_for_each(|(name, schema)| {
+            schema_check(schema).map_err(|error| format!("`{name}` {error}"))
+        })
     }
 }
