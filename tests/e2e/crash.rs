@@ -139,6 +139,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
             state: JobState::Done,
             available_at: None,
             error: None,
+            effects: Vec::new(),
             log: AttemptLog {
                 id: crm_model::RunId::new(uuid::Uuid::now_v7()),
                 workflow: job.workflow.clone(),
