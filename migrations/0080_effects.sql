@@ -145,7 +145,8 @@ alter table crm_events add payload jsonb;
 
 drop function crm_jobs_load;
 
--- The function of 0014, with the event's payload.
+-- The function of 0014, with the event's payload. Events that are of more than a record hold none:
+-- they tell of the record as it stands now.
 create function crm_jobs_load(p_tenant uuid, p_jobs uuid[])
 returns table (
     model_version bigint, job_id uuid, workflow_slug text, attempts integer,
@@ -161,9 +162,12 @@ begin
     return query
         select
             v_model, j.id, j.workflow_slug, j.attempts,
-            e.id, e.kind, e.module_slug, e.record_id, e.record_version,
-            e.before, e.after, e.changed_fields, e.payload, e.actor, e.cause, e.depth,
-            e.occurred_at, r.version, r.data
+            e.id, e.kind, e.module_slug, e.record_id,
+            case when e.payload is null then e.record_version
+                else coalesce(r.version, e.record_version) end,
+            e.before, case when e.payload is null then e.after else r.data end,
+            e.changed_fields, e.payload, e.actor, e.cause, e.depth, e.occurred_at,
+            r.version, r.data
         from unnest(p_jobs) as wanted (id)
         join crm_jobs j on j.tenant_id = p_tenant and j.id = wanted.id
         join crm_events e on e.tenant_id = p_tenant and e.id = j.event_id
@@ -296,16 +300,14 @@ begin
         return;
     end if;
     insert into crm_events (
-        tenant_id, id, kind, module_slug, record_id, record_version, after, changed_fields,
-        payload, actor, cause, depth, occurred_at)
+        tenant_id, id, kind, module_slug, record_id, record_version, changed_fields, payload,
+        actor, cause, depth, occurred_at)
     select
         p_tenant, (v_next ->> 'event_id')::uuid, v_next ->> 'kind', e.module_slug, e.record_id,
-        coalesce(r.version, e.record_version), r.data, '[]'::jsonb, v_next -> 'payload',
-        e.actor, v_next -> 'cause', (v_next ->> 'depth')::integer, p_at
+        e.record_version, '[]'::jsonb, v_next -> 'payload', e.actor, v_next -> 'cause',
+        (v_next ->> 'depth')::integer, p_at
     from crm_jobs j
     join crm_events e on e.tenant_id = p_tenant and e.id = j.event_id
-    left join crm_records r
-        on r.tenant_id = p_tenant and r.id = e.record_id and r.deleted_at is null
     where j.tenant_id = p_tenant and j.id = (p_end ->> 'job_id')::uuid;
 
     insert into crm_jobs (

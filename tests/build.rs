@@ -4,6 +4,8 @@ fn main() {
     crm_plugin_build::embed(&[
         ("misbehave", "tests/guests/misbehave"),
         ("asks", "tests/guests/asks"),
+        ("sends", "tests/guests/sends"),
         ("hostile", "tests/guests/hostile"),
+        ("sending", "tests/guests/sending"),
     ]);
 }

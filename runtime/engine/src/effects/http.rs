@@ -152,7 +152,7 @@ pub(super) fn unsent(error: &reqwest::Error) -> End {
 }
 
 /// What may go away by itself.
-pub(super) fn is_passing(status: u16) -> bool {
+fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..)
 }
 

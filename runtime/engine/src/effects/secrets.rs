@@ -5,8 +5,9 @@
 use crm_model::limits::{SECRET_MAX_BYTES, SECRET_MAX_HOSTS, TENANT_MAX_SECRETS};
 use crm_model::permission::manages_all;
 use crm_model::{Actor, JobId, TenantId, Violations};
+use crm_sandbox::{Answer, Refusal};
 use crm_store::TenantTx;
-use crm_store::secrets::Secret;
+use crm_store::secrets::{Secret, secret_exists};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -15,9 +16,6 @@ use crate::audit::{Act, audit_write};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
-
-#[allow(unused_imports, reason = "for the host that guests ask for handles")]
-pub(crate) use crm_store::secrets::secret_exists;
 
 /// Every handle begins like this.
 pub(super) const HANDLE_START: &str = "crm-secret-";
@@ -211,6 +209,26 @@ impl Engine {
             Ok(tx.commit().await?)
         })
         .await
+    }
+
+    /// What a guest is told that asks for a secret, which its grant names.
+    pub(crate) async fn secret_told(
+        &self,
+        tenant: TenantId,
+        job: JobId,
+        name: &str,
+    ) -> Result<Answer, Refusal> {
+        let there = async {
+            let mut tx = TenantTx::begin(self.store(), tenant).await?;
+            secret_exists(&mut tx, name).await
+        };
+        match there.await {
+            Ok(true) => Ok(Answer::Handle {
+                handle: secret_handle(job, name),
+            }),
+            Ok(false) => Err(Refusal::Invalid(format!("there is no secret “{name}”"))),
+            Err(error) => Err(Refusal::Unavailable(error.to_string())),
+        }
     }
 
     /// What secrets are encrypted under.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::address::check_url;
-use super::http::{is_passing, unsent};
+use super::http::unsent;
 use super::webhooks::place;
 use super::{End, idempotency_key};
 use crate::{Engine, EngineError, fresh};
@@ -80,24 +80,14 @@ impl Engine {
 /// Whether the other side took it: anything but 2xx is a no, also a redirect; 410 is one for good.
 fn taken(status: u16) -> End {
     let reason = format!("the other system answered with {status}");
-    let status_code = Some(status);
+    let status = Some(status);
     match status {
-        200..=299 => End::Done {
-            status: status_code,
-            next: None,
-        },
-        410 => End::Never {
+        Some(200..=299) => End::Done { status, next: None },
+        Some(410) => End::Never { reason, status },
+        _ => End::Again {
             reason,
-            status: status_code,
-        },
-        status if is_passing(status) || status >= 300 => End::Again {
-            reason,
-            status: status_code,
+            status,
             after: None,
-        },
-        _ => End::Never {
-            reason,
-            status: status_code,
         },
     }
 }
