@@ -80,7 +80,9 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
 pub(crate) fn collection_body(method: &Method, path: &str, mark: &str) -> Option<Value> {
     let body = match (method.as_str(), path.strip_prefix("/api/crm/")?) {
         ("POST", "api-keys") => json!({"name": mark}),
-        ("POST", "secrets") => json!({"name": mark, "value": mark, "hosts": ["api.example.com"]}),
+        ("POST", "secrets") => {
+            json!({"name": mark, "value": format!("{mark} value"), "hosts": ["api.example.com"]})
+        }
         ("POST", "webhooks") => json!({"name": mark, "url": "https://example.com/hook"}),
         ("POST", "members") => json!({"user_id": format!("{mark}_added"), "roles": ["viewer"]}),
         ("POST", "roles" | "teams" | "modules") => {
@@ -205,7 +207,8 @@ pub(crate) async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, S
     owner.post("members", has).await.expect(201);
     let key = owner.post("api-keys", json!({"name": mark})).await;
     let secret = format!("{mark}_secret");
-    let kept = json!({"name": secret, "value": mark, "hosts": ["api.example.com"]});
+    let kept =
+        json!({"name": secret, "value": format!("{mark} value"), "hosts": ["api.example.com"]});
     owner.post("secrets", kept).await.expect(201);
     let hook = json!({"name": format!("{mark}_hook"), "url": "https://example.com/hook"});
     let hook = owner.post("webhooks", hook).await.expect(201);
@@ -274,8 +277,7 @@ fn things(
 ) -> Things {
     let of_kind = |(kind, own): (&&'static str, &String)| {
         let named = [
-            "module", "field", "workflow", "role", "member", "team", "share", "plugin",
-            "secret",
+            "module", "field", "workflow", "role", "member", "team", "share", "plugin", "secret",
         ]
         .contains(kind);
         let (malformed, missing) = match named {

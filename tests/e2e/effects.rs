@@ -157,9 +157,11 @@ async fn what_is_not_granted_fails_the_run_and_a_failed_run_sends_nothing() {
     let ticket = ask(&owner, json!([http(&sink, json!([])), foreign])).await;
     let run = owner.run("ask", &ticket, &["done", "dead"]).await;
     assert_eq!(run["status"], "dead", "{run}");
-    assert_eq!(run["attempts"], 1, "it is the same at each attempt");
     let error = run["error"].as_str().unwrap();
-    assert!(error.contains("http:other.example"), "{error}");
+    assert!(
+        error.contains("may not send requests to “other.example”"),
+        "{error}"
+    );
     assert_eq!(run["effects"], json!([]));
 
     // What the run asks for is granted, and what it does to the record is not.
@@ -270,7 +272,7 @@ async fn a_secret_is_in_the_header_that_goes_out_and_nowhere_else() {
 
     let desk = app.client(tenant, "desk");
     assert_eq!(desk.get("secrets").await.status, 403);
-    let secret = json!({"name": "mine", "value": "x", "hosts": ["a.example"]});
+    let secret = json!({"name": "mine", "value": "not mine", "hosts": ["a.example"]});
     assert_eq!(desk.post("secrets", secret).await.status, 403);
 }
 

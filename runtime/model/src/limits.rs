@@ -206,6 +206,10 @@ pub const TENANT_MAX_EFFECTS_OUT: i32 = 8;
 pub const HTTP_MAX_SECONDS: u64 = 10;
 /// The body of a request to another system.
 pub const HTTP_BODY_MAX_BYTES: usize = 256 << 10;
+/// Its headers, names and values, before secrets are filled in.
+pub const HTTP_HEADERS_MAX_BYTES: usize = 16 << 10;
+/// The same with the secrets.
+pub const HTTP_FILLED_HEADERS_MAX_BYTES: usize = 64 << 10;
 /// The body of an answer; half of what a run is told at once, to leave room for the record.
 pub const HTTP_ANSWER_MAX_BYTES: usize = GUEST_INPUT_MAX_BYTES / 2;
 /// The headers of an answer that a run is told, names and values.
@@ -216,6 +220,8 @@ pub const SCHEDULE_NEW_CHAIN_SECONDS: i64 = 60;
 pub const NOTIFICATION_MAX_PEOPLE: usize = 1_000;
 /// Secrets of one tenant.
 pub const TENANT_MAX_SECRETS: usize = 100;
+/// A secret's value: what is shorter is none, and stands in answers by chance.
+pub const SECRET_MIN_BYTES: usize = 8;
 /// A secret's value.
 pub const SECRET_MAX_BYTES: usize = 8 << 10;
 /// Hosts that one secret may be sent to.

@@ -2,7 +2,7 @@
 //! the run is committed.
 
 use crm_model::effect::HttpRequest;
-use crm_model::limits::HTTP_BODY_MAX_BYTES;
+use crm_model::limits::{HTTP_BODY_MAX_BYTES, HTTP_HEADERS_MAX_BYTES};
 use crm_model::{Effect, Grant, JobId, TenantId};
 use crm_store::TenantTx;
 use crm_store::effects::NewEffect;
@@ -13,6 +13,7 @@ use url::Url;
 use super::address::check_url;
 use super::secrets::{HANDLE_START, is_for, secret_handle};
 use crate::Engine;
+use crate::run::effects_check;
 
 /// What the host says itself, or what would change where a request goes and ends.
 const HOST_HEADERS: [&str; 12] = [
@@ -34,8 +35,8 @@ const HOST_HEADERS: [&str; 12] = [
 pub(crate) enum NotAsked {
     /// A sentence for people; the same at each attempt.
     Refused(String),
-    /// The database does not answer.
-    Away(String),
+    /// May be otherwise at the next attempt: the tenant grants it meanwhile, the database is back.
+    NotNow(String),
 }
 
 impl Engine {
@@ -47,6 +48,7 @@ impl Engine {
         grant: &Grant,
         effects: Vec<Effect>,
     ) -> Result<Vec<NewEffect>, NotAsked> {
+        effects_check(grant, &effects).map_err(NotAsked::NotNow)?;
         let secrets = match effects.iter().any(has_handles) {
             false => Vec::new(),
             true => {
@@ -56,15 +58,12 @@ impl Engine {
                 };
                 known
                     .await
-                    .map_err(|error| NotAsked::Away(error.to_string()))?
+                    .map_err(|error| NotAsked::NotNow(error.to_string()))?
             }
         };
         let private = self.outside().private;
         let asked = effects.into_iter().enumerate().map(|(index, effect)| {
             let of = format!("effect {} ({})", index + 1, effect.kind());
-            if !grant.may_ask_for(&effect) {
-                return Err(NotAsked::Refused(ungranted(&of, &effect)));
-            }
             let secrets = match &effect {
                 Effect::Http(request) => check_request(request, private)
                     .and_then(|()| secrets_of(request, job, grant, &secrets)),
@@ -84,14 +83,6 @@ impl Engine {
         });
         asked.collect()
     }
-}
-
-fn ungranted(of: &str, effect: &Effect) -> String {
-    let wanted = match effect {
-        Effect::Http(request) => format!("http:{}", request.host().unwrap_or_default()),
-        other => other.kind().to_owned(),
-    };
-    format!("{of} is not granted: the plugin needs “{wanted}” among its effects")
 }
 
 fn target(effect: &Effect) -> String {
@@ -121,6 +112,13 @@ fn check_request(request: &HttpRequest, private: bool) -> Result<(), String> {
     if bytes > HTTP_BODY_MAX_BYTES {
         return Err(format!(
             "has a body of {bytes} bytes; it may have {HTTP_BODY_MAX_BYTES}"
+        ));
+    }
+    let headers = request.headers.iter();
+    let bytes: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > HTTP_HEADERS_MAX_BYTES {
+        return Err(format!(
+            "has headers of {bytes} bytes; they may have {HTTP_HEADERS_MAX_BYTES}"
         ));
     }
     for (name, value) in &request.headers {
@@ -217,12 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn bodies_have_a_limit() {
+    fn bodies_and_headers_have_limits() {
         let mut asked = request("https://a.example", &[]);
         asked.body = Some("x".repeat(HTTP_BODY_MAX_BYTES));
         assert!(check_request(&asked, false).is_ok());
         asked.body = Some("x".repeat(HTTP_BODY_MAX_BYTES + 1));
         assert!(check_request(&asked, false).is_err());
+        let with = |bytes: usize| {
+            let value = "x".repeat(bytes);
+            check_request(&request("https://a.example", &[("a", &value)]), false)
+        };
+        assert!(with(HTTP_HEADERS_MAX_BYTES - 1).is_ok());
+        assert!(with(HTTP_HEADERS_MAX_BYTES).is_err());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! out and nowhere else, nobody is followed anywhere.
 
 use crm_model::effect::HttpRequest;
-use crm_model::limits::{EFFECT_MAX_ATTEMPTS, HTTP_ANSWER_MAX_BYTES, HTTP_MAX_SECONDS};
+use crm_model::limits::{
+    EFFECT_MAX_ATTEMPTS, HTTP_ANSWER_MAX_BYTES, HTTP_FILLED_HEADERS_MAX_BYTES, HTTP_MAX_SECONDS,
+};
 use crm_model::{EventKind, TenantId};
 use crm_store::TenantTx;
 use crm_store::effects::LoadedEffect;
@@ -93,8 +95,16 @@ impl Engine {
         let method = request.method.parse();
         let method = method.map_err(|_| End::never("the request has no method"))?;
         let mut sending = client.request(method, url);
+        let mut left = HTTP_FILLED_HEADERS_MAX_BYTES;
         for (name, value) in &request.headers {
-            let value = HeaderValue::from_str(&filled.fill(value));
+            let value = filled.fill(value);
+            left = left.checked_sub(value.len()).ok_or_else(|| {
+                End::never(format!(
+                    "the request's headers have more than {HTTP_FILLED_HEADERS_MAX_BYTES} bytes \
+                     with the secrets in them"
+                ))
+            })?;
+            let value = HeaderValue::from_str(&value);
             let mut value = value.map_err(|_| End::never("a header has no value"))?;
             value.set_sensitive(true);
             sending = sending.header(name, value);

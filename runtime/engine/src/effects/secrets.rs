@@ -2,7 +2,7 @@
 //! nobody. What a run gets is a handle, which the host replaces in the headers of requests to
 //! hosts that the secret is for.
 
-use crm_model::limits::{SECRET_MAX_BYTES, SECRET_MAX_HOSTS, TENANT_MAX_SECRETS};
+use crm_model::limits::{SECRET_MAX_BYTES, SECRET_MAX_HOSTS, SECRET_MIN_BYTES, TENANT_MAX_SECRETS};
 use crm_model::permission::manages_all;
 use crm_model::{Actor, JobId, TenantId, Violations};
 use crm_sandbox::{Answer, Refusal};
@@ -71,8 +71,8 @@ impl NewSecret {
             violations.add("/name".to_owned(), "format", message);
         }
         let visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-        if self.value.is_empty() || self.value.len() > SECRET_MAX_BYTES {
-            let message = format!("a secret has 1 to {SECRET_MAX_BYTES} bytes");
+        if !(SECRET_MIN_BYTES..=SECRET_MAX_BYTES).contains(&self.value.len()) {
+            let message = format!("a secret has {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} bytes");
             violations.add("/value".to_owned(), "length", message);
         } else if !self.value.bytes().all(visible) {
             let message = "a secret has visible ASCII characters, so that it fits into a header";
@@ -281,20 +281,20 @@ mod tests {
             let violations = NewSecret { name, value, hosts }.check();
             violations.into_result().is_ok()
         };
-        assert!(secret("stripe_live.key-2", "sk x", "*.example.com"));
-        assert!(secret("a", "b", "127.0.0.1"));
+        assert!(secret("stripe_live.key-2", "sk live x", "*.example.com"));
+        assert!(secret("a", "bbbbbbbb", "127.0.0.1"));
         for (name, value, host) in [
-            ("", "b", "c.example"),
-            ("A", "b", "c.example"),
-            ("a", "", "c.example"),
-            ("a", "b\n", "c.example"),
-            ("a", "b", ""),
-            ("a", "b", "*"),
-            ("a", "b", "*."),
-            ("a", "b", "C.example"),
-            ("a", "b", "c.example:1"),
-            ("a", "b", "c.example/"),
-            ("a", "b", "u@c.example"),
+            ("", "bbbbbbbb", "c.example"),
+            ("A", "bbbbbbbb", "c.example"),
+            ("a", "bbbbbbb", "c.example"),
+            ("a", "bbbbbbbb\n", "c.example"),
+            ("a", "bbbbbbbb", ""),
+            ("a", "bbbbbbbb", "*"),
+            ("a", "bbbbbbbb", "*."),
+            ("a", "bbbbbbbb", "C.example"),
+            ("a", "bbbbbbbb", "c.example:1"),
+            ("a", "bbbbbbbb", "c.example/"),
+            ("a", "bbbbbbbb", "u@c.example"),
         ] {
             assert!(!secret(name, value, host), "{name} {value} {host}");
         }

@@ -208,7 +208,7 @@ impl Engine {
                 let asked = self.effects_ask(tenant, job, grant, outcome.effects).await;
                 trace.effects = asked.map_err(|no| match no {
                     NotAsked::Refused(reason) => Verdict::Never(reason),
-                    NotAsked::Away(reason) => again(reason),
+                    NotAsked::NotNow(reason) => again(reason),
                 })?;
                 Ok(())
             }
