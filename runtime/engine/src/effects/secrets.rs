@@ -61,9 +61,7 @@ pub struct NewSecret {
 impl NewSecret {
     fn check(&self) -> Violations {
         let mut violations = Violations::default();
-        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.".contains(c);
-        let length = self.name.chars().count();
-        if length == 0 || length > NAME_MAX_CHARACTERS || !self.name.chars().all(letters) {
+        if !is_name(&self.name) {
             let message = format!(
                 "a name has 1 to {NAME_MAX_CHARACTERS} small letters, digits, dots, dashes and \
                  underscores"
@@ -90,6 +88,11 @@ impl NewSecret {
         }
         violations
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-.".contains(c);
+    (1..=NAME_MAX_CHARACTERS).contains(&text.chars().count()) && text.chars().all(known)
 }
 
 /// Whether it is a host as addresses name it: in small letters, without a port.
@@ -202,7 +205,7 @@ impl Engine {
         let engine = self.clone();
         uncancelled(async move {
             let mut tx = engine.begin_secrets(tenant, &actor).await?;
-            if !crm_store::secrets::secret_remove(&mut tx, &name).await? {
+            if !is_name(&name) || !crm_store::secrets::secret_remove(&mut tx, &name).await? {
                 return Err(EngineError::NotFound("secret"));
             }
             audit_write(&mut tx, &actor, act("secret.removed", &name, None)).await?;
@@ -220,7 +223,10 @@ impl Engine {
     ) -> Result<Answer, Refusal> {
         let there = async {
             let mut tx = TenantTx::begin(self.store(), tenant).await?;
-            secret_exists(&mut tx, name).await
+            match is_name(name) {
+                true => secret_exists(&mut tx, name).await,
+                false => Ok(false),
+            }
         };
         match there.await {
             Ok(true) => Ok(Answer::Handle {
