@@ -4,7 +4,9 @@ fn main() {
     crm_plugin_build::embed(&[
         ("misbehave", "tests/guests/misbehave"),
         ("asks", "tests/guests/asks"),
+        ("sends", "tests/guests/sends"),
         ("hostile", "tests/guests/hostile"),
         ("office", "tests/guests/office"),
+        ("sending", "tests/guests/sending"),
     ]);
 }

@@ -56,6 +56,8 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
         (_, "module") => "module",
         (_, "field") => "field",
         ("api-keys", "id") => "api_key",
+        ("secrets", "name") => "secret",
+        ("webhooks", "id") => "webhook",
         ("members", "user") => "member",
         ("roles", "slug") => "role",
         ("teams", "slug") => "team",
@@ -78,6 +80,10 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
 pub(crate) fn collection_body(method: &Method, path: &str, mark: &str) -> Option<Value> {
     let body = match (method.as_str(), path.strip_prefix("/api/crm/")?) {
         ("POST", "api-keys") => json!({"name": mark}),
+        ("POST", "secrets") => {
+            json!({"name": mark, "value": format!("{mark} value"), "hosts": ["api.example.com"]})
+        }
+        ("POST", "webhooks") => json!({"name": mark, "url": "https://example.com/hook"}),
         ("POST", "members") => json!({"user_id": format!("{mark}_added"), "roles": ["viewer"]}),
         ("POST", "roles" | "teams" | "modules") => {
             json!({"slug": format!("{mark}_added"), "label": mark})
@@ -133,6 +139,7 @@ pub(crate) fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         "tasks/{id}/cancel" => json!({}),
         "users/{id}" => json!({"roles": ["viewer"]}),
         "users/{id}/invitation" => json!({}),
+        "webhooks/{id}" => json!({"enabled": false}),
         "views/{id}" => json!({"name": "Changed"}),
         _ => return None,
     };
@@ -199,6 +206,12 @@ pub(crate) async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, S
     let has = json!({"user_id": member, "roles": ["viewer"]});
     owner.post("members", has).await.expect(201);
     let key = owner.post("api-keys", json!({"name": mark})).await;
+    let secret = format!("{mark}_secret");
+    let kept =
+        json!({"name": secret, "value": format!("{mark} value"), "hosts": ["api.example.com"]});
+    owner.post("secrets", kept).await.expect(201);
+    let hook = json!({"name": format!("{mark}_hook"), "url": "https://example.com/hook"});
+    let hook = owner.post("webhooks", hook).await.expect(201);
     let email = format!("{mark}@example.com");
     let user = json!({"email": email, "name": mark, "roles": ["viewer"]});
     let user = owner.post("users", user).await;
@@ -211,6 +224,8 @@ pub(crate) async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, S
         ("plugin", plugin),
         ("user", id(&user.expect(201))),
         ("api_key", id(&key.expect(201))),
+        ("secret", secret),
+        ("webhook", id(&hook)),
         ("role", role),
         ("team", team),
         ("share", share),
@@ -243,6 +258,8 @@ async fn delete_some(owner: &Client) -> BTreeMap<&'static str, String> {
         format!("roles/{}", gone["role"]),
         format!("teams/{}", gone["team"]),
         format!("plugins/{}", gone["plugin"]),
+        format!("secrets/{}", gone["secret"]),
+        format!("webhooks/{}", gone["webhook"]),
     ] {
         let deleted = owner.delete(&path).await;
         assert!(deleted.status.is_success(), "{path}: {}", deleted.body);
@@ -260,7 +277,7 @@ fn things(
 ) -> Things {
     let of_kind = |(kind, own): (&&'static str, &String)| {
         let named = [
-            "module", "field", "workflow", "role", "member", "team", "share", "plugin",
+            "module", "field", "workflow", "role", "member", "team", "share", "plugin", "secret",
         ]
         .contains(kind);
         let (malformed, missing) = match named {

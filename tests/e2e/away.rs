@@ -29,6 +29,7 @@ async fn away_is_503_and_back_is_back() {
         .await
         .unwrap();
     let host = HostSettings {
+        effects: Default::default(),
         dev_issuer: true,
         serving: Default::default(),
         quotas: Default::default(),

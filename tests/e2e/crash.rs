@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const RECORDS: usize = 150;
 
-struct Worker(Child);
+pub(crate) struct Worker(Child);
 
 impl Drop for Worker {
     fn drop(&mut self) {
@@ -21,9 +21,15 @@ impl Drop for Worker {
 }
 
 fn start_worker(url: &str) -> Worker {
+    start_worker_with(url, &[])
+}
+
+/// A worker process with these variables.
+pub(crate) fn start_worker_with(url: &str, variables: &[(&str, &str)]) -> Worker {
     let child = crate::command::crm()
         .args(["serve", "--role", "worker", "--lease-seconds", "1"])
         .env("DATABASE_URL", url)
+        .envs(variables.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -139,6 +145,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
             state: JobState::Done,
             available_at: None,
             error: None,
+            effects: Vec::new(),
             log: AttemptLog {
                 id: crm_model::RunId::new(uuid::Uuid::now_v7()),
                 workflow: job.workflow.clone(),

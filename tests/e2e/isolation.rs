@@ -240,7 +240,13 @@ async fn check_policies(admin: &mut PgConnection) {
     let names: Vec<&str> = open.iter().map(|(table, ..)| table.as_str()).collect();
     assert_eq!(
         names,
-        ["crm_deferrals", "crm_jobs", "crm_suspensions", "crm_tasks"],
+        [
+            "crm_deferrals",
+            "crm_effects",
+            "crm_jobs",
+            "crm_suspensions",
+            "crm_tasks"
+        ],
         "{open:?}"
     );
     assert!(
@@ -269,6 +275,7 @@ async fn check_policies(admin: &mut PgConnection) {
     assert_eq!(
         definers,
         [
+            "crm_effects_lease",
             "crm_field_forget",
             "crm_field_forget_runs",
             "crm_jobs_lease",

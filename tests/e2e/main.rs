@@ -23,6 +23,7 @@ mod command;
 mod crash;
 mod customize;
 mod edges;
+mod effects;
 mod export;
 mod field_removal;
 mod field_types;

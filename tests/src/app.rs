@@ -1,5 +1,7 @@
 //! The real server on a database of its own.
 
+use crm_engine::effects::worker::DeliverySettings;
+use crm_engine::effects::{EffectSettings, SecretKey};
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
 use crm_engine::{Engine, QuotaSettings};
@@ -66,6 +68,23 @@ pub fn eager_tasks() -> TaskSettings {
     }
 }
 
+/// A deliverer of effects that does not make tests wait.
+pub fn eager_delivery() -> DeliverySettings {
+    DeliverySettings {
+        poll: Duration::from_millis(20),
+        backoff: Duration::from_millis(5),
+        ..DeliverySettings::default()
+    }
+}
+
+/// A host that keeps secrets, and sends nothing to private addresses.
+pub fn effects() -> EffectSettings {
+    EffectSettings {
+        secret_key: SecretKey::new(b"a third key for tests only, 32 bytes").ok(),
+        ..EffectSettings::default()
+    }
+}
+
 impl TestApp {
     /// A server with a worker, on a fresh database.
     pub async fn start() -> Self {
@@ -88,14 +107,30 @@ impl TestApp {
         worker: Option<WorkerSettings>,
         quotas: QuotaSettings,
     ) -> Self {
-        Self::with(database, worker, quotas, None).await
+        Self::with(database, worker, quotas, None, effects()).await
+    }
+
+    /// A server on this database with these ways to other systems, with a worker or without.
+    pub async fn reaching(
+        database: TestDatabase,
+        worker: Option<WorkerSettings>,
+        effects: EffectSettings,
+    ) -> Self {
+        Self::with(database, worker, QuotaSettings::default(), None, effects).await
     }
 
     /// A server with its sessions in this Redis, on a fresh database.
     pub async fn with_redis(url: &str) -> Self {
         let redis = RedisSessions::connect(url).await.expect("a redis");
         let database = cluster().database().await;
-        Self::with(database, None, QuotaSettings::default(), Some(redis)).await
+        Self::with(
+            database,
+            None,
+            QuotaSettings::default(),
+            Some(redis),
+            effects(),
+        )
+        .await
     }
 
     async fn with(
@@ -103,6 +138,7 @@ impl TestApp {
         worker: Option<WorkerSettings>,
         quotas: QuotaSettings,
         redis: Option<RedisSessions>,
+        effects: EffectSettings,
     ) -> Self {
         // RUST_LOG=warn shows what the server has to say.
         let _ = tracing_subscriber::fmt()
@@ -120,7 +156,9 @@ impl TestApp {
         if let Some(redis) = redis {
             store = store.with_redis(redis);
         }
-        let engine = Engine::limited(store, cluster().sandbox(), quotas);
+        let engine = Engine::limited(store, cluster().sandbox(), quotas)
+            .with_effects(effects)
+            .expect("settings");
         let issuer = DevIssuer::new(DEV_KEY);
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -142,6 +180,8 @@ impl TestApp {
             tokio::spawn(async move { working.work(settings, stopped).await });
             let (working, stopped) = (engine.clone(), stop.clone());
             tokio::spawn(async move { working.work_tasks(eager_tasks(), stopped).await });
+            let (working, stopped) = (engine.clone(), stop.clone());
+            tokio::spawn(async move { working.deliver(eager_delivery(), stopped).await });
         }
         Self {
             database,

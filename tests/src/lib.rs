@@ -18,3 +18,4 @@ pub mod guests;
 pub mod index;
 pub mod issuer;
 pub mod redis;
+pub mod sink;

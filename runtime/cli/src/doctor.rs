@@ -94,6 +94,7 @@ pub async fn checks(subject: &Subject<'_>) -> Vec<Check> {
         port::check(subject.listen).await,
         data_dir(subject.data_dir),
         disk(subject.data_dir),
+        mail(),
     ]
 }
 
@@ -249,6 +250,20 @@ fn data_dir(directory: &Path) -> Check {
             format!("cannot write to {}: {error}", existing.display()),
             "give it to this user, or choose another one with --data-dir",
         ),
+    }
+}
+
+/// Whether what workflows mail can go anywhere; the address, which may hold a password, is not shown.
+fn mail() -> Check {
+    let name = "mail";
+    match std::env::var_os("CRM_SMTP_URL").is_some_and(|url| !url.is_empty()) {
+        true => Check::found(name, "CRM_SMTP_URL is set"),
+        false => Check::missing(
+            name,
+            "no mail server: what workflows mail waits",
+            "set CRM_SMTP_URL, such as smtps://user:password@mail.example.com, and CRM_SMTP_FROM",
+        )
+        .optional(),
     }
 }
 

@@ -2,6 +2,8 @@
 //! runtime's role, sandbox, engine.
 
 use anyhow::{Context, Result, bail, ensure};
+use crm_engine::effects::worker::DeliverySettings;
+use crm_engine::effects::{EffectSettings, SecretKey};
 use crm_engine::publish::publish;
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
@@ -37,6 +39,8 @@ pub struct HostSettings {
     pub serving: ServingSettings,
     /// What tenants may use up.
     pub quotas: QuotaSettings,
+    /// The ways to other systems.
+    pub effects: EffectSettings,
     pub store: StoreSettings,
     pub sandbox: SandboxSettings,
 }
@@ -76,6 +80,8 @@ pub struct Host {
     pub super_admin_role: Option<RoleSlug>,
     /// What the host OS's roles are in the CRM.
     pub os_roles: OsRoles,
+    /// How workers deliver what runs ask for.
+    pub delivery: DeliverySettings,
     issuers: Issuers,
     edges: Edges,
     browsers: Option<BrowserSettings>,
@@ -109,6 +115,9 @@ impl Host {
             true => Some(browsers(&mut admin, &settings.serving).await?),
             false => None,
         };
+        if settings.effects.secret_key.is_none() && owner {
+            settings.effects.secret_key = Some(secret_key(&mut admin).await?);
+        }
         let runtime = match owner {
             true => database.runtime(&mut admin).await?,
             false => crm_store::admin::runtime_options(database.owner_options()),
@@ -120,10 +129,13 @@ impl Host {
             store = store.with_redis(redis);
         }
         Ok(Self {
-            engine: Engine::limited(store, Arc::new(sandbox), settings.quotas),
+            engine: Engine::limited(store, Arc::new(sandbox), settings.quotas)
+                .with_effects(settings.effects)
+                .map_err(anyhow::Error::msg)?,
             dev_issuer,
             super_admin_role: None,
             os_roles: OsRoles::default(),
+            delivery: DeliverySettings::default(),
             issuers,
             edges: settings.serving.edges,
             browsers,
@@ -146,10 +158,12 @@ impl Host {
                 lease: settings.lease,
                 ..TaskSettings::default()
             };
+            let delivery = self.delivery;
             tokio::spawn(async move {
                 tokio::join!(
                     engine.work(settings, stop.clone()),
-                    engine.work_tasks(tasks, stop.clone())
+                    engine.work_tasks(tasks, stop.clone()),
+                    engine.deliver(delivery, stop.clone())
                 )
             })
         });
@@ -249,6 +263,17 @@ pub(crate) async fn dev_issuer(admin: &mut Admin) -> Result<DevIssuer> {
         .await
         .context("the development issuer's key cannot be read; it is the database owner's alone")?;
     Ok(DevIssuer::new(&key))
+}
+
+/// The database's key of secrets, made on first use.
+async fn secret_key(admin: &mut Admin) -> Result<SecretKey> {
+    let mut fresh = [0_u8; SecretKey::MIN_BYTES];
+    rand::rngs::OsRng.try_fill_bytes(&mut fresh)?;
+    let key = admin.secret_key(&fresh).await.context(
+        "the key of secrets cannot be read; it is the database owner's alone. Set CRM_SECRET_KEY, \
+         to the same on all instances",
+    )?;
+    SecretKey::new(&key).map_err(anyhow::Error::msg)
 }
 
 /// How browsers log in, with the database's key of cookies where the operator gives none.

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod copy;
 pub mod customize;
+pub mod effects;
 pub mod explain;
 pub mod export;
 pub mod history;
@@ -59,6 +60,7 @@ use crm_model::{Model, TenantId, UserId};
 use crm_sandbox::Sandbox;
 use crm_store::Store;
 use dashmap::DashSet;
+use effects::{EffectSettings, Outside};
 use meter::Meter;
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
@@ -67,6 +69,8 @@ use tokio::sync::{Notify, Semaphore};
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    /// The ways to other systems.
+    outside: Outside,
 }
 
 struct Inner {
@@ -84,6 +88,8 @@ struct Inner {
     /// Told after each commit that made jobs, so that this process's worker need not wait for
     /// its next look.
     jobs_waiting: Notify,
+    /// The same for effects.
+    effects_waiting: Notify,
     /// The same for tasks.
     tasks_waiting: Notify,
 }
@@ -108,9 +114,26 @@ impl Engine {
                 in_flight: DashSet::new(),
                 hashing: Arc::new(Semaphore::new(PASSWORD_MAX_CONCURRENT)),
                 jobs_waiting: Notify::new(),
+                effects_waiting: Notify::new(),
                 tasks_waiting: Notify::new(),
             }),
+            outside: Outside::default(),
         }
+    }
+
+    /// The same with other ways to other systems than none.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the settings.
+    pub fn with_effects(self, settings: EffectSettings) -> Result<Self, String> {
+        Ok(Self {
+            outside: Outside::new(settings)?,
+            ..self
+        })
+    }
+
+    pub(crate) fn outside(&self) -> &Outside {
+        &self.outside
     }
 
     pub(crate) fn store(&self) -> &Store {

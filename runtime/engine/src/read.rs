@@ -3,6 +3,7 @@
 
 use crm_model::permission::{Action, Authority, manages_all, permit};
 use crm_model::{Actor, JobId, Model, ModuleSlug, RecordId, Refusal, TenantId};
+use crm_store::effects::EffectFate;
 use crm_store::jobs::JobCounts;
 use crm_store::models::Usage;
 use crm_store::records::Record;
@@ -187,7 +188,7 @@ impl Engine {
         Ok(Page::cut(rows, page.limit))
     }
 
-    /// One run with its attempts.
+    /// One run with its attempts and what became of what it asked for.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], [`EngineError::Forbidden`].
@@ -196,7 +197,7 @@ impl Engine {
         tenant: TenantId,
         actor: &Actor,
         run: JobId,
-    ) -> Result<(Run, Vec<Attempt>), EngineError> {
+    ) -> Result<(Run, Vec<Attempt>, Vec<EffectFate>), EngineError> {
         let (mut tx, model) = self.begin_runs(tenant, actor).await?;
         let found = crm_store::runs::run_read(&mut tx, run).await?;
         let (run, mut attempts) = found.ok_or(EngineError::NotFound("run"))?;
@@ -215,7 +216,8 @@ impl Engine {
         for attempt in &mut attempts {
             run_sight::show_attempt(&model, actor, &run, attempt);
         }
-        Ok((run, attempts))
+        let effects = crm_store::effects::effects_of_run(&mut tx, JobId::new(run.id)).await?;
+        Ok((run, attempts, effects))
     }
 
     /// How many jobs of a tenant wait or run.

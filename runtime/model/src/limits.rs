@@ -260,6 +260,38 @@ pub const RUN_MAX_EFFECTS: usize = 20;
 pub const EFFECT_KEY_MAX_CHARACTERS: usize = 200;
 /// People whom one mail or notification goes to.
 pub const EMAIL_MAX_RECIPIENTS: usize = 50;
+/// Attempts at one effect before it is dead.
+pub const EFFECT_MAX_ATTEMPTS: i32 = 8;
+/// The longest pause between two of them, unless the other side asks for more.
+pub const EFFECT_PAUSE_MAX_SECONDS: u64 = 3600;
+/// Effects of one tenant that are on their way at the same time.
+pub const TENANT_MAX_EFFECTS_OUT: i32 = 8;
+/// How long another system may take to answer a request.
+pub const HTTP_MAX_SECONDS: u64 = 10;
+/// The body of a request to another system.
+pub const HTTP_BODY_MAX_BYTES: usize = 256 << 10;
+/// Its headers, names and values, before secrets are filled in.
+pub const HTTP_HEADERS_MAX_BYTES: usize = 16 << 10;
+/// The same with the secrets.
+pub const HTTP_FILLED_HEADERS_MAX_BYTES: usize = 64 << 10;
+/// The body of an answer; half of what a run is told at once, to leave room for the record.
+pub const HTTP_ANSWER_MAX_BYTES: usize = GUEST_INPUT_MAX_BYTES / 2;
+/// The headers of an answer that a run is told, names and values.
+pub const HTTP_ANSWER_HEADERS_MAX_BYTES: usize = 8 << 10;
+/// A time that is this far away begins a new chain of runs.
+pub const SCHEDULE_NEW_CHAIN_SECONDS: i64 = 60;
+/// People whom one notification reaches through roles.
+pub const NOTIFICATION_MAX_PEOPLE: usize = 1_000;
+/// Secrets of one tenant.
+pub const TENANT_MAX_SECRETS: usize = 100;
+/// A secret's value: what is shorter is none, and stands in answers by chance.
+pub const SECRET_MIN_BYTES: usize = 8;
+/// A secret's value.
+pub const SECRET_MAX_BYTES: usize = 8 << 10;
+/// Hosts that one secret may be sent to.
+pub const SECRET_MAX_HOSTS: usize = 20;
+/// Addresses that one tenant has webhooks sent to.
+pub const TENANT_MAX_WEBHOOKS: usize = 50;
 /// Questions of one run to the host.
 pub const RUN_MAX_HOST_CALLS: u32 = 100;
 /// Mutations that one event leads to, through all runs.

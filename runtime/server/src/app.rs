@@ -247,6 +247,23 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::api_keys::api_key_rotate))
         .routes(routes!(routes::api_keys::api_key_revoke))
         .routes(routes!(
+            routes::secrets::secrets_list,
+            routes::secrets::secret_put
+        ))
+        .routes(routes!(routes::secrets::secret_remove))
+        .routes(routes!(
+            routes::webhooks::webhooks_list,
+            routes::webhooks::webhook_add
+        ))
+        .routes(routes!(
+            routes::webhooks::webhook_get,
+            routes::webhooks::webhook_edit,
+            routes::webhooks::webhook_remove
+        ))
+        .routes(routes!(routes::webhooks::webhook_deliveries))
+        .routes(routes!(routes::notifications::notifications_list))
+        .routes(routes!(routes::notifications::notification_read))
+        .routes(routes!(
             routes::users::users_list,
             routes::users::user_invite
         ))

@@ -370,6 +370,21 @@ impl Admin {
         Ok(key)
     }
 
+    /// The key that secrets of tenants are encrypted under; `fresh` is kept where there was none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] where the login is not the owner.
+    pub async fn secret_key(&mut self, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+        sqlx::query("insert into crm_secret_key (key) values ($1) on conflict do nothing")
+            .bind(fresh)
+            .execute(&mut self.connection)
+            .await?;
+        let key = sqlx::query_scalar("select key from crm_secret_key")
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(key)
+    }
+
     /// The key that signs cookies; `fresh` is kept where there was none.
     ///
     /// # Errors

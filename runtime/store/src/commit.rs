@@ -16,6 +16,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::activities::Activity;
+use crate::effects::NewEffect;
 use crate::error::StoreError;
 use crate::receipts::Receipt;
 use crate::store::Store;
@@ -124,6 +125,9 @@ pub struct Completion {
     /// When a job that goes back to the queue is due.
     pub available_at: Option<DateTime<Utc>>,
     pub error: Option<String>,
+    /// What the run asks for beyond records; delivered only where the state is done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<NewEffect>,
     pub log: AttemptLog,
     /// Values that the run keeps.
     pub keeps: Vec<StateWrite>,

@@ -73,13 +73,14 @@ pub(crate) struct EventRow {
     before: Option<Json<Data>>,
     after: Option<Json<Data>>,
     changed_fields: Json<Vec<crm_model::FieldKey>>,
+    payload: Option<Json<serde_json::Value>>,
     actor: Json<crm_model::Actor>,
     cause: Json<crm_model::Cause>,
     depth: i32,
     occurred_at: DateTime<Utc>,
 }
 
-fn event_kind(name: &str) -> Result<EventKind, StoreError> {
+pub(crate) fn event_kind(name: &str) -> Result<EventKind, StoreError> {
     EventKind::ALL
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -102,7 +103,7 @@ impl TryFrom<EventRow> for Event {
             before: row.before.map(|data| data.0),
             after: row.after.map(|data| data.0),
             changed_fields: row.changed_fields.0,
-            payload: None,
+            payload: row.payload.map(|payload| payload.0),
             actor: row.actor.0,
             cause: row.cause.0,
             depth: u32::try_from(row.depth).unwrap_or_default(),

@@ -282,9 +282,9 @@ pub async fn events_newest(
 ) -> Result<Vec<crm_model::Event>, StoreError> {
     let rows: Vec<crate::jobs::EventRow> = sqlx::query_as(
         "select id as event_id, kind, module_slug, record_id, record_version, before, after,
-            changed_fields, actor, cause, depth, occurred_at
+            changed_fields, payload, actor, cause, depth, occurred_at
         from crm_events
-        where tenant_id = $1 and module_slug = $2
+        where tenant_id = $1 and module_slug = $2 and payload is null
         order by id desc
         limit $3",
     )

@@ -1,5 +1,6 @@
 //! API7:2023 Server Side Request Forgery: no value that somebody sends makes the server ask
-//! another. The only requests that it makes are to issuers that the operator configured. A
+//! another. The only requests that it makes are to issuers that the operator configured, and those
+//! that workflows ask for within their plugins' grants, whose addresses are `effects.rs`'s. A
 //! listener waits behind every address that is put in here, and nobody comes. What issuers answer
 //! is `api10_unsafe_consumption_of_apis.rs`'s.
 

@@ -31,6 +31,7 @@ pub(crate) async fn with_tenant(
                 ..ServingSettings::default()
             },
             quotas: Default::default(),
+            effects: Default::default(),
             store: StoreSettings::default(),
             sandbox: sandbox_settings(&common.data_dir)?,
         };

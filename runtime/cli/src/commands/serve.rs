@@ -1,6 +1,7 @@
 //! `crm serve`: the host.
 
 pub(crate) mod edges;
+mod effects;
 mod quotas;
 
 use anyhow::{Context, Result};
@@ -19,6 +20,7 @@ use crate::code::sandbox_settings;
 use crate::host::{CookieKey, Host, HostSettings, ServingSettings, listen, stop_signal};
 use crate::{Database, say};
 use edges::EdgeArguments;
+use effects::EffectArguments;
 use quotas::QuotaArguments;
 
 #[derive(Debug, Args)]
@@ -56,6 +58,8 @@ pub(crate) struct ServeArguments {
     edges: EdgeArguments,
     #[command(flatten)]
     quotas: QuotaArguments,
+    #[command(flatten)]
+    effects: EffectArguments,
     /// Let people log in here with a password; `crm user invite` invites the first
     #[arg(long, env = "CRM_LOCAL_ISSUER", value_parser = clap::builder::FalseyValueParser::new())]
     local_issuer: bool,
@@ -120,10 +124,12 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
     };
     let database =
         Database::open(common.database_url.as_deref(), &common.data_dir, say::step).await?;
+    let delivery = arguments.effects.delivery();
     let settings = HostSettings {
         dev_issuer: common.dev_issuer,
         serving,
         quotas: arguments.quotas.settings(),
+        effects: arguments.effects.settings()?,
         store: StoreSettings::default(),
         sandbox: sandbox_settings(&common.data_dir)?,
     };
@@ -135,6 +141,7 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
         };
         host.super_admin_role = arguments.super_admin_role;
         host.os_roles = os_roles;
+        host.delivery = delivery;
         if let Some(listener) = &listener {
             say::step(&format!("serving on http://{}", listener.local_addr()?));
         }

@@ -79,6 +79,7 @@ async fn create(
                 dev_issuer: false,
                 serving: Default::default(),
                 quotas: Default::default(),
+                effects: Default::default(),
                 store: StoreSettings::default(),
                 sandbox: sandbox_settings(&common.data_dir)?,
             };

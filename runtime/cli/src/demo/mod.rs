@@ -74,6 +74,7 @@ pub(crate) async fn demo(common: Common, arguments: DemoArguments) -> Result<()>
             dev_issuer: true,
             serving: ServingSettings::default(),
             quotas: Default::default(),
+            effects: Default::default(),
             store: StoreSettings::default(),
             sandbox: sandbox_settings(&common.data_dir)?,
         };

@@ -188,8 +188,7 @@ impl RunHost {
     }
 
     async fn secret(&self, name: &str) -> Result<Answer, Refusal> {
-        let _ = (name, self.job);
-        Err(Refusal::Unavailable("there are no secrets yet".to_owned()))
+        self.engine.secret_told(self.tenant, self.job, name).await
     }
 
     async fn read_slot(&self, key: &str) -> Result<Slot, Refusal> {

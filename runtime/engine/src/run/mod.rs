@@ -18,6 +18,7 @@ use crm_model::{
 use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState, RootTotal};
+use crm_store::effects::NewEffect;
 use crm_store::jobs::LoadedJob;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::breaker::Wait;
+use crate::effects::NotAsked;
 use crate::write::{Known, Operation, Proposal};
 use crate::{Engine, EngineError, fresh};
 use host::Kept;
@@ -63,6 +65,7 @@ struct Trace {
     plugin: Option<PluginName>,
     steps: serde_json::Value,
     mutations: Vec<Mutation>,
+    effects: Vec<NewEffect>,
     fuel: u64,
     memory_bytes: usize,
     duration: Duration,
@@ -77,6 +80,7 @@ impl Trace {
             plugin: None,
             steps: json!([]),
             mutations: Vec::new(),
+            effects: Vec::new(),
             fuel: 0,
             memory_bytes: 0,
             duration: Duration::ZERO,
@@ -200,8 +204,13 @@ impl Engine {
         match report.outcome {
             Ok(outcome) => {
                 trace.mutations = outcome.mutations;
-                // Tried again, because the tenant may grant it meanwhile.
-                effects_check(&plugin.grant, &outcome.effects).map_err(again)
+                let (tenant, job, grant) = (lease.tenant, lease.job.id, &plugin.grant);
+                let asked = self.effects_ask(tenant, job, grant, outcome.effects).await;
+                trace.effects = asked.map_err(|no| match no {
+                    NotAsked::Refused(reason) => Verdict::Never(reason),
+                    NotAsked::NotNow(reason) => again(reason),
+                })?;
+                Ok(())
             }
             Err(RunFailure::Skip(reason)) => Err(Verdict::Skipped(reason)),
             Err(RunFailure::Fail(message)) => Err(Verdict::Never(message)),
@@ -274,6 +283,9 @@ impl Engine {
             Ok(outcomes) => match outcomes.into_iter().find_map(Result::err) {
                 None => {
                     self.job_ended(lease.tenant);
+                    if !trace.effects.is_empty() {
+                        self.effects_notify();
+                    }
                     Ok(None)
                 }
                 Some(error) => again(format!("the mutations are refused: {error}")),
@@ -388,6 +400,9 @@ impl Engine {
         if completion.state != JobState::Queued {
             self.job_ended(lease.tenant);
         }
+        if !completion.effects.is_empty() {
+            self.effects_notify();
+        }
         Ok(status)
     }
 
@@ -456,6 +471,10 @@ fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
         state,
         available_at,
         error: error.cloned(),
+        effects: match verdict {
+            Verdict::Done => trace.effects.clone(),
+            _ => Vec::new(),
+        },
         log: AttemptLog {
             id: RunId::new(fresh::id()),
             workflow: lease.job.workflow.clone(),

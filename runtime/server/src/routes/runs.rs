@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::extract::{Parameters, segment};
 use crate::page::{List, PageParameters};
 use crate::problem::{Problem, ProblemBody};
+use crate::routes::effects::EffectBody;
 use crate::routes::workflows::visible;
 
 const STATUSES: [&str; 4] = ["queued", "running", "done", "dead"];
@@ -49,6 +50,8 @@ pub(crate) struct RunDetailBody {
     #[serde(flatten)]
     run: RunBody,
     log: Vec<AttemptBody>,
+    /// What it asked for beyond records, and what became of that.
+    effects: Vec<EffectBody>,
 }
 
 /// One attempt at a run.
@@ -304,7 +307,7 @@ pub(crate) async fn run_get(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<RunDetailBody>, Problem> {
-    let (run, attempts) = app
+    let (run, attempts, effects) = app
         .engine
         .run(caller.tenant, &caller.actor, segment(&id)?)
         .await?;
@@ -312,5 +315,6 @@ pub(crate) async fn run_get(
     Ok(Json(RunDetailBody {
         run: run.into(),
         log,
+        effects: effects.into_iter().map(EffectBody::from).collect(),
     }))
 }

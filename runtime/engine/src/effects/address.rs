@@ -1,0 +1,252 @@
+//! Where requests may go: to public addresses, over TLS. A name is looked up once, and the
+//! connection is made to the very address that was looked at.
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use url::{Host, Url};
+
+/// Whether the address is one of the internet at large, by the registries of special-purpose
+/// addresses (RFC 6890 and what followed it).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = matches!(
+        (a, b, c),
+        // This network; shared by carriers; protocols; 6to4 relays; benchmarks; the rest is
+        // multicast, reserved and broadcast.
+        (0, ..)
+            | (100, 64..=127, _)
+            | (192, 0, 0)
+            | (192, 88, 99)
+            | (198, 18..=19, _)
+            | (224.., ..)
+    );
+    !(special
+        || address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation())
+}
+
+/// Of all that there is, only 2000::/3 is the internet's.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [a, b, ..] = address.segments();
+    let special = match a {
+        // Protocols with Teredo and others that hold an address within; documentation.
+        0x2001 => b < 0x0200 || b == 0x0db8,
+        // 6to4, which holds an address within.
+        0x2002 => true,
+        // Documentation.
+        0x3fff => b < 0x1000,
+        _ => false,
+    };
+    a & 0xe000 == 0x2000 && !special
+}
+
+/// Whether a request may go to this address on the web as it is written; names are looked up
+/// later.
+///
+/// # Errors
+/// A clause that follows what the address is of.
+pub(super) fn check_url(url: &Url, private: bool) -> Result<(), String> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "has a name or a password in its address; put a secret's handle into a \
+                    header instead"
+                .to_owned(),
+        );
+    }
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+        Some(Host::Domain(_)) => None,
+        None => return Err("has no host in its address".to_owned()),
+    };
+    let here = match address {
+        Some(address) => address.is_loopback(),
+        None => url.host_str() == Some("localhost"),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if private && here => {}
+        _ => return Err("does not go over https".to_owned()),
+    }
+    match address {
+        Some(address) if !private && !is_public(address) => Err(refusal()),
+        _ => Ok(()),
+    }
+}
+
+fn refusal() -> String {
+    "goes to a private address, which this server does not send anything to".to_owned()
+}
+
+/// Looks up names, and keeps the addresses that may be asked.
+pub(super) struct Checked {
+    pub(super) private: bool,
+}
+
+impl Resolve for Checked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let private = self.private;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found
+                .filter(|address| private || is_public(address.ip().to_canonical()))
+                .collect();
+            if allowed.is_empty() {
+                return Err(Refused.into());
+            }
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// A name leads to no address that may be asked.
+#[derive(Debug)]
+struct Refused;
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the name leads to private addresses alone")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Whether a request failed because of where it would have gone.
+pub(super) fn was_refused(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Refused>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// What people read of it.
+pub(super) fn refused_sentence() -> String {
+    format!("the request {}", refusal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_internet_is_public() {
+        for public in [
+            "1.1.1.1",
+            "93.184.216.34",
+            "2606:4700::1111",
+            "2a00:1450::1",
+        ] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+        for other in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.255.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:8.8.8.8",
+            "::7f00:1",
+            "64:ff9b::7f00:1",
+            "100::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "2002:7f00:1::",
+            "3fff::1",
+        ] {
+            assert!(!is_public(other.parse().unwrap()), "{other}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_looked_at_as_they_are_written() {
+        let check = |url: &str, private| check_url(&Url::parse(url).unwrap(), private);
+        for url in [
+            "https://example.com/",
+            "https://example.com:8443/x?y",
+            "https://1.1.1.1/",
+        ] {
+            assert!(check(url, false).is_ok(), "{url}");
+        }
+        for url in [
+            "http://example.com/",
+            "http://127.0.0.1/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://169.254.169.254/latest",
+            "ftp://example.com/",
+            "file:///etc/passwd",
+            "https://user@example.com/",
+            "https://:secret@example.com/",
+            "data:text/plain,x",
+        ] {
+            assert!(check(url, false).is_err(), "{url}");
+        }
+        for url in [
+            "http://127.0.0.1:1/",
+            "http://[::1]/",
+            "http://localhost/",
+            "https://10.0.0.1/",
+        ] {
+            assert!(check(url, true).is_ok(), "{url}");
+        }
+        for url in [
+            "http://example.com/",
+            "http://10.0.0.1/",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(check(url, true).is_err(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_here_is_refused() {
+        let look_up = |private| {
+            let name: Name = "localhost".parse().unwrap();
+            Checked { private }.resolve(name)
+        };
+        assert!(look_up(false).await.is_err());
+        assert!(
+            look_up(true)
+                .await
+                .unwrap()
+                .all(|found| found.ip().is_loopback())
+        );
+    }
+}
