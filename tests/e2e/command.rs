@@ -35,6 +35,7 @@ pub(crate) fn crm() -> Command {
     }
     command
         .current_dir(std::env::temp_dir())
+        .env("XDG_CACHE_HOME", target_dir().join("test-data"))
         .arg("--data-dir")
         .arg(target_dir().join("test-data"));
     command

@@ -51,6 +51,7 @@ fn follow(script: &str) -> (TempDir, String) {
         .env("PATH", std::env::join_paths(path).unwrap())
         // What the crates around the plugin become is kept from one run of the tests to the next.
         .env("CARGO_TARGET_DIR", target_dir().join("test-data/author"))
+        .env("XDG_CACHE_HOME", target_dir().join("test-data"))
         .env("CARGO_NET_OFFLINE", "true")
         .env("npm_config_prefer_offline", "true")
         .env("npm_config_audit", "false")

@@ -8,7 +8,7 @@ mod template;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use console::style;
-use crm_model::limits::COMPONENT_MAX_BYTES;
+use crm_model::GuestClass;
 use crm_plugin_build::{MANIFEST_FILE, MANIFEST_SECTION, manifest_text};
 use crm_sandbox::Digest;
 use serde::Serialize;
@@ -34,6 +34,7 @@ pub(crate) struct Report {
     pub(crate) name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) world: Option<&'static str>,
+    pub(crate) class: GuestClass,
     /// Of the component; of none where it was not built because its manifest is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) component: Option<ComponentReport>,
@@ -131,7 +132,7 @@ fn shown(report: &Report) -> String {
     if let Some(component) = &report.component {
         let percent = say::percent(component.bytes as u64, component.limit_bytes as u64);
         line("digest", component.digest.to_string());
-        let limit = say::bytes(COMPONENT_MAX_BYTES);
+        let limit = say::bytes(component.limit_bytes);
         let size = say::bytes(component.bytes);
         line("size", format!("{size}, {percent} of {limit}"));
         let imports = match component.imports.as_slice() {

@@ -4,7 +4,6 @@ use anyhow::{Context, Result, bail};
 use crm_engine::publish::template_compile;
 use crm_model::definition::TemplateDefinition;
 use crm_model::{Manifest, Model};
-use crm_sandbox::GuestLimits;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -24,7 +23,7 @@ pub(crate) struct Template {
 /// A sentence: there is no such template, or what is wrong with it.
 pub(crate) async fn model_of(template: &str) -> Result<Template> {
     let component = component_of(template)?;
-    let sandbox = author::sandbox(GuestLimits::default())?;
+    let sandbox = author::sandbox(None)?;
     let plugin = tokio::task::block_in_place(|| sandbox.load(&component))
         .with_context(|| format!("{template} is no template"))?;
     let text = sandbox.template_model(&plugin).await;

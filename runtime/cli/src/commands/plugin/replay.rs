@@ -36,7 +36,7 @@ pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         None => component_of(bundle.digest)?,
     };
     let source = Source::open(&path)?;
-    let runner = Runner::limited(&source.component, bundle.limits)?;
+    let runner = Runner::limited(&source.component, Some(bundle.limits))?;
     let host = Box::new(Replay::new(bundle.journal.clone()));
     let run = runner.call(bundle.call.clone().into(), host).await;
     let result = RecordedResult::from(&run.report);

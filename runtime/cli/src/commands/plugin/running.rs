@@ -37,14 +37,14 @@ impl Runner {
     /// # Errors
     /// A sentence: why the component is refused, or that it is a template.
     pub(crate) fn new(component: &[u8]) -> Result<Self> {
-        Self::limited(component, GuestLimits::default())
+        Self::limited(component, None)
     }
 
-    /// Compiles an action, for calls under these limits.
+    /// Compiles an action, for calls under these limits; those of its class if there are none.
     ///
     /// # Errors
     /// As [`Runner::new`].
-    pub(crate) fn limited(component: &[u8], limits: GuestLimits) -> Result<Self> {
+    pub(crate) fn limited(component: &[u8], limits: Option<GuestLimits>) -> Result<Self> {
         let sandbox = author::sandbox(limits)?;
         let plugin = tokio::task::block_in_place(|| sandbox.load(component))
             .context("the component is refused; `crm plugin check` says more")?;

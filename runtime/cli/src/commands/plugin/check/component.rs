@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 use crm_model::Capabilities;
-use crm_model::limits::COMPONENT_MAX_BYTES;
 use crm_model::manifest::World;
-use crm_sandbox::{Digest, GuestLimits, SandboxError, component_inspect};
+use crm_sandbox::{ClassLimits, Digest, SandboxError, component_inspect};
 use std::time::Instant;
 
 use super::{ComponentReport, Report, template};
@@ -23,7 +22,7 @@ pub(super) async fn check(
     let component = report.component.insert(ComponentReport {
         digest: Digest::of(&source.component),
         bytes: source.component.len(),
-        limit_bytes: COMPONENT_MAX_BYTES,
+        limit_bytes: ClassLimits::of(report.class).component_max_bytes,
         imports: Vec::new(),
         compile_milliseconds: None,
     });
@@ -39,7 +38,7 @@ pub(super) async fn check(
             return Ok(None);
         }
     }
-    let sandbox = author::sandbox(GuestLimits::default())?;
+    let sandbox = author::sandbox(None)?;
     let started = Instant::now();
     let plugin = match tokio::task::block_in_place(|| sandbox.load(&source.component)) {
         Ok(plugin) => plugin,

@@ -18,6 +18,7 @@ pub(super) fn check(text: &JsonText, report: &mut Report) {
     };
     report.name = Some(format!("{} {}", manifest.name, manifest.version));
     report.world = Some(manifest.world.name());
+    report.class = manifest.class;
     if manifest.title.trim().is_empty() {
         let finding = Finding::error("manifest.title", "people see the title; it is empty");
         report.findings.push(finding.at(text.at(&["title"])));
