@@ -1,6 +1,5 @@
 //! The sandbox itself: one engine, its compiled components by digest, and the guests' runtime.
 
-use crm_model::GuestClass;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::failure::RunFailure;
 use crate::host::linker_new;
 use crate::host::question::GuestHost;
 use crate::inspect::component_inspect;
+use crate::plan::LimitOverrides;
 use crate::plugin::Plugin;
 use crate::report::ActionReport;
 use crate::settings::SandboxSettings;
@@ -75,9 +75,11 @@ impl Sandbox {
         &self.handle
     }
 
-    /// What one call of a component of that class may take, unless a plan says otherwise.
-    pub fn limits(&self, class: GuestClass) -> &GuestLimits {
-        self.room.limits_of(class)
+    /// What a call of that component may take; what a plan says that goes past a cap does not
+    /// count.
+    pub fn limits_of(&self, plugin: &Plugin, plan: &LimitOverrides) -> GuestLimits {
+        let limits = *self.room.limits_of(plugin.manifest().class);
+        limits.with(plan).unwrap_or(limits)
     }
 
     /// A component that is ready to be called: the one in memory, else linked from what is kept

@@ -191,11 +191,12 @@ impl Engine {
             .await;
         self.fuel_used(lease.tenant, report.fuel);
         self.judged(lease, &manifest.name, &report);
+        let limits = self.sandbox().limits_of(&component, &call.plan);
         trace.input = raw(&json!({
             "event": &*call.event,
             "config": config,
             // What a replay needs beside them; `crate::run::bundle` takes it up.
-            "record": bundle::record(&component, self.sandbox().limits(manifest.class), &call, &report),
+            "record": bundle::record(&component, &limits, &call, &report),
         }));
         trace.steps = json!([step_log(manifest.name.as_str(), &manifest.version, &report)]);
         trace.fuel = report.fuel;
