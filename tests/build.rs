@@ -5,5 +5,14 @@ fn main() {
         ("misbehave", "tests/guests/misbehave"),
         ("asks", "tests/guests/asks"),
         ("hostile", "tests/guests/hostile"),
+        ("hooked", "tests/guests/hooked"),
+        (
+            "conformance_action_1_0",
+            "tests/guests/conformance_action_1_0",
+        ),
+        (
+            "conformance_template_1_0",
+            "tests/guests/conformance_template_1_0",
+        ),
     ]);
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capabilities;
+use crate::hooks::Hooks;
 use crate::names::PluginName;
 
 /// Name of the custom section that holds the manifest as JSON.
@@ -61,4 +62,7 @@ pub struct Manifest {
     /// What the plugin asks for; a tenant may grant less.
     #[serde(default)]
     pub capabilities: Capabilities,
+    /// Of a template: the hooks that the host calls.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
 }
