@@ -8,5 +8,14 @@ fn main() {
         ("hostile", "tests/guests/hostile"),
         ("office", "tests/guests/office"),
         ("sending", "tests/guests/sending"),
+        ("hooked", "tests/guests/hooked"),
+        (
+            "conformance_action_1_0",
+            "tests/guests/conformance_action_1_0",
+        ),
+        (
+            "conformance_template_1_0",
+            "tests/guests/conformance_template_1_0",
+        ),
     ]);
 }

@@ -48,6 +48,7 @@ impl Serving {
             dev_issuer: true,
             serving: Default::default(),
             quotas: Default::default(),
+            effects: Default::default(),
             store: StoreSettings::default(),
             sandbox: SandboxSettings::default(),
         };

@@ -1,13 +1,14 @@
 //! One PostgreSQL server for the process, and one sandbox; made by the first test that asks.
 
 use crm_cli::postgres::{PrivatePostgres, Settings};
-use crm_sandbox::{CacheKey, CodeCache, Sandbox, SandboxSettings};
+use crm_sandbox::{CacheKey, CodeCache, GuestLimits, Sandbox, SandboxSettings};
 use crm_store::PgConnectOptions;
 use crm_store::admin::Admin;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 const TEMPLATE: &str = "crm_template";
@@ -95,6 +96,11 @@ pub fn code_cache() -> CodeCache {
 fn sandbox() -> Arc<Sandbox> {
     let settings = SandboxSettings {
         cache: Some(code_cache()),
+        // Time enough for a machine that is busy with something else.
+        limits: GuestLimits {
+            before_save_max: Duration::from_secs(10),
+            ..GuestLimits::default()
+        },
         ..SandboxSettings::default()
     };
     Arc::new(Sandbox::new(settings).expect("a sandbox"))

@@ -16,10 +16,18 @@ impl Engine {
         tenant: TenantId,
         plugin: &InstalledPlugin,
     ) -> Result<Arc<Plugin>, EngineError> {
-        let digest: Digest = plugin
-            .digest
+        self.component_of(tenant, &plugin.digest).await
+    }
+
+    /// The same by its digest, in hexadecimal.
+    pub(crate) async fn component_of(
+        &self,
+        tenant: TenantId,
+        text: &str,
+    ) -> Result<Arc<Plugin>, EngineError> {
+        let digest: Digest = text
             .parse()
-            .map_err(|_| EngineError::Internal(format!("“{}” is no digest", plugin.digest)))?;
+            .map_err(|_| EngineError::Internal(format!("“{text}” is no digest")))?;
         if let Some(plugin) = self.sandbox().loaded(&digest) {
             return Ok(plugin);
         }
@@ -27,7 +35,7 @@ impl Engine {
             return Ok(plugin);
         }
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        let bytes = crm_store::plugins::component_read(&mut tx, &plugin.digest).await?;
+        let bytes = crm_store::plugins::component_read(&mut tx, text).await?;
         drop(tx);
         let bytes = bytes.ok_or(EngineError::NotFound("component"))?;
         self.component_load(bytes).await

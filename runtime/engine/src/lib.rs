@@ -41,6 +41,7 @@ mod components;
 mod error;
 mod field_remove;
 mod fresh;
+mod hooks;
 mod meter;
 mod models;
 mod module_remove;

@@ -81,6 +81,7 @@ pub fn template_compile(
             slug,
             version: manifest.version.clone(),
         },
+        hooks: None,
         plugins: installed.collect::<BTreeMap<_, _>>(),
         definition: definition.clone(),
         overlay: crm_model::overlay::Overlay::default(),
@@ -91,5 +92,16 @@ pub fn template_compile(
         building: BTreeSet::new(),
         suspended: false,
     })?;
+    let is_known = |name: &str| {
+        let mut modules = definition.modules.iter();
+        modules.any(|module| module.slug.as_str() == name)
+    };
+    if let Some(module) = manifest.hooks.unknown_module(is_known) {
+        return Err(crm_model::ModelError {
+            place: format!("the hooks of “{}”", manifest.name),
+            message: format!("there is no module “{module}”"),
+        }
+        .into());
+    }
     Ok((definition, model))
 }

@@ -13,7 +13,7 @@ use crate::permission::Actor;
 use crate::sight::Sight;
 
 /// What happened to the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     RecordCreated,

@@ -16,6 +16,7 @@ pub mod effect;
 pub mod event;
 pub mod fields;
 pub mod form;
+pub mod hooks;
 pub mod ids;
 pub mod import;
 pub mod key;

@@ -202,6 +202,13 @@ pub const GUEST_FUEL_MAX_UNITS: u64 = 200_000_000;
 pub const GUEST_CALL_MAX_MILLISECONDS: u64 = 5_000;
 /// Wall-clock time of one call of a before-save hook, for which a request waits.
 pub const BEFORE_SAVE_MAX_MILLISECONDS: u64 = 50;
+/// Calls of before-save hooks that hold an instance at once; further ones wait their turn.
+pub const BEFORE_SAVE_MAX_CONCURRENT: u32 = 16;
+/// Records of one request that a before-save hook may take too long over; it is not asked about
+/// the rest.
+pub const BEFORE_SAVE_MAX_TIMEOUTS: usize = 8;
+/// Times that one request may change the same record where a before-save hook judges each change.
+pub const BEFORE_SAVE_MAX_ROUNDS: usize = 8;
 /// What one call is told at once: an event, or an answer of the host.
 pub const GUEST_INPUT_MAX_BYTES: usize = 256 << 10;
 /// What one call may return, all strings together.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::capability::Capabilities;
 use crate::configuration::schema_check;
+use crate::hooks::Hooks;
 use crate::names::PluginName;
 
 /// Name of the custom section that holds the manifest as JSON.
@@ -69,6 +70,9 @@ pub struct Manifest {
     /// JSON Schema of the plugin's own configuration, which holds for all its uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_schema: Option<Value>,
+    /// Of a template: the hooks that the host calls.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
 }
 
 impl Manifest {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::capability::Grant;
 use crate::definition::{TeamDefinition, TemplateDefinition};
+use crate::hooks::TemplateHooks;
 use crate::ids::TenantId;
 use crate::limits;
 use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId};
@@ -55,6 +56,8 @@ pub struct ModelSource {
     /// Grows by one with every change of the tenant's model.
     pub version: i64,
     pub template: TemplateReference,
+    /// The template's hooks; none where it has none.
+    pub hooks: Option<TemplateHooks>,
     pub settings: Settings,
     pub definition: TemplateDefinition,
     /// The tenant's own modules and fields, and its edits of the template's.
@@ -93,6 +96,7 @@ pub struct Model {
     tenant_id: TenantId,
     version: i64,
     template: TemplateReference,
+    hooks: Option<TemplateHooks>,
     settings: Settings,
     modules: BTreeMap<ModuleSlug, Module>,
     links: Links,
@@ -112,6 +116,7 @@ impl Model {
             tenant_id,
             version,
             template,
+            hooks,
             settings,
             definition,
             overlay,
@@ -132,6 +137,7 @@ impl Model {
             tenant_id,
             version,
             template,
+            hooks,
             settings,
             modules,
             links,
@@ -182,6 +188,11 @@ impl Model {
     /// The template below it.
     pub fn template(&self) -> &TemplateReference {
         &self.template
+    }
+
+    /// The template's hooks; none where it has none.
+    pub fn hooks(&self) -> Option<&TemplateHooks> {
+        self.hooks.as_ref()
     }
 
     /// Time zone and language.

@@ -295,7 +295,7 @@ impl<'a> Sight<'a> {
 
     /// Violations as this person may read them: what is wrong with a field that they cannot see
     /// is told without its name. What they sent under such a name is unknown to everybody.
-    pub(crate) fn discreet(&self, violations: Violations) -> Violations {
+    pub fn discreet(&self, violations: Violations) -> Violations {
         let hidden = |pointer: &str| {
             let name = pointer.strip_prefix("/data/").unwrap_or_default();
             let name = name.split('/').next().unwrap_or_default();

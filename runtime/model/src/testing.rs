@@ -24,6 +24,7 @@ pub(crate) fn source(definition: Value) -> ModelSource {
             slug: "test".parse().unwrap(),
             version: semver::Version::new(1, 0, 0),
         },
+        hooks: None,
         settings: crate::settings::Settings::default(),
         definition: serde_json::from_value(definition).unwrap(),
         overlay: crate::overlay::Overlay::default(),
@@ -170,5 +171,6 @@ pub(crate) fn alone() -> crate::validate::Surroundings<'static> {
         numbers: &NUMBERS,
         made: None,
         rollups: &ROLLUPS,
+        added: None,
     }
 }

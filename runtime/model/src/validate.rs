@@ -4,6 +4,7 @@
 //! The way of a record: `intake` merges what was sent and puts it into stored form, `draft`
 //! adds what the host computes, `checks` finds what is wrong.
 
+mod added;
 mod bounds;
 mod change;
 mod checks;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 use crate::Data;
 use crate::event::EventKind;
+use crate::hooks::SaveKind;
 use crate::ids::RecordId;
 use crate::model::{Model, Module};
 use crate::mutation::Mutation;
@@ -28,6 +30,7 @@ use crate::violation::{Violations, pointer_segment};
 use change::changed_fields;
 use draft::Draft;
 
+pub use added::{WouldBe, check_added, save_kind};
 pub(crate) use bounds::holds_nul;
 pub use change::{ValidChange, ValidPurge};
 pub(crate) use intake::merge_patch;
@@ -52,6 +55,8 @@ pub struct Surroundings<'a> {
     pub made: Option<Made<'a>>,
     /// Values of rollups, where they were computed anew.
     pub rollups: &'a BTreeMap<FieldKey, Value>,
+    /// What the template's hook adds, a merge patch of the record that [`check_added`] let pass.
+    pub added: Option<&'a Data>,
 }
 
 /// When and by whom a record was made, and whose it is.
@@ -77,6 +82,9 @@ pub enum Refusal {
     /// The data breaks the model.
     #[error("{0}")]
     Invalid(Violations),
+    /// What the template's hook adds breaks the model.
+    #[error("{0}")]
+    Added(Violations),
 }
 
 /// What becomes of a mutation.
@@ -151,18 +159,8 @@ pub fn validate(
         Mutation::Update { .. } | Mutation::Replace { .. } => {
             writing.save(permit, mutation, EventKind::RecordUpdated)
         }
-        Mutation::Link { field, .. } | Mutation::Unlink { field, .. } => {
-            let links = links::relinked(writing.scene.module, mutation, writing.before());
-            let patch = links.map_err(|message| {
-                let pointer = pointer(field.as_str());
-                Refusal::Invalid(Violations::one(&pointer, "relation", message))
-            })?;
-            let update = Mutation::Update {
-                module: slug.clone(),
-                record_id,
-                expected_version: None,
-                patch,
-            };
+        Mutation::Link { .. } | Mutation::Unlink { .. } => {
+            let update = writing.relinked(mutation)?;
             writing.save(permit, &update, EventKind::RecordUpdated)
         }
         Mutation::Delete { .. } => Ok(Validated::Change(
@@ -183,6 +181,58 @@ pub fn validate(
         })),
         Mutation::Activity { .. } => Ok(Validated::Unchanged),
     }
+}
+
+/// What a mutation would make of its record, for the template's hook to see. None where there is
+/// nothing to ask about: it makes no change of data, is refused, or holds values of wrong types;
+/// then [`validate`] says why.
+pub fn would_be(
+    model: &Model,
+    permit: &Permit<'_>,
+    mutation: &Mutation,
+    record_id: RecordId,
+    base: Option<&Base>,
+    surroundings: &Surroundings<'_>,
+) -> Option<WouldBe> {
+    let kind = save_kind(mutation)?;
+    let slug = mutation.module();
+    let base = match kind {
+        SaveKind::Create => None,
+        SaveKind::Update => Some(base?),
+    };
+    let is_let = permit.covers(slug, action_of(mutation)) && check_version(mutation, base).is_ok();
+    let writing = Writing {
+        scene: Scene {
+            model,
+            module: model.module(slug).filter(|_| is_let)?,
+            actor: permit.actor(),
+            surroundings,
+        },
+        record_id,
+        base,
+    };
+    let relinked = match mutation {
+        Mutation::Link { .. } | Mutation::Unlink { .. } => Some(writing.relinked(mutation).ok()?),
+        _ => None,
+    };
+    let (mut draft, mut violations) =
+        writing.complete(permit, relinked.as_ref().unwrap_or(mutation))?;
+    if !violations.is_empty() {
+        return None;
+    }
+    checks::check_values(&mut draft, permit.sight(), &mut violations);
+    if !added::only_missing(&violations) {
+        return None;
+    }
+    let module = writing.scene.module;
+    let before = writing.before();
+    Some(WouldBe {
+        kind,
+        base_version: base.map_or(0, |base| base.version),
+        before: before.map(|data| module.known(data).into_owned()),
+        changed: changed_fields(module, before, Some(&draft.data)),
+        after: draft.data,
+    })
 }
 
 /// The host's own change, after rollups of a record changed (`surroundings.rollups`) or computed
@@ -242,32 +292,68 @@ impl<'a> Writing<'a> {
         mutation: &Mutation,
         kind: EventKind,
     ) -> Result<Validated, Refusal> {
-        let module = self.scene.module;
-        let before = self.before();
-        let Some(taken) = intake::take(module, permit, mutation, before) else {
+        let Some((mut draft, mut violations)) = self.complete(permit, mutation) else {
             return Ok(Validated::Unchanged);
         };
-        let mut violations = taken.violations;
+        let sight = permit.sight();
+        checks::check(&mut draft, sight, &mut violations);
+        if let Some(patch) = self.scene.surroundings.added {
+            let blamed = added::blamed(patch, &draft.data, &violations);
+            blamed.into_result().map_err(Refusal::Added)?;
+        }
+        let violations = sight.discreet(violations);
+        violations.into_result().map_err(Refusal::Invalid)?;
+        Ok(Validated::Change(self.change(kind, Some(draft.data))))
+    }
+
+    /// The record with all that the host and the hook give to it, not yet checked, and what is
+    /// wrong with what was sent; none where nothing changes.
+    fn complete(
+        &self,
+        permit: &Permit<'_>,
+        mutation: &Mutation,
+    ) -> Option<(Draft<'a>, Violations)> {
+        let module = self.scene.module;
+        let before = self.before();
+        let taken = intake::take(module, permit, mutation, before)?;
+        let violations = taken.violations;
         let mut draft = self.draft(taken.data);
         if before.is_none() {
             draft.begin();
         }
         draft.take_rollups();
+        if let Some(patch) = self.scene.surroundings.added {
+            draft.take_added(patch);
+        }
         // Asked before anything else is computed, so that neither the time nor what a formula
         // would say by now makes a change out of none.
         if violations.is_empty()
             && before.is_some_and(|before| is_same(module, before, &draft.data))
         {
-            return Ok(Validated::Unchanged);
+            return None;
         }
         draft.sign();
         draft.compute_formulas();
         draft.drop_invisible_defaults();
-        let sight = permit.sight();
-        checks::check(&mut draft, sight, &mut violations);
-        let violations = sight.discreet(violations);
-        violations.into_result().map_err(Refusal::Invalid)?;
-        Ok(Validated::Change(self.change(kind, Some(draft.data))))
+        Some((draft, violations))
+    }
+
+    /// The update that makes or ends links.
+    fn relinked(&self, mutation: &Mutation) -> Result<Mutation, Refusal> {
+        let (Mutation::Link { field, .. } | Mutation::Unlink { field, .. }) = mutation else {
+            return Ok(mutation.clone());
+        };
+        let links = links::relinked(self.scene.module, mutation, self.before());
+        let patch = links.map_err(|message| {
+            let pointer = pointer(field.as_str());
+            Refusal::Invalid(Violations::one(&pointer, "relation", message))
+        })?;
+        Ok(Mutation::Update {
+            module: mutation.module().clone(),
+            record_id: self.record_id,
+            expected_version: None,
+            patch,
+        })
     }
 
     /// The record as it was, in other hands.

@@ -37,6 +37,12 @@ impl Violations {
         }
     }
 
+    /// Adds those of another list.
+    pub fn extend(&mut self, others: Self) {
+        let room = VIOLATIONS_MAX_COUNT.saturating_sub(self.0.len());
+        self.0.extend(others.0.into_iter().take(room));
+    }
+
     /// Whether something at this pointer, or below it, was found already.
     pub(crate) fn touches(&self, pointer: &str) -> bool {
         self.0.iter().any(|violation| {

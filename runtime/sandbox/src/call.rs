@@ -18,7 +18,7 @@ use crate::plugin::{Guest, Plugin};
 use crate::report::{ActionReport, Outcome};
 use crate::store::{GuestState, store_close, store_new};
 
-/// What an action is called with.
+/// What an action, or a template's `after-event`, is called with.
 #[derive(Clone, Debug)]
 pub struct ActionCall {
     /// The event, already cut down to what the plugin may see
@@ -66,7 +66,7 @@ impl Room {
         }
     }
 
-    /// Calls an action's `run`.
+    /// Calls an action's `run`, or a template's `after-event`.
     pub(crate) async fn action(
         &self,
         plugin: &Plugin,
@@ -131,9 +131,6 @@ async fn action_in(
     call: &ActionCall,
     limits: &GuestLimits,
 ) -> Result<Outcome, RunFailure> {
-    let Guest::Action(action) = &plugin.guest else {
-        return Err(wrong_world(plugin, World::Action));
-    };
     let event = event_encode(call).map_err(RunFailure::host)?;
     over(
         "input_max_bytes",
@@ -142,9 +139,18 @@ async fn action_in(
     )?;
     let failure =
         |error, stage, store: &Store<GuestState>| failure_of(&error, stage, store.data(), limits);
-    let instance = action.instantiate_async(&mut *store).await;
-    let instance = instance.map_err(|error| failure(error, Stage::Start, store))?;
-    let answer = instance.call_run(&mut *store, &event).await;
+    let answer = match &plugin.guest {
+        Guest::Action(action) => {
+            let instance = action.instantiate_async(&mut *store).await;
+            let instance = instance.map_err(|error| failure(error, Stage::Start, store))?;
+            instance.call_run(&mut *store, &event).await
+        }
+        Guest::Template(template) => {
+            let instance = template.instantiate_async(&mut *store).await;
+            let instance = instance.map_err(|error| failure(error, Stage::Start, store))?;
+            instance.call_after_event(&mut *store, &event).await
+        }
+    };
     let answer = answer.map_err(|error| failure(error, Stage::Call, store))?;
     answer_decode(answer, limits)
 }

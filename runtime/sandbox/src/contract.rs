@@ -115,3 +115,26 @@ pub(crate) fn check(world: World, component: &[u8]) -> Result<(), SandboxError> 
     wit_component::targets(&contract.resolve, id, component)
         .map_err(|error| SandboxError::Contract(error.root_cause().to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    /// What a text says beside its comments.
+    fn without_comments(text: &str) -> Vec<&str> {
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| !line.is_empty() && !line.starts_with("//"))
+            .collect()
+    }
+
+    #[test]
+    fn the_contract_is_what_was_published() {
+        let now = include_str!("../../../plugin-sdk/wit/plugin.wit");
+        let frozen = include_str!("../../../plugin-sdk/wit/frozen/1.0.0.wit");
+        assert_eq!(
+            without_comments(now),
+            without_comments(frozen),
+            "crm:plugin@1.0.0 is published, and components were built against it: a change is a \
+             new version beside it; plugin-sdk/wit/COMPATIBILITY.md says how"
+        );
+    }
+}

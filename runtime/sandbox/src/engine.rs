@@ -5,8 +5,8 @@
 //! instance).
 
 use crm_model::limits::{
-    COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES, GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES,
-    PLAN_TABLE_MAX_ELEMENTS,
+    BEFORE_SAVE_MAX_CONCURRENT, COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES,
+    GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES, PLAN_TABLE_MAX_ELEMENTS,
 };
 use std::time::Duration;
 use wasmtime::{
@@ -55,7 +55,9 @@ pub(crate) fn code_config() -> Config {
 }
 
 fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
-    let calls = settings.concurrency;
+    let calls = settings
+        .concurrency
+        .saturating_add(BEFORE_SAVE_MAX_CONCURRENT);
     let mut pool = PoolingAllocationConfig::new();
     // Every call may take all that a component may have, so that a permit is all that a call
     // has to wait for. Memory slots are address space until they are used.

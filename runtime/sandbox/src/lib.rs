@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod event;
 mod failure;
+mod hook;
 mod host;
 mod inspect;
 mod limiter;
@@ -42,6 +43,7 @@ pub use digest::{Digest, DigestError};
 pub use engine::wasmtime_config;
 pub use error::SandboxError;
 pub use failure::{OverLimit, RunFailure};
+pub use hook::{HookReport, HookVerdict, Objection, SaveCall};
 pub use host::journal::{Exchange, Replay};
 pub use host::question::{
     Answer, Answering, FoundRecord, GuestHost, NoHost, Question, Refusal, StateEntry,

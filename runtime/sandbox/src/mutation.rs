@@ -155,7 +155,7 @@ fn version_decode(version: Option<u64>) -> Result<Option<i64>, String> {
 }
 
 /// JSON text to a record's data. `serde_json` refuses what is nested deeper than 128 levels.
-fn data_decode(what: &str, text: &str) -> Result<Data, String> {
+pub(crate) fn data_decode(what: &str, text: &str) -> Result<Data, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(data)) if has_nul(&data) => {
             Err(format!("its {what} holds a NUL character"))

@@ -1,5 +1,6 @@
 //! The sandbox itself: one engine, its compiled components by digest, and the guests' runtime.
 
+use crm_model::{Data, ModuleSlug};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::digest::Digest;
 use crate::engine::{engine_start, unavailable};
 use crate::error::SandboxError;
 use crate::failure::RunFailure;
+use crate::hook::{HookReport, HookRoom, SaveCall};
 use crate::host::linker_new;
 use crate::host::question::GuestHost;
 use crate::inspect::component_inspect;
@@ -35,9 +37,13 @@ pub struct Sandbox {
     compiler: Compiler,
     artifacts: Option<Artifacts>,
     room: Arc<Room>,
+    hooks: Arc<HookRoom>,
     handle: Handle,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
+    /// Of hooks. The same.
+    hook_runtime: Option<Runtime>,
+    hook_handle: Handle,
 }
 
 impl Sandbox {
@@ -48,12 +54,8 @@ impl Sandbox {
     /// directory.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
         let engine = engine_start(&settings)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(settings.threads.max(1))
-            .thread_name("guest")
-            .enable_all()
-            .build()
-            .map_err(unavailable)?;
+        let runtime = runtime_new(&settings, "guest")?;
+        let hook_runtime = runtime_new(&settings, "hook")?;
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
@@ -65,6 +67,9 @@ impl Sandbox {
                 settings.interpreter_limits,
                 settings.concurrency,
             )),
+            hooks: Arc::new(HookRoom::new()),
+            hook_handle: hook_runtime.handle().clone(),
+            hook_runtime: Some(hook_runtime),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         })
@@ -139,8 +144,8 @@ impl Sandbox {
         Plugin::link(&self.linker, inspected, &code).map(Arc::new)
     }
 
-    /// Calls an action on the guests' runtime, in a fresh instance. What the guest does wrong is
-    /// in the report; the call itself always comes back.
+    /// Calls an action, or a template's `after-event`, on the guests' runtime, in a fresh
+    /// instance. What the guest does wrong is in the report; the call itself always comes back.
     pub async fn run_action(
         &self,
         plugin: &Arc<Plugin>,
@@ -181,12 +186,52 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// Calls a template's `before-save` in a fresh instance. What the guest does wrong is in the
+    /// report; the call itself always comes back.
+    pub async fn before_save(&self, plugin: &Arc<Plugin>, call: SaveCall) -> HookReport {
+        let (room, hooks) = (Arc::clone(&self.room), Arc::clone(&self.hooks));
+        let (span, plugin) = (call_span(plugin), Arc::clone(plugin));
+        let task = async move {
+            let limits = room.limits_of(plugin.manifest().class);
+            hooks.before_save(&plugin, limits, &call).await
+        };
+        joined(self.hook_handle.spawn(task.instrument(span)))
+            .await
+            .unwrap_or_else(HookReport::not_run)
+    }
+
+    /// Calls a template's `migrate` on one record's data, which an older version of the template
+    /// is the model of: the data for this version, or none where they stay as they are.
+    ///
+    /// # Errors
+    /// [`RunFailure::Fail`] with what the template says; else as for an action.
+    pub async fn migrate(
+        &self,
+        plugin: &Arc<Plugin>,
+        module: ModuleSlug,
+        from_version: semver::Version,
+        data: Data,
+    ) -> Result<Option<Data>, RunFailure> {
+        let (room, hooks) = (Arc::clone(&self.room), Arc::clone(&self.hooks));
+        let (span, plugin) = (call_span(plugin), Arc::clone(plugin));
+        let task = async move {
+            let of = (&module, &from_version, &data);
+            let limits = room.limits_of(plugin.manifest().class);
+            hooks.migrate(&plugin, limits, of).await
+        };
+        joined(self.hook_handle.spawn(task.instrument(span))).await?
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
         // Waiting for guests here would block, and panic inside of async code; each of them is
         // stopped by its limits or at its next yield.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        for runtime in [self.runtime.take(), self.hook_runtime.take()] {
+            if let Some(runtime) = runtime {
+                runtime.shutdown_background();
+            }
         }
     }
 }
@@ -203,6 +248,15 @@ fn plugins_new(code_max_bytes: u64) -> Cache<Digest, Arc<Plugin>> {
         // A component that is loaded is called next, whatever was called often before.
         .eviction_policy(EvictionPolicy::lru())
         .build()
+}
+
+fn runtime_new(settings: &SandboxSettings, name: &str) -> Result<Runtime, SandboxError> {
+    Builder::new_multi_thread()
+        .worker_threads(settings.threads.max(1))
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(unavailable)
 }
 
 fn call_span(plugin: &Plugin) -> Span {

@@ -460,7 +460,9 @@ impl From<&EngineError> for Problem {
             EngineError::Refused(Refusal::Denied(
                 denied @ (Denied::Forbidden { .. } | Denied::OutOfReach { .. }),
             )) => Self::detailed(Kind::Forbidden, denied.to_string()),
-            EngineError::Refused(Refusal::Invalid(violations)) => Self::invalid(violations.clone()),
+            EngineError::Refused(Refusal::Invalid(violations) | Refusal::Added(violations)) => {
+                Self::invalid(violations.clone())
+            }
             EngineError::Refused(stale @ Refusal::Stale { .. }) => {
                 Self::detailed(Kind::Stale, stale.to_string())
             }

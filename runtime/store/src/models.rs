@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::definition::{InstallDefinition, TemplateDefinition, WorkflowDefinition};
+use crm_model::hooks::TemplateHooks;
 use crm_model::manifest::Manifest;
 use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
 use crm_model::settings::Settings;
@@ -26,6 +27,17 @@ struct ConfigRow {
     language: String,
     suspended: bool,
     definition: Json<TemplateDefinition>,
+    digest: Option<String>,
+    manifest: Option<Json<Manifest>>,
+}
+
+impl ConfigRow {
+    /// None also where the template was published without its component.
+    fn hooks(&mut self) -> Option<TemplateHooks> {
+        let (digest, manifest) = (self.digest.take()?, self.manifest.take()?);
+        let hooks = manifest.0.hooks;
+        (!hooks.is_empty()).then_some(TemplateHooks { digest, hooks })
+    }
 }
 
 /// Reads everything that the tenant's model is compiled from; none before a template is chosen.
@@ -36,15 +48,17 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     let row: Option<ConfigRow> = sqlx::query_as(
         "select c.template_slug, c.template_version, c.model_version, c.time_zone, c.language,
             exists (select from crm_suspensions s where s.tenant_id = c.tenant_id) as suspended,
-            t.definition
+            t.definition, p.digest, p.manifest
         from tenant_crm_configs c
         join crm_templates t on t.slug = c.template_slug and t.version = c.template_version
+        left join crm_plugins p
+            on p.name = c.template_slug and p.version = c.template_version and p.world = 'template'
         where c.tenant_id = $1",
     )
     .bind(tx.tenant_id().uuid())
     .fetch_optional(tx.connection())
     .await?;
-    let Some(config) = row else {
+    let Some(mut config) = row else {
         return Ok(None);
     };
     let overlay = overlay_read(tx).await?;
@@ -70,6 +84,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
                 .parse()
                 .map_err(|error| StoreError::corrupt("template version", error))?,
         },
+        hooks: config.hooks(),
         settings: Settings {
             time_zone: config
                 .time_zone

@@ -5,13 +5,13 @@
 mod preview;
 mod usage;
 
+use crm_model::configuration::configuration_check;
 use crm_model::manifest::{Manifest, World};
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::manages_all;
 use crm_model::{
-    Actor, Capabilities, Grant, Model, ModelError, PluginName, TenantId, Violations, WorkflowSlug,
+    Actor, Capabilities, Model, ModelError, PluginName, TenantId, Violations, WorkflowSlug,
 };
-use crm_sandbox::Plugin;
 use crm_store::plugins::{Available, Installed, Terms};
 use crm_store::{StoreError, TenantTx};
 use semver::Version;
@@ -431,23 +431,6 @@ impl Engine {
         let source = source.ok_or(EngineError::NotFound("model"))?;
         Model::compile(source).map_err(|error: ModelError| error.into())
     }
-
-    /// The component of a version that is known, installed or not.
-    pub(crate) async fn component_of(
-        &self,
-        tenant: TenantId,
-        version: &Available,
-    ) -> Result<Arc<Plugin>, EngineError> {
-        let manifest = &version.manifest.0;
-        let plugin = InstalledPlugin {
-            version: manifest.version.clone(),
-            digest: version.digest.clone(),
-            grant: Grant::default(),
-            settings: Arc::default(),
-            enabled: true,
-        };
-        self.component(tenant, &plugin).await
-    }
 }
 
 /// What the audit log keeps of a plugin.
@@ -471,6 +454,15 @@ fn check(wanted: &Wanted) -> Result<(), EngineError> {
     if !wanted.settings.is_object() {
         let message = "a plugin’s configuration is a JSON object";
         let violations = Violations::one("/config", "type", message);
+        return Err(EngineError::invalid(violations));
+    }
+    if let Some(schema) = &wanted.manifest.settings_schema
+        && let Err(messages) = configuration_check(schema, &wanted.settings)
+    {
+        let mut violations = Violations::default();
+        for message in messages {
+            violations.add("/config".to_owned(), "schema", message);
+        }
         return Err(EngineError::invalid(violations));
     }
     Ok(())

@@ -5,6 +5,7 @@ use crm_store::commit::Commit;
 use crm_store::{StoreError, TenantTx};
 
 use super::gather::{related_of, related_read};
+use super::hooks::Hooks;
 use super::prepare::{Gathered, Prepared, Rooms};
 use super::reach::{self, Closed};
 use super::{Attempt, Known, Operation, Proposal, conflict};
@@ -49,6 +50,7 @@ impl Engine {
         model: &Model,
         proposal: &mut Proposal<'_>,
         rooms: &Rooms,
+        hooks: &mut Hooks,
     ) -> Result<Attempt, EngineError> {
         let mutations: Vec<&Mutation> = proposal
             .operations
@@ -59,6 +61,16 @@ impl Engine {
             })
             .collect();
         let mut gathered = self.gather_alone(model, proposal, &mutations).await?;
+        let numbered = mutations.iter().copied().enumerate();
+        let questions = hooks.questions((model, &*proposal), numbered, &gathered);
+        if !questions.is_empty() {
+            self.before_save((model, proposal.tenant), questions, hooks)
+                .await;
+        }
+        gathered.said = hooks.said_from(0, mutations.len());
+        gathered.numbers = self
+            .numbers_for(proposal.tenant, model, &mutations, &gathered.known)
+            .await?;
         let mut prepared = Prepared::new(rooms.clone());
         for (index, mutation) in mutations.into_iter().enumerate() {
             let by = (index, proposal.authority);
@@ -157,14 +169,11 @@ impl Engine {
             let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
             related_read(&mut tx, &related).await?
         };
-        let numbers = self
-            .numbers_for(proposal.tenant, model, mutations, &known)
-            .await?;
         Ok(Gathered {
             known,
             closed,
             related,
-            numbers,
+            ..Gathered::default()
         })
     }
 

@@ -273,40 +273,45 @@ impl Engine {
         }
         Ok(numbers)
     }
+}
 
-    /// Everything that mutations within a transaction are judged by. The records are locked.
-    pub(super) async fn gather_within(
-        &self,
-        tx: &mut TenantTx,
-        model: &Model,
-        mutations: &[&Mutation],
-        (reader, dry_run): (Option<&Actor>, bool),
-    ) -> Result<Gathered, EngineError> {
-        let ids = records_of(mutations);
-        let mut known = HashMap::new();
-        if !ids.is_empty() {
-            let records = crm_store::records::records_lock(tx, &ids).await?;
-            known.extend(
-                records
-                    .into_iter()
-                    .map(|record| (record.id, Known::of(record))),
-            );
-        }
-        let closed = reach::closed(tx, model, reader, mutations).await?;
-        let_go(tx, model, mutations, &mut known).await?;
-        let related = related_read(tx, &related_of(model, mutations, &known)).await?;
-        let numbers = match dry_run {
-            true => BTreeMap::new(),
-            false => {
-                let tenant = tx.tenant_id();
-                self.numbers_for(tenant, model, mutations, &known).await?
-            }
+/// How records are read within a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// To be changed in it: nobody else changes them meanwhile.
+    Locked,
+    /// To look at what would be.
+    Free,
+}
+
+/// Everything that mutations within a transaction are judged by, but for auto numbers and what
+/// hooks say.
+pub(super) async fn gather_within(
+    tx: &mut TenantTx,
+    model: &Model,
+    mutations: &[&Mutation],
+    (reader, reading): (Option<&Actor>, Reading),
+) -> Result<Gathered, EngineError> {
+    let ids = records_of(mutations);
+    let mut known = HashMap::new();
+    if !ids.is_empty() {
+        let records = match reading {
+            Reading::Locked => crm_store::records::records_lock(tx, &ids).await?,
+            Reading::Free => crm_store::records::records_read(tx, &ids).await?,
         };
-        Ok(Gathered {
-            known,
-            closed,
-            related,
-            numbers,
-        })
+        known.extend(
+            records
+                .into_iter()
+                .map(|record| (record.id, Known::of(record))),
+        );
     }
+    let closed = reach::closed(tx, model, reader, mutations).await?;
+    let_go(tx, model, mutations, &mut known).await?;
+    let related = related_read(tx, &related_of(model, mutations, &known)).await?;
+    Ok(Gathered {
+        known,
+        closed,
+        related,
+        ..Gathered::default()
+    })
 }

@@ -12,6 +12,7 @@ mod backfill;
 mod conflict;
 mod follow;
 mod gather;
+pub(crate) mod hooks;
 mod jobs;
 mod prepare;
 mod purge;
@@ -33,6 +34,7 @@ use std::collections::HashMap;
 use crate::meter::{Hold, Room};
 use crate::tasks::Held;
 use crate::{Engine, EngineError};
+use hooks::Hooks;
 use prepare::Rooms;
 
 pub use conflict::Conflict;
@@ -237,12 +239,18 @@ impl Engine {
             records: hold.as_ref().map(|hold| hold.room.clone()),
             jobs: self.jobs_wanted(&proposal).await?,
         };
+        let mut hooks = Hooks::default();
         for _ in 0..=WRITE_MAX_RETRIES {
             let model = self.model_guess(proposal.tenant, &module).await?;
+            hooks.begin(&model);
             let attempt = if alone::stands_alone(&model, &proposal) {
-                self.attempt_alone(&model, &mut proposal, &rooms).await?
+                self.attempt_alone(&model, &mut proposal, &rooms, &mut hooks)
+                    .await?
             } else {
-                match self.attempt_in_transaction(&model, &proposal, &rooms).await {
+                match self
+                    .attempt_in_transactions(&model, &proposal, &rooms, &mut hooks)
+                    .await
+                {
                     // Also where it was found by a lock or by what follows.
                     Err(EngineError::Store(error)) if transaction::is_stale(&error) => {
                         Attempt::Again

@@ -7,15 +7,17 @@ use crm_model::permission::{Authority, permit, permit_activity};
 use crm_model::sight::Sight;
 use crm_model::validate::{Surroundings, Validated, action_of, validate};
 use crm_model::{
-    ActivityId, Data, Denied, EventId, EventKind, FieldKey, Model, ModuleSlug, Mutation, RecordId,
-    Refusal, UserId, ValidChange,
+    ActivityId, Data, Denied, EventId, EventKind, FieldKey, Model, Module, ModuleSlug, Mutation,
+    Permit, RecordId, Refusal, UserId, ValidChange, Violations,
 };
 use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
 use crm_store::records::Record;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::gather::takes_numbers;
+use super::hooks::Answered;
 use super::jobs::jobs_of;
 use super::reach::Closed;
 use super::{Engine, Known, Outcome, Proposal, Written};
@@ -32,6 +34,8 @@ pub(super) struct Gathered {
     pub(super) related: BTreeMap<RecordId, Data>,
     /// The next numbers of auto number fields, by module.
     pub(super) numbers: BTreeMap<ModuleSlug, BTreeMap<FieldKey, i64>>,
+    /// What the template's hook said of the operations.
+    pub(super) said: HashMap<usize, Arc<Answered>>,
 }
 
 /// An operation that has been resolved to a mutation, or refused before that.
@@ -198,19 +202,7 @@ impl Prepared {
     ) -> Outcome {
         let (operation, authority) = by;
         let module = mutation.module();
-        let is_asked = authority.reader().is_some();
-        let is_closed = |id: &RecordId| is_asked && gathered.closed.hides(*id);
-        let known = mutation
-            .record_id()
-            .filter(|id| !is_closed(id))
-            .and_then(|id| gathered.known.get(&id))
-            .filter(|known| {
-                known.is_deleted() == matches!(mutation, Mutation::Restore { .. })
-                    && known
-                        .record
-                        .as_ref()
-                        .is_none_or(|record| record.module == *module)
-            });
+        let known = known_of(authority, mutation, gathered);
         if let Mutation::Activity {
             record_id,
             activity,
@@ -240,8 +232,14 @@ impl Prepared {
             check_open(gathered, authority, mutation)?;
         }
         let is_numbered = takes_numbers(model, mutation, known);
+        let said = match authority {
+            // What follows from another change is nobody's to judge.
+            Authority::Host(_) => None,
+            _ => gathered.said.get(&operation).map(AsRef::as_ref),
+        };
         let record_id = mutation
             .record_id()
+            .or(said.map(|said| said.record_id))
             .unwrap_or_else(|| RecordId::new(fresh::id()));
         let nothing = BTreeMap::new();
         let numbers = gathered.numbers.get(module).unwrap_or(&nothing);
@@ -251,9 +249,20 @@ impl Prepared {
             numbers,
             made: known.and_then(Known::made),
             rollups: &BTreeMap::new(),
+            added: None,
         };
         let base = known.map(|known| &known.base);
-        let validated = validate(model, &permit, mutation, record_id, base, &surroundings)?;
+        let judge = |added: Option<&Data>| {
+            let surroundings = Surroundings {
+                added,
+                ..surroundings.clone()
+            };
+            validate(model, &permit, mutation, record_id, base, &surroundings)
+        };
+        let validated = match said {
+            None => judge(None)?,
+            Some(said) => judge_with(said, Engine::module_of(model, module)?, &permit, judge)?,
+        };
         let outcome = match validated {
             Validated::Purge(_) => Err(EngineError::Internal("a purge in a batch".to_owned())),
             Validated::Unchanged => {
@@ -324,8 +333,52 @@ impl PreparedChange {
     }
 }
 
+/// Judges a change with what the template's hook said of it.
+fn judge_with(
+    said: &Answered,
+    module: &Module,
+    permit: &Permit<'_>,
+    judge: impl Fn(Option<&Data>) -> Result<Validated, Refusal>,
+) -> Result<Validated, Refusal> {
+    let (validated, objections) = match judge(said.patch()) {
+        Err(Refusal::Added(violations)) => (judge(None), said.misfit(&violations)),
+        other => (other, said.objections(module, permit.sight())),
+    };
+    if objections.is_empty() {
+        return validated;
+    }
+    // Everything that is wrong is told at once.
+    let mut violations = match validated {
+        Err(Refusal::Invalid(violations)) => violations,
+        Ok(_) => Violations::default(),
+        Err(other) => return Err(other),
+    };
+    violations.extend(objections);
+    Err(Refusal::Invalid(violations))
+}
+
+/// The record that a mutation is about, where it is there for who asks.
+pub(super) fn known_of<'g>(
+    authority: Authority<'_>,
+    mutation: &Mutation,
+    gathered: &'g Gathered,
+) -> Option<&'g Known> {
+    let is_asked = authority.reader().is_some();
+    let id = mutation.record_id()?;
+    if is_asked && gathered.closed.hides(id) {
+        return None;
+    }
+    let known = gathered.known.get(&id)?;
+    let is_of_module = known
+        .record
+        .as_ref()
+        .is_none_or(|record| record.module == *mutation.module());
+    let is_wanted = known.is_deleted() == matches!(mutation, Mutation::Restore { .. });
+    (is_of_module && is_wanted).then_some(known)
+}
+
 /// That a record which is there for who asks is open for what they ask.
-fn check_open(
+pub(super) fn check_open(
     gathered: &Gathered,
     authority: Authority<'_>,
     mutation: &Mutation,

@@ -67,6 +67,7 @@ impl Engine {
             numbers: &BTreeMap::new(),
             made: None,
             rollups: &BTreeMap::new(),
+            added: None,
         };
         let validated = validate(&model, &permit, &mutation, record_id, base, &nothing)?;
         let Validated::Purge(purge) = validated else {

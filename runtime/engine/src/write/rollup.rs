@@ -142,6 +142,7 @@ pub(super) async fn recomputed(
             numbers: own.unwrap_or(&none),
             made: numbers.map(|_| made(record)),
             rollups: &rollups,
+            added: None,
         };
         let base = Base {
             version: record.version,

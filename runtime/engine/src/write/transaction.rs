@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use super::conflict::{self, Fault};
-use super::gather::resolve;
+use super::gather::{Reading, gather_within, resolve};
+use super::hooks::{Hooks, Question};
 use super::prepare::{Gathered, Prepared, Resolved, Rooms};
 use super::{Attempt, Operation, Outcome, Proposal, reach};
 use crate::receipt::receipt_keep;
@@ -20,27 +21,94 @@ enum Wave {
     Done(Vec<Prepared>, Vec<Outcome>),
     /// Start the whole transaction again.
     Again,
+    /// The same, when the template's hook has said something to these changes.
+    Ask(Vec<Question>),
+}
+
+/// How a transaction ended.
+enum Ended {
+    Attempt(Attempt),
+    Ask(Vec<Question>),
+}
+
+/// What a wave is made of.
+enum Judged {
+    Prepared(Prepared),
+    Ask(Vec<Question>),
 }
 
 impl Engine {
-    pub(super) async fn attempt_in_transaction(
+    /// One transaction; more where the template's hook has to be asked in between, which is done
+    /// while none is open.
+    pub(super) async fn attempt_in_transactions(
         &self,
         model: &Model,
         proposal: &Proposal<'_>,
         rooms: &Rooms,
+        hooks: &mut Hooks,
     ) -> Result<Attempt, EngineError> {
+        if model.hooks().is_some() {
+            self.ask_ahead(model, proposal, hooks).await?;
+        }
+        loop {
+            let by = (proposal, rooms);
+            match self.attempt_in_transaction(model, by, hooks).await? {
+                Ended::Attempt(attempt) => return Ok(attempt),
+                Ended::Ask(questions) => {
+                    hooks.next_round();
+                    self.before_save((model, proposal.tenant), questions, hooks)
+                        .await;
+                }
+            }
+        }
+    }
+
+    /// Asks the hook about all operations as they would be now. Where that is no longer so when
+    /// they are made, it is asked again.
+    async fn ask_ahead(
+        &self,
+        model: &Model,
+        proposal: &Proposal<'_>,
+        hooks: &mut Hooks,
+    ) -> Result<(), EngineError> {
+        let reader = proposal.authority.reader();
+        for (chunk, operations) in proposal.operations.chunks(COMMIT_MAX_CHANGES).enumerate() {
+            let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
+            let resolved = resolve(&mut tx, model, reader, operations).await?;
+            let mutations: Vec<&Mutation> =
+                resolved.iter().filter_map(Resolved::mutation).collect();
+            let how = (reader, Reading::Free);
+            let gathered = gather_within(&mut tx, model, &mutations, how).await?;
+            drop(tx);
+            let numbered = numbered(&resolved, chunk * COMMIT_MAX_CHANGES);
+            let questions = hooks.questions((model, proposal), numbered, &gathered);
+            self.before_save((model, proposal.tenant), questions, hooks)
+                .await;
+        }
+        Ok(())
+    }
+
+    async fn attempt_in_transaction(
+        &self,
+        model: &Model,
+        (proposal, rooms): (&Proposal<'_>, &Rooms),
+        hooks: &mut Hooks,
+    ) -> Result<Ended, EngineError> {
+        let again = Ok(Ended::Attempt(Attempt::Again));
         let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
         if tx.model_version() != Some(model.version()) {
             self.model_forget(proposal.tenant);
-            return Ok(Attempt::Again);
+            return again;
         }
         let mut outcomes = Vec::with_capacity(proposal.operations.len());
         let mut committed: Vec<Prepared> = Vec::new();
         let mut rooms = rooms.clone();
         for range in waves(model, proposal.operations) {
             let by = (proposal, &rooms);
-            let Wave::Done(prepared, wave) = self.wave(&mut tx, model, by, range).await? else {
-                return Ok(Attempt::Again);
+            let (prepared, wave) = match self.wave(&mut tx, model, by, range, hooks).await? {
+                Wave::Done(prepared, wave) => (prepared, wave),
+                Wave::Again => return again,
+                Wave::Ask(questions) => return Ok(Ended::Ask(questions)),
             };
             if let Some(last) = prepared.last() {
                 rooms = last.rooms.clone();
@@ -55,13 +123,13 @@ impl Engine {
         let refused = outcomes.iter().any(Result::is_err);
         if proposal.dry_run || (refused && proposal.atomic) {
             outcomes.resize_with(proposal.operations.len(), || Err(EngineError::NotTried));
-            return Ok(Attempt::Done(outcomes));
+            return Ok(Ended::Attempt(Attempt::Done(outcomes)));
         }
         self.finish(tx, proposal, &outcomes).await?;
         for prepared in &committed {
             self.announce(proposal.tenant, prepared);
         }
-        Ok(Attempt::Done(outcomes))
+        Ok(Ended::Attempt(Attempt::Done(outcomes)))
     }
 
     /// The end of the job and the answer to keep, in the same commit.
@@ -94,15 +162,22 @@ impl Engine {
         model: &Model,
         (proposal, rooms): (&Proposal<'_>, &Rooms),
         range: Range<usize>,
+        hooks: &mut Hooks,
     ) -> Result<Wave, EngineError> {
+        let first = range.start;
         let operations = proposal.operations.get(range).unwrap_or_default();
         let mut faults: BTreeMap<usize, Fault> = BTreeMap::new();
         // Each turn but the last refuses one operation more at least.
         for _ in 0..=operations.len() {
             tx.savepoint().await?;
-            let mut prepared = self
-                .prepare_wave(tx, model, (proposal, rooms), operations, &faults)
+            let part = (first, operations, &faults);
+            let judged = self
+                .prepare_wave(tx, model, (proposal, rooms), part, hooks)
                 .await?;
+            let mut prepared = match judged {
+                Judged::Prepared(prepared) => prepared,
+                Judged::Ask(questions) => return Ok(Wave::Ask(questions)),
+            };
             let outcomes = std::mem::take(&mut prepared.outcomes);
             let ends = proposal.atomic && outcomes.iter().any(Result::is_err);
             if prepared.is_empty() || (ends && !proposal.dry_run) {
@@ -139,19 +214,26 @@ impl Engine {
         tx: &mut TenantTx,
         model: &Model,
         (proposal, rooms): (&Proposal<'_>, &Rooms),
-        operations: &[Operation],
-        faults: &BTreeMap<usize, Fault>,
-    ) -> Result<Prepared, EngineError> {
-        let resolved = resolve(tx, model, proposal.authority.reader(), operations).await?;
+        (first, operations, faults): (usize, &[Operation], &BTreeMap<usize, Fault>),
+        hooks: &mut Hooks,
+    ) -> Result<Judged, EngineError> {
+        let reader = proposal.authority.reader();
+        let resolved = resolve(tx, model, reader, operations).await?;
         let mutations: Vec<&Mutation> = resolved.iter().filter_map(Resolved::mutation).collect();
-        let mut gathered = self
-            .gather_within(
-                tx,
-                model,
-                &mutations,
-                (proposal.authority.reader(), proposal.dry_run),
-            )
-            .await?;
+        let how = (reader, Reading::Locked);
+        let mut gathered = gather_within(tx, model, &mutations, how).await?;
+        let numbered = numbered(&resolved, first);
+        let questions = hooks.questions((model, proposal), numbered, &gathered);
+        if !questions.is_empty() {
+            return Ok(Judged::Ask(questions));
+        }
+        gathered.said = hooks.said_from(first, operations.len());
+        if !proposal.dry_run {
+            let known = &gathered.known;
+            gathered.numbers = self
+                .numbers_for(proposal.tenant, model, &mutations, known)
+                .await?;
+        }
         let mut prepared = Prepared::new(rooms.clone());
         for (index, resolved) in resolved.into_iter().enumerate() {
             let outcome = match (faults.get(&index), resolved) {
@@ -167,7 +249,7 @@ impl Engine {
         }
         let outcomes = &mut prepared.outcomes;
         conflict::explain(tx, (model, proposal), operations, &gathered, outcomes).await?;
-        Ok(prepared)
+        Ok(Judged::Prepared(prepared))
     }
 
     /// One mutation, and what follows from it.
@@ -207,6 +289,15 @@ impl Engine {
             }
         })
     }
+}
+
+/// Mutations with their places in the proposal.
+fn numbered<'r>(
+    resolved: &'r [Resolved<'_>],
+    first: usize,
+) -> impl Iterator<Item = (usize, &'r Mutation)> {
+    let numbered = resolved.iter().enumerate();
+    numbered.filter_map(move |(index, one)| Some((first + index, one.mutation()?)))
 }
 
 pub(super) fn is_stale(error: &StoreError) -> bool {

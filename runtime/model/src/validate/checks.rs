@@ -21,13 +21,18 @@ use crate::violation::Violations;
 
 /// Adds everything that is wrong with the draft.
 pub(super) fn check(draft: &mut Draft<'_>, sight: &Sight<'_>, violations: &mut Violations) {
-    let module = draft.scene.module;
-    check_schema(module, sight, &mut draft.data, violations);
-    check_types(module, &draft.data, violations);
+    check_values(draft, sight, violations);
     let mut checks = Checks { draft, violations };
     let hidden = checks.conditions();
     checks.choices(&hidden);
     checks.rules();
+}
+
+/// Adds what is wrong with the draft's values, each for itself.
+pub(super) fn check_values(draft: &mut Draft<'_>, sight: &Sight<'_>, violations: &mut Violations) {
+    let module = draft.scene.module;
+    check_schema(module, sight, &mut draft.data, violations);
+    check_types(module, &draft.data, violations);
 }
 
 /// Retired fields keep their values, and their schema is gone.

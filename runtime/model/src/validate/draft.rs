@@ -215,7 +215,7 @@ impl<'a> Draft<'a> {
         (!value.is_null()).then_some(value)
     }
 
-    fn put(&mut self, field: &FieldKey, value: Option<Value>) {
+    pub(super) fn put(&mut self, field: &FieldKey, value: Option<Value>) {
         if let Some(context) = &mut self.context {
             self.scene.set_record(context, field, value.as_ref());
         }

@@ -43,6 +43,7 @@ impl Around {
             numbers: &self.numbers,
             made: None,
             rollups: &self.rollups,
+            added: None,
         }
     }
 

@@ -95,6 +95,11 @@ pub(crate) fn answering(before: &str, data: &[u8]) -> Vec<u8> {
 
 /// A template whose `model` answers with this text, followed by `padding` spaces.
 pub(crate) fn template(text: &str, padding: usize) -> Vec<u8> {
+    template_with("(unreachable)", text, padding)
+}
+
+/// A template whose `before-save` has this body.
+pub(crate) fn template_with(before_save: &str, text: &str, padding: usize) -> Vec<u8> {
     let length = text.len() + padding;
     let pages = (HEAP + length).div_ceil(64 << 10);
     let (start, end) = (HEAP, HEAP + text.len());
@@ -104,7 +109,7 @@ pub(crate) fn template(text: &str, padding: usize) -> Vec<u8> {
             (i32.store (i32.const {ANSWER}) (i32.const {start}))
             (i32.store (i32.const {}) (i32.const {length}))
             (i32.const {ANSWER}))
-        (func (export "before-save") (param i32) (result i32) (unreachable))
+        (func (export "before-save") (param i32) (result i32) {before_save})
         (func (export "after-event") (param i32) (result i32) (unreachable))
         (func (export "migrate") (param i32 i32 i32 i32 i32 i32) (result i32) (unreachable))
         {}"#,

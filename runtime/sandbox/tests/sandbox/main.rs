@@ -9,6 +9,7 @@
 
 mod forged;
 mod guests;
+mod hooks;
 mod inspect;
 mod limits;
 mod load;
@@ -28,6 +29,7 @@ use std::time::Duration;
 fn usual() -> GuestLimits {
     GuestLimits {
         call_max: Duration::from_secs(60),
+        before_save_max: Duration::from_secs(60),
         ..GuestLimits::default()
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::guests::{Answer, action_with, answering, data_segment, echo, template};
+use crate::hooks::save;
 use crate::{call, failure, run, sandbox, usual};
 
 #[tokio::test]
@@ -179,10 +180,9 @@ async fn a_template_says_its_model() {
 async fn a_component_is_only_called_as_what_it_is() {
     let sandbox = sandbox(usual());
     let wrong = |is, called| RunFailure::WrongWorld { is, called };
-    let plugin = sandbox.load(&template("{}", 0)).unwrap();
-    let report = sandbox.run_action(&plugin, call(), Box::new(NoHost)).await;
-    assert_eq!(report.outcome, Err(wrong(World::Template, World::Action)));
     let plugin = sandbox.load(&answering("", &Answer::fail(""))).unwrap();
     let answer = sandbox.template_model(&plugin).await;
     assert_eq!(answer, Err(wrong(World::Action, World::Template)));
+    let report = sandbox.before_save(&plugin, save()).await;
+    assert_eq!(report.verdict, Err(wrong(World::Action, World::Template)));
 }

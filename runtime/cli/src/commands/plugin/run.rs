@@ -90,7 +90,7 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<()>
             serde_json::to_string_pretty(&run.account(runner.digest()))?
         );
     } else {
-        print!("{}", show(&run, runner.limits()));
+        print!("{}", show(&run, &runner.limits()));
     }
     use crm_sandbox::RunFailure::{Retry, Skip};
     match &run.report.outcome {

@@ -74,8 +74,9 @@ impl Runner {
         self.plugin.digest()
     }
 
-    pub(crate) fn limits(&self) -> &GuestLimits {
-        self.sandbox.limits(self.manifest().class)
+    pub(crate) fn limits(&self) -> GuestLimits {
+        self.sandbox
+            .limits_of(&self.plugin, &LimitOverrides::default())
     }
 
     /// Calls it once.
@@ -127,7 +128,7 @@ impl Run {
             plugin: manifest.name.clone(),
             version: manifest.version.clone(),
             digest: runner.digest(),
-            limits: *runner.limits(),
+            limits: runner.limits(),
             call: (&self.call).into(),
             journal: self.report.journal.clone(),
             result: (&self.report).into(),

@@ -1,0 +1,111 @@
+//! Calling the hooks of a tenant's template.
+
+use crm_model::hooks::TemplateHooks;
+use crm_model::limits::BEFORE_SAVE_MAX_TIMEOUTS;
+use crm_model::validate::check_added;
+use crm_model::{Model, TenantId};
+use crm_sandbox::{HookVerdict, Plugin, RunFailure};
+use futures::StreamExt;
+use futures::stream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::Engine;
+use crate::write::hooks::{Answer, Answered, Hooks, Question, tell_failure};
+
+/// Calls for one request that are under way at once.
+const REQUEST_MAX_CONCURRENT: usize = 8;
+
+impl Engine {
+    /// Asks `before-save` about changes and keeps what it says. No transaction may be open.
+    pub(crate) async fn before_save(
+        &self,
+        (model, tenant): (&Model, TenantId),
+        questions: Vec<Question>,
+        hooks: &mut Hooks,
+    ) {
+        let Some(template) = model.hooks() else {
+            return;
+        };
+        let component = self.template_component(tenant, template).await;
+        let slow = AtomicUsize::new(0);
+        let asked = stream::iter(questions).map(|question| {
+            let (component, slow) = (&component, &slow);
+            async move {
+                let answer = match component {
+                    Ok(component) => self.ask((model, tenant), component, &question, slow).await,
+                    Err(reason) => failed(&question, "unavailable", reason.clone()),
+                };
+                (question.operation, question.answered(answer))
+            }
+        });
+        let answered: Vec<(usize, Answered)> = asked
+            .buffer_unordered(REQUEST_MAX_CONCURRENT)
+            .collect()
+            .await;
+        for (operation, answered) in answered {
+            hooks.keep(operation, answered);
+        }
+    }
+
+    async fn template_component(
+        &self,
+        tenant: TenantId,
+        template: &TemplateHooks,
+    ) -> Result<Arc<Plugin>, String> {
+        let component = self.component_of(tenant, &template.digest).await;
+        component.map_err(|error| format!("it cannot be loaded: {error}"))
+    }
+
+    async fn ask(
+        &self,
+        (model, tenant): (&Model, TenantId),
+        component: &Arc<Plugin>,
+        question: &Question,
+        slow: &AtomicUsize,
+    ) -> Answer {
+        // Whoever sends ten thousand records does not wait for ten thousand hooks to time out.
+        if slow.load(Ordering::Relaxed) >= BEFORE_SAVE_MAX_TIMEOUTS {
+            let reason = "it was not called, because it took too long over others of this request";
+            return failed(question, "not_called", reason.to_owned());
+        }
+        let report = self
+            .sandbox()
+            .before_save(component, question.call.clone())
+            .await;
+        self.fuel_used(tenant, report.fuel);
+        let (status, answer) = match report.verdict {
+            Ok(HookVerdict::Fine) => ("fine", Answer::Fine),
+            Ok(HookVerdict::Objections(objections)) => {
+                ("objections", Answer::Objections(objections))
+            }
+            Ok(HookVerdict::Patch(patch)) => {
+                let module = model.module(&question.call.module);
+                match module.map_or(Ok(()), |module| check_added(module, &patch)) {
+                    Ok(()) => ("patch", Answer::Patch(patch)),
+                    Err(reason) => ("misfit", failed(question, "misfit", reason)),
+                }
+            }
+            Err(failure) => {
+                if matches!(
+                    failure,
+                    RunFailure::TimedOut { .. } | RunFailure::OutOfFuel { .. }
+                ) {
+                    slow.fetch_add(1, Ordering::Relaxed);
+                }
+                let status = failure.code();
+                (status, failed(question, status, failure.to_string()))
+            }
+        };
+        metrics::counter!("crm_hooks_total", "hook" => "before_save", "status" => status)
+            .increment(1);
+        let seconds = report.duration.as_secs_f64();
+        metrics::histogram!("crm_hook_seconds", "hook" => "before_save").record(seconds);
+        answer
+    }
+}
+
+fn failed(question: &Question, status: &'static str, reason: String) -> Answer {
+    tell_failure(&reason, status, question.on_failure);
+    Answer::Failed(reason)
+}

@@ -1,0 +1,272 @@
+//! The template's hook in the door: before a change is checked for good, its template is asked
+//! what it adds, or what is wrong.
+//!
+//! No transaction is open meanwhile. What the hook says holds for the version of the record that
+//! it was asked about; where another version is found when the change is made, it is asked anew.
+
+use chrono::{DateTime, Utc};
+use crm_model::hooks::{OnFailure, SaveKind};
+use crm_model::limits::BEFORE_SAVE_MAX_ROUNDS;
+use crm_model::permission::{Authority, permit};
+use crm_model::sight::Sight;
+use crm_model::validate::{Surroundings, action_of, save_kind, would_be};
+use crm_model::{Data, Model, Module, Mutation, RecordId, Violations};
+use crm_sandbox::{Objection, SaveCall};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::Proposal;
+use super::prepare::{Gathered, check_open, known_of};
+use crate::fresh;
+
+/// What was said of a proposal's operations so far, by their place in it.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    /// Of another model, nothing was said.
+    model_version: i64,
+    answers: HashMap<usize, Arc<Answered>>,
+    /// How often was asked again because a record had changed.
+    rounds: usize,
+}
+
+/// An operation that the hook is asked about.
+pub(crate) struct Question {
+    pub(crate) operation: usize,
+    /// Of a new record, the id that it will have.
+    pub(crate) record_id: RecordId,
+    pub(crate) base_version: i64,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) call: SaveCall,
+}
+
+/// What the hook said of one operation.
+pub(crate) struct Answered {
+    pub(crate) record_id: RecordId,
+    /// The version that it holds for; 0 for a new record.
+    base_version: i64,
+    on_failure: OnFailure,
+    answer: Answer,
+}
+
+pub(crate) enum Answer {
+    Fine,
+    Patch(Data),
+    Objections(Vec<Objection>),
+    /// Why there is none, as a clause.
+    Failed(String),
+}
+
+impl Question {
+    pub(crate) fn answered(&self, answer: Answer) -> Answered {
+        Answered {
+            record_id: self.record_id,
+            base_version: self.base_version,
+            on_failure: self.on_failure,
+            answer,
+        }
+    }
+}
+
+impl Answered {
+    /// What is to be added to the record.
+    pub(crate) fn patch(&self) -> Option<&Data> {
+        match &self.answer {
+            Answer::Patch(patch) => Some(patch),
+            _ => None,
+        }
+    }
+
+    /// Why the change is not made, as who asks may read it; empty where it is.
+    pub(crate) fn objections(&self, module: &Module, sight: &Sight<'_>) -> Violations {
+        match &self.answer {
+            Answer::Fine | Answer::Patch(_) => Violations::default(),
+            Answer::Objections(objections) => {
+                let mut violations = Violations::default();
+                for Objection { field, message } in objections {
+                    let mut fields = module.definition().fields.iter();
+                    let named = |name: &str| fields.find(|field| field.key.as_str() == name);
+                    let pointer = match field.as_deref().and_then(named) {
+                        Some(field) => format!("/data/{}", field.key),
+                        None => "/data".to_owned(),
+                    };
+                    violations.add(pointer, "hook", message.clone());
+                }
+                sight.discreet(violations)
+            }
+            Answer::Failed(reason) => self.failed(reason),
+        }
+    }
+
+    /// What the hook added breaks the model: as if it had failed.
+    pub(crate) fn misfit(&self, violations: &Violations) -> Violations {
+        let reason = format!("what it adds breaks the model: {violations}");
+        tell_failure(&reason, "misfit", self.on_failure);
+        self.failed("what it adds breaks the model")
+    }
+
+    fn failed(&self, reason: &str) -> Violations {
+        match self.on_failure {
+            OnFailure::Ignore => Violations::default(),
+            OnFailure::Refuse => {
+                let message = format!(
+                    "the template’s own check of this change failed, so it was not made: {reason}"
+                );
+                Violations::one("/data", "hook_failed", message)
+            }
+        }
+    }
+}
+
+/// Tells whoever runs the host that a hook failed, and what became of the change.
+pub(crate) fn tell_failure(reason: &str, status: &'static str, on_failure: OnFailure) {
+    let policy = on_failure.name();
+    metrics::counter!("crm_hook_failures_total", "status" => status, "on_failure" => policy)
+        .increment(1);
+    tracing::warn!(
+        reason,
+        status,
+        on_failure = policy,
+        "a template's hook failed"
+    );
+}
+
+impl Hooks {
+    /// Forgets what was said under another model, and counts rounds anew.
+    pub(crate) fn begin(&mut self, model: &Model) {
+        if self.model_version != model.version() {
+            self.answers.clear();
+            self.model_version = model.version();
+        }
+        self.rounds = 0;
+    }
+
+    /// A record had changed, or stands there twice: the hook is asked again.
+    pub(crate) fn next_round(&mut self) {
+        self.rounds += 1;
+    }
+
+    pub(crate) fn keep(&mut self, operation: usize, answered: Answered) {
+        self.answers.insert(operation, Arc::new(answered));
+    }
+
+    /// What the hook has to be asked about these mutations, as they were gathered. Nothing for
+    /// what was answered, for who may not do it, and for what follows from other changes.
+    pub(in crate::write) fn questions<'m>(
+        &mut self,
+        (model, proposal): (&Model, &Proposal<'_>),
+        mutations: impl Iterator<Item = (usize, &'m Mutation)>,
+        gathered: &Gathered,
+    ) -> Vec<Question> {
+        let Some(template) = model.hooks() else {
+            return Vec::new();
+        };
+        if matches!(proposal.authority, Authority::Host(_)) {
+            return Vec::new();
+        }
+        let at = fresh::now();
+        let mut questions = Vec::new();
+        for (operation, mutation) in mutations {
+            let asked = save_kind(mutation).and_then(|kind| {
+                let on_failure = template.hooks.before_save(mutation.module(), kind)?;
+                Some((kind, on_failure))
+            });
+            let Some((kind, on_failure)) = asked else {
+                continue;
+            };
+            let known = known_of(proposal.authority, mutation, gathered);
+            let base_version = known.map_or(0, |known| known.base.version);
+            if self.holds(operation, mutation, base_version) {
+                continue;
+            }
+            self.answers.remove(&operation);
+            let Some(call) = call(model, proposal, (mutation, kind), gathered, at) else {
+                continue;
+            };
+            let record_id = mutation.record_id();
+            let question = Question {
+                operation,
+                record_id: record_id.unwrap_or_else(|| RecordId::new(fresh::id())),
+                base_version,
+                on_failure,
+                call,
+            };
+            if self.rounds < BEFORE_SAVE_MAX_ROUNDS {
+                questions.push(question);
+                continue;
+            }
+            let reason = format!(
+                "one request changes the same record at most {BEFORE_SAVE_MAX_ROUNDS} times"
+            );
+            tell_failure(&reason, "too_many_rounds", on_failure);
+            self.keep(operation, question.answered(Answer::Failed(reason)));
+        }
+        questions
+    }
+
+    /// Whether what was said holds for the record as it is.
+    fn holds(&self, operation: usize, mutation: &Mutation, base_version: i64) -> bool {
+        let answered = self.answers.get(&operation);
+        answered.is_some_and(|answered| {
+            answered.base_version == base_version
+                && mutation
+                    .record_id()
+                    .is_none_or(|record| record == answered.record_id)
+        })
+    }
+
+    /// What was said of the operations from `first` on, counted from there.
+    pub(crate) fn said_from(&self, first: usize, count: usize) -> HashMap<usize, Arc<Answered>> {
+        if self.answers.is_empty() {
+            return HashMap::new();
+        }
+        let said = (0..count).filter_map(|index| {
+            let answered = self.answers.get(&(first + index))?;
+            Some((index, Arc::clone(answered)))
+        });
+        said.collect()
+    }
+}
+
+/// The change as the hook sees it; none where there is none to make.
+fn call(
+    model: &Model,
+    proposal: &Proposal<'_>,
+    (mutation, kind): (&Mutation, SaveKind),
+    gathered: &Gathered,
+    at: DateTime<Utc>,
+) -> Option<SaveCall> {
+    let authority = proposal.authority;
+    let known = known_of(authority, mutation, gathered);
+    let permit = permit(model, authority, action_of(mutation), mutation.module()).ok()?;
+    if known.is_some() {
+        check_open(gathered, authority, mutation).ok()?;
+    }
+    let surroundings = Surroundings {
+        at,
+        related: &gathered.related,
+        // Taken when the change is made, so that none is lost where it is not.
+        numbers: &BTreeMap::new(),
+        made: known.and_then(super::Known::made),
+        rollups: &BTreeMap::new(),
+        added: None,
+    };
+    let record_id = mutation.record_id();
+    let id = record_id.unwrap_or_else(|| RecordId::new(fresh::id()));
+    let base = known.map(|known| &known.base);
+    let would_be = would_be(model, &permit, mutation, id, base, &surroundings)?;
+    let (_, seed) = id.uuid().as_u64_pair();
+    let settings = model.settings();
+    Some(SaveCall {
+        kind,
+        module: mutation.module().clone(),
+        record_id,
+        before: would_be.before,
+        after: would_be.after,
+        changed: would_be.changed,
+        actor: authority.actor().clone(),
+        at,
+        zone: settings.time_zone.name().into(),
+        locale: settings.locale().into(),
+        seed: seed ^ would_be.base_version.unsigned_abs(),
+    })
+}

@@ -1,0 +1,260 @@
+//! What a template is asked beside its model: before a change is saved, while its sender waits,
+//! and when its tenant moves to another version of it. Nothing can be asked of the host there.
+//!
+//! Hooks have threads and turns of their own, so that no request waits behind a long run.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use crm_model::hooks::SaveKind;
+use crm_model::limits::{BEFORE_SAVE_MAX_CONCURRENT, VIOLATIONS_MAX_COUNT};
+use crm_model::manifest::World;
+use crm_model::{Actor, Data, FieldKey, Grant, ModuleSlug, RecordId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use wasmtime::Store;
+
+use crate::class::GuestLimits;
+use crate::contract::bindings::action::crm::plugin::types as wit;
+use crate::contract::bindings::template::Template;
+use crate::failure::{RunFailure, Stage, failure_of, over};
+use crate::host::Gate;
+use crate::host::question::NoHost;
+use crate::mutation::data_decode;
+use crate::plugin::{Guest, Plugin};
+use crate::report::LogLine;
+use crate::store::{GuestState, store_close, store_new};
+use crate::text::sentence;
+
+/// What `before-save` is called with: a change that is about to be made.
+#[derive(Clone, Debug)]
+pub struct SaveCall {
+    pub kind: SaveKind,
+    pub module: ModuleSlug,
+    /// None for a new record.
+    pub record_id: Option<RecordId>,
+    /// The record as it is, whole.
+    pub before: Option<Data>,
+    /// The record as it would be.
+    pub after: Data,
+    pub changed: Vec<FieldKey>,
+    /// The person who makes it.
+    pub actor: Actor,
+    pub at: DateTime<Utc>,
+    /// The tenant's time zone: `Europe/Berlin`.
+    pub zone: Arc<str>,
+    /// The tenant's language: `de`.
+    pub locale: Arc<str>,
+    pub seed: u64,
+}
+
+/// What a template says to a change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HookVerdict {
+    /// It may be made as it is.
+    Fine,
+    /// A merge patch of the record, not yet checked against any model.
+    Patch(Data),
+    /// What is wrong with it; at least one thing.
+    Objections(Vec<Objection>),
+}
+
+/// What is wrong with a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// The field that it is about, as the guest calls it; none for the record as a whole.
+    pub field: Option<String>,
+    pub message: String,
+}
+
+/// The account of one call of `before-save`.
+#[derive(Clone, Debug)]
+pub struct HookReport {
+    pub verdict: Result<HookVerdict, RunFailure>,
+    /// Units of fuel that it used, about one per instruction.
+    pub fuel: u64,
+    /// The most linear memory that it held.
+    pub memory_bytes: usize,
+    /// From the instance's start to its answer, without waiting for a turn.
+    pub duration: Duration,
+    /// What it wrote to its log, oldest first.
+    pub logs: Vec<LogLine>,
+}
+
+impl HookReport {
+    pub(crate) fn not_run(failure: RunFailure) -> Self {
+        Self {
+            verdict: Err(failure),
+            fuel: 0,
+            memory_bytes: 0,
+            duration: Duration::ZERO,
+            logs: Vec::new(),
+        }
+    }
+}
+
+/// The turns that calls wait for.
+pub(crate) struct HookRoom {
+    turns: Semaphore,
+}
+
+impl HookRoom {
+    pub(crate) fn new() -> Self {
+        Self {
+            turns: Semaphore::new(BEFORE_SAVE_MAX_CONCURRENT as usize),
+        }
+    }
+
+    /// Calls a template's `before-save`.
+    pub(crate) async fn before_save(
+        &self,
+        plugin: &Plugin,
+        limits: &GuestLimits,
+        call: &SaveCall,
+    ) -> HookReport {
+        let limits = GuestLimits {
+            call_max: limits.before_save_max,
+            ..*limits
+        };
+        // Dropped after the store: a turn ends when the instance's place in the pool is free.
+        let Ok(_turn) = self.turns.acquire().await else {
+            return HookReport::not_run(RunFailure::host("the sandbox is closed"));
+        };
+        let mut store = match quiet_store(plugin, &limits) {
+            Ok(store) => store,
+            Err(failure) => return HookReport::not_run(failure),
+        };
+        let verdict = before_save_in(&mut store, plugin, &limits, call).await;
+        let usage = store_close(store, &limits);
+        HookReport {
+            verdict,
+            fuel: usage.fuel,
+            memory_bytes: usage.memory_bytes,
+            duration: usage.duration,
+            logs: usage.logs,
+        }
+    }
+
+    /// Calls a template's `migrate`.
+    pub(crate) async fn migrate(
+        &self,
+        plugin: &Plugin,
+        limits: &GuestLimits,
+        (module, from_version, data): (&ModuleSlug, &semver::Version, &Data),
+    ) -> Result<Option<Data>, RunFailure> {
+        let _turn = self.turns.acquire().await.map_err(RunFailure::host)?;
+        let data = serde_json::to_string(data).map_err(RunFailure::host)?;
+        over("input_max_bytes", data.len(), limits.input_max_bytes)?;
+        let mut store = quiet_store(plugin, limits)?;
+        let template = start(&mut store, plugin, limits).await?;
+        let from_version = from_version.to_string();
+        let answer = template
+            .call_migrate(&mut store, module.as_str(), &from_version, &data)
+            .await
+            .map_err(|error| failure_of(&error, Stage::Call, store.data(), limits))?;
+        match answer {
+            Ok(None) => Ok(None),
+            Ok(Some(text)) => {
+                over("output_max_bytes", text.len(), limits.output_max_bytes)?;
+                let data = data_decode("data", &text).map_err(RunFailure::nonsense)?;
+                Ok(Some(data))
+            }
+            Err(reason) => {
+                over("output_max_bytes", reason.len(), limits.output_max_bytes)?;
+                Err(RunFailure::Fail(sentence(&reason)))
+            }
+        }
+    }
+}
+
+/// A store of a guest that can ask nothing of the host.
+fn quiet_store(plugin: &Plugin, limits: &GuestLimits) -> Result<Store<GuestState>, RunFailure> {
+    let gate = Gate::new(Box::new(NoHost), Grant::default(), limits);
+    store_new(plugin.engine(), limits, gate, Arc::default())
+}
+
+async fn start(
+    store: &mut Store<GuestState>,
+    plugin: &Plugin,
+    limits: &GuestLimits,
+) -> Result<Template, RunFailure> {
+    let Guest::Template(template) = &plugin.guest else {
+        return Err(RunFailure::WrongWorld {
+            is: plugin.manifest().world,
+            called: World::Template,
+        });
+    };
+    let instance = template.instantiate_async(&mut *store).await;
+    instance.map_err(|error| failure_of(&error, Stage::Start, store.data(), limits))
+}
+
+async fn before_save_in(
+    store: &mut Store<GuestState>,
+    plugin: &Plugin,
+    limits: &GuestLimits,
+    call: &SaveCall,
+) -> Result<HookVerdict, RunFailure> {
+    let change = change_encode(call).map_err(RunFailure::host)?;
+    let input_bytes = change.after.len() + change.before.as_ref().map_or(0, String::len);
+    over("input_max_bytes", input_bytes, limits.input_max_bytes)?;
+    let template = start(store, plugin, limits).await?;
+    let answer = template.call_before_save(&mut *store, &change).await;
+    let answer = answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), limits))?;
+    match answer {
+        Ok(None) => Ok(HookVerdict::Fine),
+        Ok(Some(patch)) => {
+            over("output_max_bytes", patch.len(), limits.output_max_bytes)?;
+            let patch = data_decode("patch", &patch).map_err(RunFailure::nonsense)?;
+            Ok(match patch.is_empty() {
+                true => HookVerdict::Fine,
+                false => HookVerdict::Patch(patch),
+            })
+        }
+        Err(objections) => objections_decode(&objections, limits),
+    }
+}
+
+fn objections_decode(
+    objections: &[wit::Objection],
+    limits: &GuestLimits,
+) -> Result<HookVerdict, RunFailure> {
+    let bytes =
+        |one: &wit::Objection| one.message.len() + one.field.as_ref().map_or(0, String::len);
+    over(
+        "output_max_bytes",
+        objections.iter().map(bytes).sum(),
+        limits.output_max_bytes,
+    )?;
+    if objections.is_empty() {
+        return Err(RunFailure::nonsense("it objects without an objection"));
+    }
+    let objections = objections.iter().take(VIOLATIONS_MAX_COUNT);
+    let objections = objections.map(|one| Objection {
+        field: one.field.as_deref().map(sentence),
+        message: sentence(&one.message),
+    });
+    Ok(HookVerdict::Objections(objections.collect()))
+}
+
+fn change_encode(call: &SaveCall) -> Result<wit::Change, serde_json::Error> {
+    Ok(wit::Change {
+        kind: match call.kind {
+            SaveKind::Create => wit::ChangeKind::Create,
+            SaveKind::Update => wit::ChangeKind::Update,
+        },
+        module: call.module.to_string(),
+        record_id: call.record_id.map(|id| id.to_string()).unwrap_or_default(),
+        before: call
+            .before
+            .as_ref()
+            .map(serde_json::to_string)
+            .transpose()?,
+        after: serde_json::to_string(&call.after)?,
+        changed_fields: call.changed.iter().map(ToString::to_string).collect(),
+        user_id: call.actor.user_id.to_string(),
+        roles: call.actor.roles.iter().map(ToString::to_string).collect(),
+        occurred_at: call.at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        zone: call.zone.to_string(),
+        locale: call.locale.to_string(),
+        seed: call.seed,
+    })
+}

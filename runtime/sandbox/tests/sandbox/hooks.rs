@@ -1,0 +1,129 @@
+//! Hooks of templates: limits of their own, and threads of their own.
+
+use chrono::DateTime;
+use crm_model::hooks::SaveKind;
+use crm_model::{Actor, Data};
+use crm_sandbox::{GuestLimits, HookVerdict, NoHost, RunFailure, SaveCall};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::guests::{action_with, data_segment, template, template_with};
+use crate::{call, sandbox, usual};
+
+fn data(value: Value) -> Data {
+    value.as_object().unwrap().clone()
+}
+
+pub(crate) fn save() -> SaveCall {
+    SaveCall {
+        kind: SaveKind::Create,
+        module: "items".parse().unwrap(),
+        record_id: None,
+        before: None,
+        after: data(json!({ "name": "Koh-i-Noor" })),
+        changed: vec!["name".parse().unwrap()],
+        actor: Actor::person("ada".parse().unwrap(), Vec::new()),
+        at: DateTime::UNIX_EPOCH,
+        zone: "Europe/Berlin".into(),
+        locale: "de".into(),
+        seed: 42,
+    }
+}
+
+/// Answers `ok(none)`: nothing to add.
+const FINE: &str = "(i32.const 64)";
+
+#[tokio::test]
+async fn a_hook_answers_with_a_verdict_and_an_account() {
+    let sandbox = sandbox(usual());
+    let plugin = sandbox.load(&template_with(FINE, "{}", 0)).unwrap();
+    let report = sandbox.before_save(&plugin, save()).await;
+    assert_eq!(report.verdict, Ok(HookVerdict::Fine));
+    assert!(report.fuel > 0 && report.fuel < 1_000, "{}", report.fuel);
+    assert!(report.memory_bytes > 0);
+}
+
+#[tokio::test]
+async fn a_hook_that_traps_is_contained() {
+    let sandbox = sandbox(usual());
+    let plugin = sandbox.load(&template("{}", 0)).unwrap();
+    let report = sandbox.before_save(&plugin, save()).await;
+    assert!(matches!(report.verdict, Err(RunFailure::Trapped { .. })));
+    let answer = sandbox
+        .migrate(
+            &plugin,
+            "items".parse().unwrap(),
+            semver::Version::new(0, 1, 0),
+            Data::new(),
+        )
+        .await;
+    assert!(matches!(answer, Err(RunFailure::Trapped { .. })));
+}
+
+#[tokio::test]
+async fn a_hook_has_a_time_of_its_own() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX >> 1,
+        call_max: Duration::from_secs(600),
+        ..GuestLimits::default()
+    };
+    let sandbox = sandbox(limits);
+    let spin = template_with("(loop (br 0)) (unreachable)", "{}", 0);
+    let plugin = sandbox.load(&spin).unwrap();
+    let report = sandbox.before_save(&plugin, save()).await;
+    let limit = Duration::from_millis(50);
+    match report.verdict {
+        Err(RunFailure::TimedOut { limit: most, took }) => assert!(most == limit && took >= limit),
+        other => panic!("{other:?}"),
+    }
+    assert!(report.fuel > 0, "what it burnt is counted");
+}
+
+#[tokio::test]
+async fn a_hook_has_a_measure_of_what_it_is_told() {
+    let limits = GuestLimits {
+        input_max_bytes: 30,
+        ..usual()
+    };
+    let sandbox = sandbox(limits);
+    let plugin = sandbox.load(&template_with(FINE, "{}", 0)).unwrap();
+    let mut call = save();
+    // Counted as JSON, before and after together.
+    call.after = data(json!({ "n": "x".repeat(11) }));
+    call.before = Some(data(json!({ "n": "22" })));
+    let report = sandbox.before_save(&plugin, call.clone()).await;
+    assert_eq!(report.verdict, Ok(HookVerdict::Fine));
+    call.before = Some(data(json!({ "n": "333" })));
+    let report = sandbox.before_save(&plugin, call).await;
+    let over = report.verdict.unwrap_err().over_limit().unwrap();
+    assert_eq!(
+        (over.limit, over.measured, over.most),
+        ("input_max_bytes", 31, 30)
+    );
+}
+
+/// No request waits for a run: neither for its thread nor for its turn.
+#[tokio::test]
+async fn a_hook_waits_for_no_action() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX >> 1,
+        ..usual()
+    };
+    let sandbox = Arc::new(sandbox(limits));
+    let more = data_segment(1024, &[]);
+    let spin = action_with(2, "(loop (br 0)) (unreachable)", &more);
+    let spin = sandbox.load(&spin).unwrap();
+    let hook = sandbox.load(&template_with(FINE, "{}", 0)).unwrap();
+    let actions: Vec<_> = (0..8)
+        .map(|_| {
+            let (sandbox, spin) = (Arc::clone(&sandbox), Arc::clone(&spin));
+            tokio::spawn(async move { sandbox.run_action(&spin, call(), Box::new(NoHost)).await })
+        })
+        .collect();
+    for _ in 0..20 {
+        let report = sandbox.before_save(&hook, save()).await;
+        assert_eq!(report.verdict, Ok(HookVerdict::Fine));
+    }
+    assert!(actions.iter().all(|action| !action.is_finished()));
+}
