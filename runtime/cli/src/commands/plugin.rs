@@ -17,6 +17,7 @@ mod replay;
 mod run;
 mod running;
 mod source;
+mod stop;
 mod test;
 mod types;
 
@@ -53,6 +54,10 @@ pub(crate) enum PluginCommand {
     Dev(dev::DevArguments),
     /// Make a component (an action or a template) known to this installation
     Publish(publish::PublishArguments),
+    /// Stop a version everywhere, for all tenants; what it would do waits
+    Stop(stop::StopArguments),
+    /// Let a stopped version run again
+    Resume(stop::Which),
 }
 
 pub(crate) async fn plugin(common: &Common, command: PluginCommand) -> Result<()> {
@@ -70,5 +75,7 @@ pub(crate) async fn plugin(common: &Common, command: PluginCommand) -> Result<()
         PluginCommand::Install(arguments) => install::install(common, &arguments).await,
         PluginCommand::Dev(arguments) => dev::dev(&arguments).await,
         PluginCommand::Publish(arguments) => publish::publish(common, &arguments).await,
+        PluginCommand::Stop(arguments) => stop::stop(common, &arguments).await,
+        PluginCommand::Resume(which) => stop::resume(common, &which).await,
     }
 }
