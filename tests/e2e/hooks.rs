@@ -92,7 +92,12 @@ async fn what_a_hook_objects_to_is_refused_with_pointers() {
     let clerk = app.client(tenant, "clerk");
     let told = clerk.post("records/guests", data("object")).await;
     assert_eq!(told.status, 422);
-    assert!(!told.body.to_string().contains("age"), "{}", told.body);
+    let told = told.body.to_string();
+    assert!(told.contains("not_yours"), "{told}");
+    assert!(
+        !told.contains("/age") && !told.contains("is not what it was"),
+        "{told}"
+    );
     // Values of wrong types do not come as far as the hook.
     let wrong = json!({ "data": { "name": "Ada", "mode": "object", "age": "old" } });
     let wrong = owner.post("records/guests", wrong).await.violations();
@@ -144,7 +149,7 @@ async fn a_hook_that_fails_keeps_its_record_out_or_lets_it_in() {
     // What people sent is theirs to set right, whatever the hook adds elsewhere.
     let long = json!({ "data": { "name": "n", "age": -1 } });
     let long = owner.post("records/extras", long).await;
-    let expected = [violation("/data/age", "minimum")];
+    let expected = [violation("/data/age", "min")];
     assert_eq!(long.violations(), expected, "{}", long.body);
     let shouted = json!({ "name": "longer than the twenty characters of a shout" });
     let shouted = owner.create("extras", shouted).await;

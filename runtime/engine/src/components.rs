@@ -16,11 +16,11 @@ impl Engine {
         tenant: TenantId,
         plugin: &InstalledPlugin,
     ) -> Result<Arc<Plugin>, EngineError> {
-        self.component_of(tenant, &plugin.digest).await
+        self.component_by_digest(tenant, &plugin.digest).await
     }
 
     /// The same by its digest, in hexadecimal.
-    pub(crate) async fn component_of(
+    pub(crate) async fn component_by_digest(
         &self,
         tenant: TenantId,
         text: &str,

@@ -53,7 +53,7 @@ impl Engine {
         tenant: TenantId,
         template: &TemplateHooks,
     ) -> Result<Arc<Plugin>, String> {
-        let component = self.component_of(tenant, &template.digest).await;
+        let component = self.component_by_digest(tenant, &template.digest).await;
         component.map_err(|error| format!("it cannot be loaded: {error}"))
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Hooks {
     answers: HashMap<usize, Arc<Answered>>,
     /// How often was asked again because a record had changed.
     rounds: usize,
+    /// How often was asked about each operation.
+    asked: HashMap<usize, usize>,
 }
 
 /// An operation that the hook is asked about.
@@ -138,11 +140,22 @@ impl Hooks {
             self.model_version = model.version();
         }
         self.rounds = 0;
+        self.asked.clear();
     }
 
-    /// A record had changed, or stands there twice: the hook is asked again.
-    pub(crate) fn next_round(&mut self) {
+    /// A record had changed, or stands there twice: the hook is asked again. Whether it may be.
+    pub(crate) fn next_round(&mut self) -> bool {
         self.rounds += 1;
+        self.rounds <= 2 * BEFORE_SAVE_MAX_ROUNDS
+    }
+
+    /// Whether one request changes the same record too often. In such a chain each operation is
+    /// asked about ahead, and once more when its turn comes; whoever is asked about more often
+    /// meets others, and tries again.
+    fn is_too_long(&mut self, operation: usize) -> bool {
+        let asked = self.asked.entry(operation).or_default();
+        *asked += 1;
+        self.rounds >= BEFORE_SAVE_MAX_ROUNDS && *asked <= 2
     }
 
     pub(crate) fn keep(&mut self, operation: usize, answered: Answered) {
@@ -190,7 +203,7 @@ impl Hooks {
                 on_failure,
                 call,
             };
-            if self.rounds < BEFORE_SAVE_MAX_ROUNDS {
+            if !self.is_too_long(operation) {
                 questions.push(question);
                 continue;
             }

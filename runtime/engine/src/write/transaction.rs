@@ -55,7 +55,9 @@ impl Engine {
             match self.attempt_in_transaction(model, by, hooks).await? {
                 Ended::Attempt(attempt) => return Ok(attempt),
                 Ended::Ask(questions) => {
-                    hooks.next_round();
+                    if !hooks.next_round() {
+                        return Ok(Attempt::Again);
+                    }
                     self.before_save((model, proposal.tenant), questions, hooks)
                         .await;
                 }
