@@ -1,5 +1,5 @@
-//! The sandbox on an author's machine: the host's own, which compiles in a process of its own and
-//! keeps the code, with its limits, and room for one call at a time.
+//! The sandbox on an author's machine: the host's own, with its limits, which keeps compiled code
+//! from one command to the next, and has room for one call at a time.
 
 use anyhow::Result;
 use crm_sandbox::{GuestLimits, Sandbox, SandboxSettings};
@@ -20,6 +20,8 @@ pub(crate) fn sandbox(limits: Option<GuestLimits>) -> Result<Sandbox> {
         Some(directory) => sandbox_settings(&directory)?,
         None => SandboxSettings::default(),
     };
+    // What is compiled here is the author's own.
+    settings.compiler = None;
     settings.threads = 1;
     settings.concurrency = CONCURRENCY;
     if let Some(limits) = limits {
