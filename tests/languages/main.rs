@@ -24,14 +24,16 @@ async fn an_action_in_typescript_answers_as_expected() {
     let Some(tools) = tools::javascript() else {
         return;
     };
-    let example = tools::root().join("plugin-sdk/js/examples/vip-flag");
-    let component = tools.join("vip-flag.wasm");
-    tools::run(
-        tools::command("node")
-            .arg(tools::root().join("plugin-sdk/js/build.mjs"))
-            .args([&example, &component])
-            .env("CRM_JS_TOOLS", &tools),
-    );
+    let sdk = tools::root().join("plugin-sdk/js");
+    let component = tools::kept(&tools, &sdk, |component| {
+        tools::run(
+            tools::command("node")
+                .arg(sdk.join("build.mjs"))
+                .arg(sdk.join("examples/vip-flag"))
+                .arg(component)
+                .env("CRM_JS_TOOLS", &tools),
+        );
+    });
     sandboxed::expect(&component, &collectors()).await;
 }
 
@@ -40,13 +42,15 @@ async fn an_action_in_python_answers_as_expected() {
     let Some(tools) = tools::python() else {
         return;
     };
-    let example = tools::root().join("plugin-sdk/python/examples/vip-flag");
-    let component = tools.join("vip-flag.wasm");
-    tools::run(
-        tools::command(tools.join("bin/python"))
-            .arg(tools::root().join("plugin-sdk/python/build.py"))
-            .args([&example, &component]),
-    );
+    let sdk = tools::root().join("plugin-sdk/python");
+    let component = tools::kept(&tools, &sdk, |component| {
+        tools::run(
+            tools::command(tools.join("bin/python"))
+                .arg(sdk.join("build.py"))
+                .arg(sdk.join("examples/vip-flag"))
+                .arg(component),
+        );
+    });
     sandboxed::expect(&component, &collectors()).await;
 }
 
@@ -102,7 +106,7 @@ async fn a_component_answers_the_same_in_node() {
             .args([&transpiled, &calls]),
     );
     let answered: Vec<Value> = serde_json::from_str(&answered).unwrap();
-    let ours = sandboxed::answers(&component, &cases).await;
+    let ours = sandboxed::answers(bytes, &cases).await;
     assert_eq!(answered.len(), cases.len());
     for ((case, node), ours) in cases.iter().zip(answered).zip(ours) {
         assert_eq!(calls::outcome(&node), ours, "{}", case.name);

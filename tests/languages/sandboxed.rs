@@ -7,7 +7,6 @@ use crm_sandbox::{
     RunFailure, Sandbox, SandboxSettings,
 };
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::calls::Case;
@@ -44,10 +43,13 @@ fn found(data: &Value) -> FoundRecord {
 }
 
 /// What the component answers to each case: mutations and effects, or a failure with its message.
-pub(crate) async fn answers(component: &Path, cases: &[Case]) -> Vec<Value> {
-    let bytes = std::fs::read(component).unwrap();
-    let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
-    let plugin = tokio::task::block_in_place(|| sandbox.load(&bytes)).unwrap();
+pub(crate) async fn answers(component: &[u8], cases: &[Case]) -> Vec<Value> {
+    let settings = SandboxSettings {
+        cache: Some(crm_tests::cluster::code_cache()),
+        ..SandboxSettings::default()
+    };
+    let sandbox = Sandbox::new(settings).unwrap();
+    let plugin = tokio::task::block_in_place(|| sandbox.load(component)).unwrap();
     let all: Capabilities = serde_json::from_value(json!({ "reads": ["*(*)"] })).unwrap();
     let mut answers = Vec::new();
     for case in cases {
@@ -86,7 +88,7 @@ fn failed(failure: &RunFailure) -> Value {
 }
 
 /// Each case is answered as it expects; messages begin so.
-pub(crate) async fn expect(component: &Path, cases: &[Case]) {
+pub(crate) async fn expect(component: &[u8], cases: &[Case]) {
     for (case, answer) in cases.iter().zip(answers(component, cases).await) {
         let mut cut = answer.clone();
         if let (Some(message), Some(start)) = (

@@ -1,5 +1,6 @@
 //! The toolchains: found, installed once, run.
 
+use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -93,4 +94,41 @@ pub(crate) fn python() -> Option<PathBuf> {
         Some(directory)
     });
     found.clone()
+}
+
+/// A component that is built anew only where something that it is made of is another: compiling
+/// one with an interpreter takes long, and no two builds of one are the same, byte for byte.
+pub(crate) fn kept(directory: &Path, sdk: &Path, build: impl FnOnce(&Path)) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for path in [
+        sdk,
+        &directory.join("installed"),
+        &root().join("plugin-sdk/wit"),
+    ] {
+        add(path, &mut hash);
+    }
+    let hash = format!("{:x?}", hash.finalize().as_slice());
+    let (component, stamp) = (
+        directory.join("vip-flag.wasm"),
+        directory.join("vip-flag.hash"),
+    );
+    if !std::fs::read_to_string(&stamp).is_ok_and(|there| there == hash) {
+        build(&component);
+        std::fs::write(stamp, hash).unwrap();
+    }
+    std::fs::read(component).unwrap()
+}
+
+fn add(path: &Path, hash: &mut Sha256) {
+    if path.is_file() {
+        hash.update(path.file_name().unwrap().as_encoded_bytes());
+        hash.update(std::fs::read(path).unwrap());
+        return;
+    }
+    let entries = std::fs::read_dir(path).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let made = ["__pycache__", "node_modules", "target"];
+    paths.retain(|path| !made.iter().any(|name| path.ends_with(name)));
+    paths.sort();
+    paths.iter().for_each(|path| add(path, hash));
 }

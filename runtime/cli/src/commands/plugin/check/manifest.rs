@@ -1,5 +1,6 @@
 //! A manifest by itself.
 
+use crm_model::configuration::schema_check;
 use crm_model::{Capabilities, Manifest};
 
 use super::Report;
@@ -29,6 +30,12 @@ pub(super) fn check(text: &JsonText, report: &mut Report) {
             "nothing tells the people who install it what it does",
         );
         report.findings.push(finding.at(text.at(&["description"])));
+    }
+    for (name, schema) in manifest.schemas() {
+        if let Err(error) = schema_check(schema) {
+            let finding = Finding::error("manifest.schema", format!("`{name}` {error}"));
+            report.findings.push(finding.at(text.at(&[name])));
+        }
     }
     capabilities(&manifest.capabilities, text, report);
 }
