@@ -29,7 +29,8 @@ async fn an_action_in_typescript_answers_as_expected() {
         tools::run(
             tools::command("node")
                 .arg(sdk.join("build.mjs"))
-                .args([&sdk.join("examples/vip-flag"), component])
+                .arg(sdk.join("examples/vip-flag"))
+                .arg(component)
                 .env("CRM_JS_TOOLS", &tools),
         );
     });
@@ -46,7 +47,8 @@ async fn an_action_in_python_answers_as_expected() {
         tools::run(
             tools::command(tools.join("bin/python"))
                 .arg(sdk.join("build.py"))
-                .args([&sdk.join("examples/vip-flag"), component]),
+                .arg(sdk.join("examples/vip-flag"))
+                .arg(component),
         );
     });
     sandboxed::expect(&component, &collectors()).await;
