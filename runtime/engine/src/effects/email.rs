@@ -82,7 +82,7 @@ impl Outside {
         match mail.transport.send(message).await {
             Ok(_) => End::done(),
             Err(error) => {
-                let code = error.status().map(|code| u16::from(code));
+                let code = error.status().map(u16::from);
                 let said = match code {
                     Some(code) => format!("the mail server answered with {code}"),
                     None => "the mail server cannot be reached".to_owned(),
