@@ -143,14 +143,17 @@ async fn a_request_is_tried_again_under_its_key_and_then_told_of() {
     assert!(lines[0].contains("cannot be reached"), "{lines:?}");
 
     // Nobody is followed anywhere.
-    let lost = Sink::start(|_, _| {
-        let head = [("location", "http://169.254.169.254/latest")];
+    let elsewhere = Sink::echo().await;
+    let location = elsewhere.base.clone();
+    let lost = Sink::start(move |_, _| {
+        let head = [("location", location.clone())];
         (StatusCode::FOUND, head).into_response()
     })
     .await;
     let ticket = ask(&owner, json!([http(&lost, json!([]))])).await;
     let lines = told(&owner, &ticket, 1).await;
     assert!(lines[0].contains("\"status\":302"), "{lines:?}");
+    assert_eq!(elsewhere.got().len(), 0);
 
     let endless = Sink::start(|_, _| "x".repeat(1 << 20).into_response()).await;
     let ticket = ask(&owner, json!([http(&endless, json!([]))])).await;
