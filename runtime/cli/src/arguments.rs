@@ -63,7 +63,7 @@ enum Verb {
     /// Everything from nothing to a served demo tenant with data
     Demo(demo::DemoArguments),
     /// The host: API and workers
-    Serve(commands::serve::ServeArguments),
+    Serve(Box<commands::serve::ServeArguments>),
     /// Bring the database's schema to this version, and publish the bundled components
     Migrate,
     /// Look at everything that CRM Pro needs, and say how to get what is missing
@@ -113,7 +113,7 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         match command.verb {
             Verb::Demo(arguments) => demo::demo(common, arguments).await,
-            Verb::Serve(arguments) => commands::serve::serve(&common, arguments).await,
+            Verb::Serve(arguments) => commands::serve::serve(&common, *arguments).await,
             Verb::Migrate => commands::migrate::migrate(&common).await,
             Verb::Doctor { listen } => commands::doctor::doctor(&common, listen).await,
             Verb::Tenant(tenant) => commands::tenant::tenant(&common, tenant).await,
