@@ -90,7 +90,7 @@ async fn a_hook_has_a_measure_of_what_it_is_told() {
     let plugin = sandbox.load(&template_with(FINE, "{}", 0)).unwrap();
     let mut call = save();
     // Counted as JSON, before and after together.
-    call.after = data(json!({ "n": "x".repeat(11) }));
+    call.after = data(json!({ "n": "x".repeat(12) }));
     call.before = Some(data(json!({ "n": "22" })));
     let report = sandbox.before_save(&plugin, call.clone()).await;
     assert_eq!(report.verdict, Ok(HookVerdict::Fine));
