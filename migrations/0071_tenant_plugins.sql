@@ -42,7 +42,6 @@ create table crm_plugin_kills (
 
 alter table crm_plugin_kills enable row level security;
 alter table crm_plugin_kills force row level security;
-create policy anybody_reads on crm_plugin_kills for select to crm_runtime using (true);
 do $$
 begin
     execute format(
@@ -51,7 +50,15 @@ begin
 end
 $$;
 
-grant select on crm_plugin_kills to crm_runtime;
+-- All of them, for every process to look at: nobody's tenant has to do with it.
+create function crm_plugin_kills_list()
+returns table (name text, version text, reason text)
+language sql stable security definer set search_path = pg_catalog, public as $$
+    select k.name, k.version, k.reason from crm_plugin_kills k
+$$;
+
+revoke all on function crm_plugin_kills_list from public;
+grant execute on function crm_plugin_kills_list to crm_runtime;
 
 -- Gives leased jobs back as if nobody had taken them; not before p_until.
 create function crm_jobs_postpone(

@@ -29,9 +29,8 @@ async fn grant_nickname(app: &TestApp, tenant: crm_model::TenantId) {
         .await
         .unwrap();
     for statement in [
-        "update crm_plugin_installs set granted = jsonb_set(
-            jsonb_set(granted, '{reads,patients}', '[\"*\"]'),
-            '{writes,patients,fields}', '[\"*\"]')
+        "update crm_plugin_installs set granted = granted
+            || '{\"reads\": [\"patients(*)\"], \"writes\": [\"patients(update; *)\"]}'
         where tenant_id = $1",
         "update tenant_crm_configs set model_version = model_version + 1 where tenant_id = $1",
     ] {

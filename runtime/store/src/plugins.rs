@@ -265,7 +265,7 @@ pub struct Kill {
 /// [`StoreError::Unavailable`].
 pub async fn kills_list(store: &Store) -> Result<Vec<Kill>, StoreError> {
     let mut lent = store.for_statement().await?;
-    let rows = sqlx::query_as("select name, version, reason from crm_plugin_kills")
+    let rows = sqlx::query_as("select name, version, reason from crm_plugin_kills_list()")
         .fetch_all(lent.connection())
         .await;
     lent.give_back(rows)

@@ -155,7 +155,7 @@ impl Engine {
         let other = match &request.version {
             Some(version) if *version != installed.version => {
                 let known = self.version_known(tenant, name, Some(version)).await?;
-                let component = self.component_of(tenant, &known.digest).await?;
+                let component = self.component_by_digest(tenant, &known.digest).await?;
                 let granted = request.grants.clone();
                 let granted = granted.unwrap_or_else(|| installed.grant.granted().clone());
                 let plugin = InstalledPlugin {

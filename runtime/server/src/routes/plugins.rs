@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, segment};
-use crate::once::{Answer, begin, kept, receipt_of, replay, settle};
+use crate::once::{Answer, begin, kept, key_name, receipt_of, replay, settle};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
 use form::Form;
@@ -191,6 +191,8 @@ pub(crate) async fn plugin_install(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
+    // A key that is none is refused before anything is read.
+    key_name(request.headers())?;
     let (head, form) = Form::read(request, &app).await?;
     let key = form.key(&head)?;
     let created = |view: &PluginView| Answer::json(StatusCode::CREATED, &PluginBody::from(view));

@@ -48,7 +48,9 @@ async fn change(common: &Common, which: &Which, reason: Option<&str>) -> Result<
     let version = which.version.to_string();
     let changed = async {
         let mut admin = database.admin().await?;
-        admin.plugin_kill(which.name.as_str(), &version, reason).await?;
+        admin
+            .plugin_kill(which.name.as_str(), &version, reason)
+            .await?;
         anyhow::Ok(())
     }
     .await;
