@@ -210,7 +210,7 @@ async fn a_guest_that_asks_too_often_fails_and_keeps_nothing() {
     let (_, flooded) = run(&owner, "flood", json!({})).await;
     assert_eq!(flooded["status"], "dead");
     let error = flooded["error"].as_str().unwrap();
-    assert!(error.contains("asked the host more than"), "{error}");
+    assert!(error.contains("the limit `max_host_calls`"), "{error}");
     assert_eq!(
         asked(&owner, "after", json!([{ "state": "flood" }])).await,
         [Value::Null]

@@ -14,7 +14,7 @@ async fn bad_runs_fail_readably_and_harm_nobody() {
         ("trap", vec!["the component trapped"]),
         // Which limit it meets first depends on how busy the machine is.
         ("spin", vec!["units of fuel", "took longer than"]),
-        ("hoard", vec!["64 MiB of memory"]),
+        ("hoard", vec!["at most 32 MiB"]),
         ("nonsense", vec!["nonsense"]),
         ("overreach", vec!["may not write this field"]),
         ("half", vec!["the mutations are refused"]),

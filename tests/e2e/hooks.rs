@@ -182,7 +182,12 @@ async fn bulk_requests_ask_about_each_operation() {
         .map(|result| result["status"].as_u64().unwrap())
         .collect();
     assert_eq!(statuses, [201, 422, 200, 200, 201, 200, 422], "{answer}");
-    assert_eq!(results[1]["problem"]["errors"][0]["code"], "hook");
+    // Beside what the hook would have added.
+    let errors = results[1]["problem"]["errors"].as_array().unwrap();
+    assert!(
+        errors.iter().any(|error| error["code"] == "hook"),
+        "{answer}"
+    );
     assert_eq!(results[6]["problem"]["errors"][0]["code"], "hook_failed");
     assert_eq!(results[4]["id"], results[5]["id"]);
     // Each was asked about the record that the one before it left.
@@ -291,7 +296,9 @@ async fn nobody_overtakes_a_hook() {
     let line = record(&owner, "lines", &line).await;
     assert_eq!(line["data"]["saves"], line["version"], "{line}");
     let ada = record(&owner, "guests", &ada).await;
-    assert_eq!(ada["data"]["total"], line["data"]["amount"]);
+    // A rollup is an exact decimal, in a text.
+    let amount = line["data"]["amount"].to_string();
+    assert_eq!(ada["data"]["total"], json!(amount));
     assert_eq!(
         ada["data"]["saves"], now["version"],
         "what follows from a change is not asked about"

@@ -118,7 +118,7 @@ async fn what_cannot_be_installed_is_refused_and_leaves_nothing() {
     owner
         .send_form("plugins", None, Form::new())
         .await
-        .expect(422);
+        .expect(400);
     owner.post("plugins", json!({})).await.expect(415);
     assert_eq!(owner.get("plugins").await.expect(200), before);
 }

@@ -22,7 +22,17 @@ async fn a_tenant_picks_the_hospital_and_it_works() {
         .iter()
         .map(|t| &t["slug"])
         .collect();
-    assert_eq!(slugs, ["hooked", "hospital", "hostile", "jewellery"]);
+    assert_eq!(
+        slugs,
+        [
+            "hooked",
+            "hospital",
+            "hostile",
+            "jewellery",
+            "office",
+            "sending"
+        ]
+    );
     let hospital = owner.get("templates/hospital").await.expect(200);
     assert_eq!(hospital["title"], "Hospital");
     assert_eq!(owner.get("templates/nowhere").await.status, 404);

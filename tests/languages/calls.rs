@@ -60,8 +60,10 @@ pub(crate) fn collectors() -> Vec<Case> {
                     },
                     {
                         "op": "activity", "module": "customers", "record_id": RECORD,
-                        "kind": "task", "title": "Greet Ada “the first” 💎",
-                        "due_at": "2026-01-02T03:04:05Z",
+                        "activity": {
+                            "kind": "task", "title": "Greet Ada “the first” 💎", "body": null,
+                            "due_at": "2026-01-02T03:04:05Z",
+                        },
                     },
                 ],
                 "effects": [],

@@ -98,7 +98,8 @@ fn is_name(text: &str) -> bool {
 /// Whether it is a host as addresses name it: in small letters, without a port.
 fn is_host(text: &str) -> bool {
     let url = url::Url::parse(&format!("https://{text}/"));
-    url.is_ok_and(|url| url.host_str() == Some(text) && url.port().is_none())
+    // An asterisk is a host to whoever reads addresses.
+    !text.contains('*') && url.is_ok_and(|url| url.host_str() == Some(text) && url.port().is_none())
 }
 
 fn act(action: &'static str, name: &str, hosts: Option<&[String]>) -> Act {
