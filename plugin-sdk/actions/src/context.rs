@@ -45,3 +45,10 @@ pub fn owner(event: &Event<Record>) -> Result<Value, Failure> {
     let found = records::get::<Record>(&event.module, &event.record_id)?;
     Ok(found.map_or(Value::Null, |found| Value::String(found.owner_id)))
 }
+
+/// A member more of an object.
+pub fn put(object: &mut Value, key: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(key.to_owned(), value);
+    }
+}

@@ -7,7 +7,7 @@ use minijinja::{Environment, Error, UndefinedBehavior};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::context::{Record, owner};
+use crate::context::{Record, owner, put};
 
 /// Instructions that one message may take: a few hundred rows, well below the run's own limit.
 const FUEL: u64 = 50_000;
@@ -49,7 +49,7 @@ impl Message {
         environment.set_fuel(Some(FUEL));
         let mut context = context.clone();
         if self.0.contains("owner") {
-            context["owner"] = owner(event)?;
+            put(&mut context, "owner", owner(event)?);
         }
         let rendered = environment.render_named_str(name, &self.0, Serde(context));
         let text = rendered.map_err(|error| Failure::fail(sentence(&error)))?;

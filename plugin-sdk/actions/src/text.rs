@@ -7,7 +7,7 @@ use crm_plugin_sdk::{Event, Failure, json, secrets};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::context::{Record, owner};
+use crate::context::{Record, owner, put};
 
 /// A text of a configuration.
 #[derive(Clone, Debug)]
@@ -82,13 +82,15 @@ impl Text {
             let Part::Place(place) = part else { continue };
             for member in place.members() {
                 match member.as_slice() {
-                    ["owner", ..] => context["owner"] = owner(event)?,
-                    ["secrets", name, ..] => handles[*name] = json!(secrets::handle(name)?),
+                    ["owner", ..] => put(&mut context, "owner", owner(event)?),
+                    ["secrets", name, ..] => {
+                        put(&mut handles, name, json!(secrets::handle(name)?));
+                    }
                     _ => {}
                 }
             }
         }
-        context["secrets"] = handles;
+        put(&mut context, "secrets", handles);
         Ok(context)
     }
 }

@@ -99,9 +99,13 @@ fn least_loaded<'a>(
         "metrics": [{ "op": "count", "as": "records" }],
     });
     let answer = records::aggregate(module, query)?;
-    let rows = answer["data"].as_array().into_iter().flatten();
+    let rows = answer.get("data").and_then(Value::as_array);
+    let rows = rows.into_iter().flatten();
     let loads: BTreeMap<&str, u64> = rows
-        .filter_map(|row| Some((row["group"]["owner_id"].as_str()?, row["records"].as_u64()?)))
+        .filter_map(|row| {
+            let owner = row.pointer("/group/owner_id")?.as_str()?;
+            Some((owner, row.get("records")?.as_u64()?))
+        })
         .collect();
     let load = |user: &&String| loads.get(user.as_str()).copied().unwrap_or_default();
     users

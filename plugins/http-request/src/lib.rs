@@ -6,7 +6,7 @@
 //! them, `body` is a JSON object made of expressions, and `answer` sets fields of the event's
 //! record from `answer`: its `status`, and its `body`, read as JSON where it is JSON.
 
-use crm_actions::{Formulas, Record, Text, context, current};
+use crm_actions::{Formulas, Record, Text, context, current, put};
 use crm_plugin_sdk::{Answer, Event, EventKind, Failure, HttpRequest, Mutation, Outcome, json};
 use serde::Deserialize;
 use serde_json::Value;
@@ -78,17 +78,18 @@ fn asked(event: &Event<Record>, config: &Config) -> Outcome {
 
 fn written_down(event: &Event<Record>, config: &Config) -> Outcome {
     let answer = answer(event.payload.as_ref());
-    if let Some(reason) = answer["error"].as_str() {
+    if let Some(reason) = answer.get("error").and_then(Value::as_str) {
         let reason = format!("the other system did not answer: {reason}");
         return Err(Failure::fail(reason));
     }
-    let status = answer["status"].as_u64().unwrap_or_default();
+    let status = answer.get("status").and_then(Value::as_u64);
+    let status = status.unwrap_or_default();
     if !(200..300).contains(&status) {
         let reason = format!("the other system answered with the status {status}");
         return Err(Failure::fail(reason));
     }
     let mut context = context(event);
-    context["answer"] = answer;
+    put(&mut context, "answer", answer);
     let patch = config.answer.changes(&context, current(event)?)?;
     if patch.is_empty() {
         return Err(Failure::skip("the answer changes nothing"));
@@ -99,9 +100,9 @@ fn written_down(event: &Event<Record>, config: &Config) -> Outcome {
 /// The answer, its body as JSON where it is.
 fn answer(payload: Option<&Value>) -> Value {
     let mut answer = payload.cloned().unwrap_or_else(|| json!({}));
-    let text = answer["body"].as_str();
+    let text = answer.get("body").and_then(Value::as_str);
     if let Some(body) = text.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
-        answer["body"] = body;
+        put(&mut answer, "body", body);
     }
     answer
 }

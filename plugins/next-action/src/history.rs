@@ -1,6 +1,6 @@
 //! What was done with records, and when.
 
-use crm_actions::Record;
+use crm_actions::{Record, put};
 use crm_plugin_sdk::{Failure, json, records};
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,7 +50,7 @@ impl History {
                 }
             }
             match page.next_cursor {
-                Some(cursor) => query["cursor"] = json!(cursor),
+                Some(cursor) => put(&mut query, "cursor", json!(cursor)),
                 None => break,
             }
         }

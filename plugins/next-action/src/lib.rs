@@ -12,7 +12,7 @@
 mod history;
 mod suggestion;
 
-use crm_actions::Record;
+use crm_actions::{Record, put};
 use crm_plugin_sdk::{Answer, Event, Failure, Mutation, Outcome, json, records};
 use serde::Deserialize;
 use serde_json::Value;
@@ -58,7 +58,7 @@ pub fn run(event: Event<Record>, config: Config) -> Outcome {
     let Some(record) = records::get::<Record>(&config.module, &id)? else {
         return Err(Failure::skip("the record is gone"));
     };
-    let own = config.history.of(&[id.clone()])?;
+    let own = config.history.of(std::slice::from_ref(&id))?;
     let own = own.into_iter().next().map(|(_, steps)| steps);
     let own = own.unwrap_or_default();
     let Some(last) = own.last() else {
@@ -134,7 +134,7 @@ fn peers(config: &Config, id: &str, record: &Record) -> Result<Vec<String>, Fail
     }
     let mut query = json!({ "sort": "-created_at", "limit": MAX_PEERS });
     if !filters.is_empty() {
-        query["filter"] = json!({ "and": filters });
+        put(&mut query, "filter", json!({ "and": filters }));
     }
     let page = records::query::<Record>(&config.module, query)?;
     let ids = page.records.into_iter().map(|peer| peer.id);

@@ -5,7 +5,7 @@
 //! to the event's record; `via`, in its place, the field in which the event's record points to
 //! them. Expressions see each of them as `related`, beside the event.
 
-use crm_actions::{Formula, Formulas, Record, Related, context, current};
+use crm_actions::{Formula, Formulas, Record, Related, context, current, put};
 use crm_plugin_sdk::{Answer, Event, Failure, Mutation, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub fn run(event: Event<Record>, config: Config) -> Outcome {
     let mut context = context(&event);
     let mut answer = Answer::new();
     for record in config.related.find(&event)? {
-        context["related"] = Value::Object(record.data.clone());
+        put(&mut context, "related", Value::Object(record.data.clone()));
         if !config
             .when
             .as_ref()

@@ -6,7 +6,7 @@
 //! `when`. If it still does when a level's time is reached, the level tells, assigns and sets, and
 //! the next level's clock starts; if it does not, that was all.
 
-use crm_actions::{Due, Formula, Formulas, Record, Text, context, texts};
+use crm_actions::{Due, Formula, Formulas, Record, Text, context, put, texts};
 use crm_plugin_sdk::{
     Answer, Event, EventKind, Failure, Mutation, Notification, Outcome, Schedule, json, records,
 };
@@ -63,7 +63,7 @@ fn started(event: &Event<Record>, config: &Config) -> Outcome {
     }
     if event.kind == EventKind::RecordUpdated {
         let mut earlier = context.clone();
-        earlier["after"] = json!(event.before);
+        put(&mut earlier, "after", json!(event.before));
         if config.when.holds(&earlier)? {
             return Err(Failure::skip("the clock runs already"));
         }
@@ -85,7 +85,7 @@ fn escalated(mut event: Event<Record>, config: &Config) -> Outcome {
     }
     // Beside the key and the time stands what was to be remembered.
     let payload = event.payload.as_ref();
-    let number = payload.and_then(|payload| payload["payload"]["level"].as_u64());
+    let number = payload.and_then(|payload| payload.pointer("/payload/level")?.as_u64());
     let number = number.and_then(|number| usize::try_from(number).ok());
     let number = number.unwrap_or_default();
     let Some(level) = config.levels.get(number) else {

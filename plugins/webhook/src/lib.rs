@@ -27,7 +27,7 @@ pub struct Config {
 pub fn run(event: Event<Record>, config: Config) -> Outcome {
     let context = context(&event);
     let payload = if config.payload.is_empty() {
-        json!({ "event": context["event"], "before": event.before, "after": event.after })
+        json!({ "event": context.get("event"), "before": event.before, "after": event.after })
     } else {
         Value::Object(config.payload.values(&context)?)
     };

@@ -228,10 +228,9 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         // Waiting for guests here would block, and panic inside of async code; each of them is
         // stopped by its limits or at its next yield.
-        for runtime in [self.runtime.take(), self.hook_runtime.take()] {
-            if let Some(runtime) = runtime {
-                runtime.shutdown_background();
-            }
+        let runtimes = [self.runtime.take(), self.hook_runtime.take()];
+        for runtime in runtimes.into_iter().flatten() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -33,7 +33,7 @@ enum Ended {
 
 /// What a wave is made of.
 enum Judged {
-    Prepared(Prepared),
+    Prepared(Box<Prepared>),
     Ask(Vec<Question>),
 }
 
@@ -177,7 +177,7 @@ impl Engine {
                 .prepare_wave(tx, model, (proposal, rooms), part, hooks)
                 .await?;
             let mut prepared = match judged {
-                Judged::Prepared(prepared) => prepared,
+                Judged::Prepared(prepared) => *prepared,
                 Judged::Ask(questions) => return Ok(Wave::Ask(questions)),
             };
             let outcomes = std::mem::take(&mut prepared.outcomes);
@@ -251,7 +251,7 @@ impl Engine {
         }
         let outcomes = &mut prepared.outcomes;
         conflict::explain(tx, (model, proposal), operations, &gathered, outcomes).await?;
-        Ok(Judged::Prepared(prepared))
+        Ok(Judged::Prepared(Box::new(prepared)))
     }
 
     /// One mutation, and what follows from it.

@@ -148,7 +148,7 @@ fn filled(value: String) -> Result<String, Failure> {
     };
     let (name, after) = rest.split_once('}').unwrap_or((rest, ""));
     let handle = secrets::handle(name).map_err(|refusal| Failure::fail(format!("{refusal:?}")))?;
-    log::info(&format!("sends {handle}"));
+    log::info(format!("sends {handle}"));
     Ok(format!("{before}{handle}{after}"))
 }
 
