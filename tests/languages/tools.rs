@@ -40,6 +40,17 @@ fn is_there(program: &str) -> bool {
     there
 }
 
+/// Whether a question to a registry has an answer; without one nothing can be installed.
+fn answers(command: &mut Command) -> bool {
+    let answered = command.output().is_ok_and(|output| output.status.success());
+    if !answered {
+        eprintln!(
+            "SKIPPED: {command:?} has no answer, so these plugins were not built and not run"
+        );
+    }
+    answered
+}
+
 fn directory(name: &str) -> PathBuf {
     let target = crm_tests::cluster::target_dir();
     let directory = target.join("toolchains").join(name);
@@ -62,6 +73,9 @@ pub(crate) fn javascript() -> Option<PathBuf> {
         let (sdk, directory) = (root().join("plugin-sdk/js"), directory("js"));
         let lock = std::fs::read_to_string(sdk.join("package-lock.json")).unwrap();
         if !is_installed(&directory, &lock) {
+            if !answers(command("npm").args(["view", "componentize-qjs", "version"])) {
+                return None;
+            }
             for file in ["package.json", "package-lock.json"] {
                 std::fs::copy(sdk.join(file), directory.join(file)).unwrap();
             }
@@ -85,6 +99,12 @@ pub(crate) fn python() -> Option<PathBuf> {
         let requirements = sdk.join("requirements.txt");
         let wanted = std::fs::read_to_string(&requirements).unwrap();
         if !is_installed(&directory, &wanted) {
+            let pip = ["-m", "pip", "index", "versions", "componentize-py"];
+            if !answers(command("python3").args(["-c", "import ensurepip, venv"]))
+                || !answers(command("python3").args(pip))
+            {
+                return None;
+            }
             run(command("python3").args(["-m", "venv"]).arg(&directory));
             let pip = ["-m", "pip", "install", "--quiet", "--requirement"];
             let mut install = command(directory.join("bin/python"));
