@@ -3,11 +3,13 @@
 
 use crm_model::{Event, Grant, PluginName};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 use crate::call::ActionCall;
 use crate::class::GuestLimits;
 use crate::digest::Digest;
+use crate::failure::RunFailure;
 use crate::host::journal::Exchange;
 use crate::plan::LimitOverrides;
 use crate::report::{ActionReport, LogLine, Outcome};
@@ -38,6 +40,13 @@ pub struct Bundle {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordedCall {
     pub event: Event,
+    #[serde(flatten)]
+    pub terms: RecordedTerms,
+}
+
+/// What a call was told beside its event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedTerms {
     /// JSON text.
     pub configuration: String,
     /// JSON text.
@@ -64,6 +73,15 @@ pub struct RecordedResult {
     pub log_truncated: bool,
 }
 
+impl From<&RunFailure> for RecordedFailure {
+    fn from(failure: &RunFailure) -> Self {
+        Self {
+            code: failure.code().to_owned(),
+            message: failure.to_string(),
+        }
+    }
+}
+
 /// Why a call has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedFailure {
@@ -76,6 +94,14 @@ impl From<&ActionCall> for RecordedCall {
     fn from(call: &ActionCall) -> Self {
         Self {
             event: call.event.as_ref().clone(),
+            terms: call.into(),
+        }
+    }
+}
+
+impl From<&ActionCall> for RecordedTerms {
+    fn from(call: &ActionCall) -> Self {
+        Self {
             configuration: call.configuration.to_string(),
             settings: call.settings.to_string(),
             zone: call.zone.to_string(),
@@ -89,15 +115,16 @@ impl From<&ActionCall> for RecordedCall {
 
 impl From<RecordedCall> for ActionCall {
     fn from(call: RecordedCall) -> Self {
+        let RecordedCall { event, terms } = call;
         Self {
-            event: Arc::new(call.event),
-            configuration: Arc::new(call.configuration),
-            settings: Arc::new(call.settings),
-            zone: call.zone.into(),
-            locale: call.locale.into(),
-            idempotency_key: call.idempotency_key,
-            seed: call.seed,
-            grant: call.grant,
+            event: Arc::new(event),
+            configuration: Arc::new(terms.configuration),
+            settings: Arc::new(terms.settings),
+            zone: terms.zone.into(),
+            locale: terms.locale.into(),
+            idempotency_key: terms.idempotency_key,
+            seed: terms.seed,
+            grant: terms.grant,
             // The recorded limits are those after the plan.
             plan: LimitOverrides::default(),
         }
@@ -106,19 +133,9 @@ impl From<RecordedCall> for ActionCall {
 
 impl From<&ActionReport> for RecordedResult {
     fn from(report: &ActionReport) -> Self {
-        let (outcome, failure) = match &report.outcome {
-            Ok(outcome) => (Some(outcome.clone()), None),
-            Err(failure) => (
-                None,
-                Some(RecordedFailure {
-                    code: failure.code().to_owned(),
-                    message: failure.to_string(),
-                }),
-            ),
-        };
         Self {
-            outcome,
-            failure,
+            outcome: report.outcome.as_ref().ok().cloned(),
+            failure: report.outcome.as_ref().err().map(RecordedFailure::from),
             fuel: report.fuel,
             memory_bytes: report.memory_bytes,
             logs: report.logs.clone(),
@@ -128,19 +145,21 @@ impl From<&ActionReport> for RecordedResult {
 }
 
 impl RecordedResult {
+    /// All of it, piece by piece, by the names that people read.
+    pub fn parts(&self) -> [(&'static str, Value); 5] {
+        [
+            ("mutations and effects", json!(self.outcome)),
+            ("failure", json!(self.failure)),
+            ("fuel", json!(self.fuel)),
+            ("memory", json!(self.memory_bytes)),
+            ("log", json!([self.logs, self.log_truncated])),
+        ]
+    }
+
     /// What differs in another result of the same call, by name; empty where nothing does.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
-        let parts = [
-            ("mutations and effects", self.outcome == other.outcome),
-            ("failure", self.failure == other.failure),
-            ("fuel", self.fuel == other.fuel),
-            ("memory", self.memory_bytes == other.memory_bytes),
-            (
-                "log",
-                self.logs == other.logs && self.log_truncated == other.log_truncated,
-            ),
-        ];
-        let differing = parts.into_iter().filter(|(_, is_same)| !is_same);
-        differing.map(|(name, _)| name).collect()
+        let pairs = self.parts().into_iter().zip(other.parts());
+        let differing = pairs.filter(|((_, own), (_, other))| own != other);
+        differing.map(|((name, _), _)| name).collect()
     }
 }

@@ -34,7 +34,9 @@ mod store;
 mod text;
 
 pub use artifact::{CacheKey, CodeCache};
-pub use bundle::{BUNDLE_FORMAT, Bundle, RecordedCall, RecordedFailure, RecordedResult};
+pub use bundle::{
+    BUNDLE_FORMAT, Bundle, RecordedCall, RecordedFailure, RecordedResult, RecordedTerms,
+};
 pub use call::ActionCall;
 pub use class::{ClassLimits, CompileLimits, GuestLimits};
 pub use compile::CompileCommand;

@@ -2,12 +2,11 @@
 //! can be run again, and the file that is made of it.
 
 use crm_model::permission::manages_all;
-use crm_model::{Actor, Data, Event, JobId, Model, Mutation, Refusal, TenantId};
+use crm_model::{Actor, Data, JobId, Model, Mutation, Refusal, TenantId};
 use crm_sandbox::{
-    ActionCall, ActionReport, BUNDLE_FORMAT, Bundle, Outcome, RecordedCall, RecordedFailure,
-    RecordedResult,
+    ActionCall, ActionReport, BUNDLE_FORMAT, Bundle, GuestLimits, LogLine, Outcome, Plugin,
+    RecordedCall, RecordedFailure, RecordedResult, RecordedTerms,
 };
-use crm_sandbox::{GuestLimits, LogLine, Plugin};
 use crm_store::runs::Attempt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -25,14 +24,10 @@ pub(super) fn record(
     call: &ActionCall,
     report: &ActionReport,
 ) -> Value {
-    let mut recorded = json!(RecordedCall::from(call));
-    if let Value::Object(recorded) = &mut recorded {
-        recorded.remove("event");
-    }
     let mut record = json!({
         "digest": plugin.digest(),
         "limits": limits,
-        "call": recorded,
+        "call": RecordedTerms::from(call),
     });
     let mut put = |key: &str, value: Value| {
         if let Value::Object(record) = &mut record {
@@ -45,13 +40,7 @@ pub(super) fn record(
     match &report.outcome {
         Ok(outcome) if outcome.effects.is_empty() => {}
         Ok(outcome) => put("effects", json!(outcome.effects)),
-        Err(failure) => put(
-            "failure",
-            json!(RecordedFailure {
-                code: failure.code().to_owned(),
-                message: failure.to_string(),
-            }),
-        ),
+        Err(failure) => put("failure", json!(RecordedFailure::from(failure))),
     }
     record
 }
@@ -103,10 +92,10 @@ fn assemble(attempt: &Attempt) -> Option<Bundle> {
     let input = &attempt.input.0;
     let record = input.get("record")?;
     let step = attempt.steps.0.get(0)?;
-    let event: Event = read(input.get("event"))?;
-    let mut call = record.get("call")?.clone();
-    call.as_object_mut()?
-        .insert("event".to_owned(), json!(event));
+    let call = RecordedCall {
+        event: read(input.get("event"))?,
+        terms: read(record.get("call"))?,
+    };
     let failure: Option<RecordedFailure> = read(record.get("failure"));
     let outcome = match &failure {
         Some(_) => None,
@@ -121,7 +110,7 @@ fn assemble(attempt: &Attempt) -> Option<Bundle> {
         version: read(step.get("version"))?,
         digest: read(record.get("digest"))?,
         limits: read(record.get("limits"))?,
-        call: serde_json::from_value(call).ok()?,
+        call,
         journal: read(record.get("journal")).unwrap_or_default(),
         result: RecordedResult {
             outcome,

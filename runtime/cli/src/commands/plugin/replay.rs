@@ -52,7 +52,7 @@ pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     };
     compare("component", json!(bundle.digest), json!(runner.digest()));
     compare("journal", json!(bundle.journal), json!(run.report.journal));
-    let (recorded, found) = (parts(&bundle.result), parts(&result));
+    let (recorded, found) = (bundle.result.parts(), result.parts());
     for ((what, recorded), (_, found)) in recorded.into_iter().zip(found) {
         compare(what, recorded, found);
     }
@@ -69,17 +69,6 @@ pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
         ),
         _ => bail!("the run is not as it was recorded"),
     }
-}
-
-/// What a run came to, piece by piece.
-fn parts(result: &RecordedResult) -> [(&'static str, Value); 5] {
-    [
-        ("mutations and effects", json!(result.outcome)),
-        ("failure", json!(result.failure)),
-        ("fuel", json!(result.fuel)),
-        ("memory", json!(result.memory_bytes)),
-        ("log", json!([result.logs, result.log_truncated])),
-    ]
 }
 
 /// The component of that digest among those that were built here.
