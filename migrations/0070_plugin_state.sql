@@ -36,6 +36,8 @@ create policy tenant_isolation on crm_event_totals to crm_runtime
 
 grant select, insert, update on crm_event_totals to crm_runtime;
 
+-- Both are called at the end of a run (crm_job_complete, 0080).
+
 -- Writes what a run keeps. A key that another run wrote since this one read it: CR008.
 create function crm_state_keep(p_tenant uuid, p_at timestamptz, p_state jsonb)
 returns void
@@ -94,43 +96,5 @@ begin
         raise exception 'one event led to % mutations', v_total
             using errcode = 'CR009', detail = v_total::text;
     end if;
-end
-$$;
-
--- The end of an attempt, and what the run keeps.
-create or replace function crm_job_complete(p_tenant uuid, p_at timestamptz, p_completion jsonb)
-returns void
-language plpgsql as $$
-begin
-    update crm_jobs j
-    set state = p_completion ->> 'state',
-        available_at = coalesce((p_completion ->> 'available_at')::timestamptz, p_at),
-        lease_token = null,
-        error = p_completion ->> 'error',
-        finished_at = case when p_completion ->> 'state' in ('done', 'dead') then p_at end
-    where j.tenant_id = p_tenant
-        and j.id = (p_completion ->> 'job_id')::uuid
-        and j.state = 'leased'
-        and j.lease_token = (p_completion ->> 'lease_token')::uuid;
-    if not found then
-        raise exception 'the lease is lost' using errcode = 'CR003';
-    end if;
-    if p_completion -> 'root' <> 'null' then
-        perform crm_event_total(p_tenant, p_completion -> 'root');
-    end if;
-    if jsonb_array_length(p_completion -> 'keeps') > 0 then
-        perform crm_state_keep(p_tenant, p_at, p_completion -> 'keeps');
-    end if;
-    insert into crm_workflow_logs (
-        tenant_id, id, job_id, workflow_slug, attempt, status, input, steps, mutations,
-        fuel, memory_bytes, duration_us, error, started_at)
-    select
-        p_tenant, l.id, (p_completion ->> 'job_id')::uuid, l.workflow, l.attempt, l.status,
-        l.input, l.steps, l.mutations, l.fuel, l.memory_bytes, l.duration_us,
-        p_completion ->> 'error', l.started_at
-    from jsonb_to_record(p_completion -> 'log') as l (
-        id uuid, workflow text, attempt integer, status text, input jsonb, steps jsonb,
-        mutations jsonb, fuel bigint, memory_bytes bigint, duration_us bigint,
-        started_at timestamptz);
 end
 $$;
