@@ -50,6 +50,7 @@ mod reach;
 mod reindex;
 mod run;
 mod run_sight;
+mod time;
 mod uncancelled;
 
 pub use breaker::BreakerState;

@@ -3,7 +3,7 @@
 //! task over, after a crash, a stop or its turn, goes on where the last step ended; a lost lease writes
 //! nothing. What a step does, the task's kind knows ([`crate::import`], [`crate::reindex`]).
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, TASK_MAX_ATTEMPTS, TASK_MAX_CONCURRENT};
 use crm_model::permission::Action;
 use crm_model::{Actor, ModuleSlug, TaskId, TenantId, UserId};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::read::{Page, PageRequest};
 use crate::receipt::{ReceiptMaker, receipt_keep};
+use crate::time::delta;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -89,7 +90,7 @@ impl Sight {
 
 impl Held {
     pub(crate) fn until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now + TimeDelta::from_std(self.settings.lease).unwrap_or(TimeDelta::MAX)
+        now + delta(self.settings.lease)
     }
 
     /// Keeps the task's place in the step's own transaction.
@@ -141,7 +142,7 @@ impl Engine {
 
     async fn task_take(&self, settings: TaskSettings) -> Result<Option<Held>, StoreError> {
         let (now, token) = (fresh::now(), fresh::token());
-        let until = now + TimeDelta::from_std(settings.lease).unwrap_or(TimeDelta::MAX);
+        let until = now + delta(settings.lease);
         let taken = crm_store::tasks::task_lease(self.store(), now, until, token).await?;
         Ok(taken.map(|(tenant, task)| Held {
             tenant,

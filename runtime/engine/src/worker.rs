@@ -1,7 +1,6 @@
 //! The worker: leases jobs in fair batches, loads them tenant by tenant, and lets attempts run
 //! side by side. Any number of workers, in any number of processes, may run at once.
 
-use chrono::TimeDelta;
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, LEASE_MAX_JOBS};
 use crm_model::quota::QuotaSpent;
 use crm_model::{JobId, TenantId};
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::run::Lease;
+use crate::time::delta;
 use crate::{Engine, EngineError, fresh};
 
 /// How a worker works.
@@ -93,7 +93,7 @@ impl Engine {
         after: Option<TenantId>,
     ) -> Result<(Uuid, BTreeMap<TenantId, Vec<JobId>>), StoreError> {
         let (now, token) = (fresh::now(), fresh::token());
-        let until = now + TimeDelta::from_std(settings.lease).unwrap_or(TimeDelta::MAX);
+        let until = now + delta(settings.lease);
         let leased =
             crm_store::jobs::jobs_lease(self.store(), now, until, token, LEASE_MAX_JOBS, after)
                 .await?;

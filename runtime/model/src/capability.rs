@@ -10,7 +10,7 @@ mod flow;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::effect::Effect;
+use crate::effect::{Effect, names_host};
 
 /// Stands for every module, every field or every host.
 pub(crate) const ANY: &str = "*";
@@ -132,18 +132,9 @@ impl Capabilities {
     }
 
     fn calls(&self, host: &str) -> bool {
-        let allowed = self
-            .effects
-            .iter()
-            .filter_map(|one| one.strip_prefix("http:"));
-        allowed
-            .into_iter()
-            .any(|pattern| match pattern.strip_prefix("*") {
-                Some("") => true,
-                // `*.example.com` is what is below it, and not `badexample.com`.
-                Some(below) => below.starts_with('.') && host.ends_with(below),
-                None => pattern.eq_ignore_ascii_case(host),
-            })
+        let named = self.effects.iter();
+        let mut named = named.filter_map(|one| one.strip_prefix("http:"));
+        named.any(|pattern| names_host(pattern, host))
     }
 }
 

@@ -5,6 +5,16 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Whether a pattern names a host: the very name, `*.example.com` all that is below it (and not
+/// `badexample.com`), `*` any. Hosts are in lower case.
+pub fn names_host(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some("") => true,
+        Some(below) => below.starts_with('.') && host.ends_with(below),
+        None => pattern.eq_ignore_ascii_case(host),
+    }
+}
+
 /// Something to be done after a run's mutations are committed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

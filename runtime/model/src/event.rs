@@ -190,6 +190,26 @@ impl Event {
         }
     }
 
+    /// What a run for this event is as a cause.
+    pub fn cause_of(
+        &self,
+        run: JobId,
+        workflow: WorkflowSlug,
+        (plugin, version): (PluginName, &semver::Version),
+    ) -> Cause {
+        Cause::Workflow {
+            workflow,
+            run,
+            plugin,
+            plugin_version: version.to_string(),
+            chain: self.cause.chain(),
+            event: Some(CausingEvent {
+                id: self.id,
+                record_id: self.record_id,
+            }),
+        }
+    }
+
     /// What expressions see: `event`, `before`, `after`, `actor`.
     pub fn expression_context(&self) -> serde_json::Value {
         serde_json::json!({

@@ -1,7 +1,6 @@
 //! One call: a turn, a fresh instance, the guest's answer, the account of it.
 
 use crm_model::limits::TEMPLATE_MODEL_MAX_BYTES;
-use crm_model::manifest::World;
 use crm_model::{Event, Grant, GuestClass};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -10,8 +9,9 @@ use wasmtime::Store;
 use crate::class::GuestLimits;
 use crate::event::{event_bytes, event_encode};
 use crate::failure::{RunFailure, Stage, failure_of, over};
+use crate::hook::{quiet_store, template_start};
 use crate::host::Gate;
-use crate::host::question::{GuestHost, NoHost};
+use crate::host::question::GuestHost;
 use crate::mutation::answer_decode;
 use crate::plan::LimitOverrides;
 use crate::plugin::{Guest, Plugin};
@@ -102,24 +102,17 @@ impl Room {
 
     /// Calls a template's `model`; JSON text.
     pub(crate) async fn template_model(&self, plugin: &Plugin) -> Result<String, RunFailure> {
-        let Guest::Template(template) = &plugin.guest else {
-            return Err(wrong_world(plugin, World::Template));
-        };
         let _turn = self.turns.acquire().await.map_err(RunFailure::host)?;
         // A model is no answer of a run, and has a limit of its own.
         let limits = GuestLimits {
             output_max_bytes: TEMPLATE_MODEL_MAX_BYTES,
             ..*self.limits_of(plugin.manifest().class)
         };
-        let gate = Gate::new(Box::new(NoHost), Grant::default(), &limits);
-        let mut store = store_new(plugin.engine(), &limits, gate, Arc::default())?;
-        let failure = |error, stage, store: &Store<GuestState>| {
-            failure_of(&error, stage, store.data(), &limits)
-        };
-        let instance = template.instantiate_async(&mut store).await;
-        let instance = instance.map_err(|error| failure(error, Stage::Start, &store))?;
-        let answer = instance.call_model(&mut store).await;
-        let answer = answer.map_err(|error| failure(error, Stage::Call, &store))?;
+        let mut store = quiet_store(plugin, &limits)?;
+        let template = template_start(&mut store, plugin, &limits).await?;
+        let answer = template.call_model(&mut store).await;
+        let answer =
+            answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), &limits))?;
         over("output_max_bytes", answer.len(), limits.output_max_bytes)?;
         Ok(answer)
     }
@@ -153,11 +146,4 @@ async fn action_in(
     };
     let answer = answer.map_err(|error| failure(error, Stage::Call, store))?;
     answer_decode(answer, limits)
-}
-
-fn wrong_world(plugin: &Plugin, called: World) -> RunFailure {
-    RunFailure::WrongWorld {
-        is: plugin.manifest().world,
-        called,
-    }
 }

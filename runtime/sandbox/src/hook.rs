@@ -145,7 +145,7 @@ impl HookRoom {
         let data = serde_json::to_string(data).map_err(RunFailure::host)?;
         over("input_max_bytes", data.len(), limits.input_max_bytes)?;
         let mut store = quiet_store(plugin, limits)?;
-        let template = start(&mut store, plugin, limits).await?;
+        let template = template_start(&mut store, plugin, limits).await?;
         let from_version = from_version.to_string();
         let answer = template
             .call_migrate(&mut store, module.as_str(), &from_version, &data)
@@ -167,12 +167,15 @@ impl HookRoom {
 }
 
 /// A store of a guest that can ask nothing of the host.
-fn quiet_store(plugin: &Plugin, limits: &GuestLimits) -> Result<Store<GuestState>, RunFailure> {
+pub(crate) fn quiet_store(
+    plugin: &Plugin,
+    limits: &GuestLimits,
+) -> Result<Store<GuestState>, RunFailure> {
     let gate = Gate::new(Box::new(NoHost), Grant::default(), limits);
     store_new(plugin.engine(), limits, gate, Arc::default())
 }
 
-async fn start(
+pub(crate) async fn template_start(
     store: &mut Store<GuestState>,
     plugin: &Plugin,
     limits: &GuestLimits,
@@ -196,7 +199,7 @@ async fn before_save_in(
     let change = change_encode(call).map_err(RunFailure::host)?;
     let input_bytes = change.after.len() + change.before.as_ref().map_or(0, String::len);
     over("input_max_bytes", input_bytes, limits.input_max_bytes)?;
-    let template = start(store, plugin, limits).await?;
+    let template = template_start(store, plugin, limits).await?;
     let answer = template.call_before_save(&mut *store, &change).await;
     let answer = answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), limits))?;
     match answer {

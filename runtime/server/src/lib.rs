@@ -12,6 +12,7 @@ mod extract;
 mod once;
 mod openapi;
 mod page;
+mod parts;
 mod problem;
 mod routes;
 

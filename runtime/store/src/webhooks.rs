@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::models::fresh_or_exists;
 use crate::tenant_tx::TenantTx;
 
 /// An address under a name.
@@ -101,10 +102,7 @@ pub async fn webhook_insert(
     .bind(webhook.updated_at)
     .execute(tx.connection())
     .await?;
-    match inserted.rows_affected() {
-        0 => Err(StoreError::Exists(format!("a webhook “{}”", webhook.name))),
-        _ => Ok(()),
-    }
+    fresh_or_exists(&inserted, || format!("a webhook “{}”", webhook.name))
 }
 
 /// Keeps where one is sent, and whether.

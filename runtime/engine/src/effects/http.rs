@@ -88,10 +88,7 @@ impl Engine {
         url: Url,
         filled: &Filled,
     ) -> Result<reqwest::RequestBuilder, End> {
-        let client = self.outside().client().map_err(|reason| End::Wait {
-            reason,
-            after: Duration::from_secs(60),
-        })?;
+        let client = self.outside().client()?;
         let method = request.method.parse();
         let method = method.map_err(|_| End::never("the request has no method"))?;
         let mut sending = client.request(method, url);

@@ -59,6 +59,9 @@ impl std::fmt::Debug for SmtpSettings {
     }
 }
 
+/// How long an effect waits where this machine can make no requests.
+const WITHOUT_CLIENT: Duration = Duration::from_secs(60);
+
 /// The ways out of this process.
 #[derive(Clone, Default)]
 pub(crate) struct Outside {
@@ -83,7 +86,10 @@ impl Outside {
     }
 
     /// A client that follows nobody anywhere, and connects only to addresses that are allowed.
-    fn client(&self) -> Result<&reqwest::Client, String> {
+    ///
+    /// # Errors
+    /// How the effect ends that wanted it.
+    fn client(&self) -> Result<&reqwest::Client, End> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
@@ -97,7 +103,10 @@ impl Outside {
                 private: self.private,
             })
             .build()
-            .map_err(|error| format!("no requests can be made: {error}"))?;
+            .map_err(|error| End::Wait {
+                reason: format!("no requests can be made: {error}"),
+                after: WITHOUT_CLIENT,
+            })?;
         Ok(self.client.get_or_init(|| client))
     }
 }

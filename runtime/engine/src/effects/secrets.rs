@@ -2,6 +2,7 @@
 //! nobody. What a run gets is a handle, which the host replaces in the headers of requests to
 //! hosts that the secret is for.
 
+use crm_model::effect::names_host;
 use crm_model::limits::{SECRET_MAX_BYTES, SECRET_MAX_HOSTS, SECRET_MIN_BYTES, TENANT_MAX_SECRETS};
 use crm_model::permission::manages_all;
 use crm_model::{Actor, JobId, TenantId, Violations};
@@ -12,6 +13,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
+use crate::api_keys::hexadecimal;
 use crate::audit::{Act, audit_write};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
@@ -30,9 +32,8 @@ pub(crate) fn secret_handle(job: JobId, name: &str) -> String {
     digest.update(job.uuid().as_bytes());
     digest.update(name.as_bytes());
     let digest = digest.finalize();
-    let digits = digest.iter().take(HANDLE_BYTES);
-    let digits: String = digits.map(|byte| format!("{byte:02x}")).collect();
-    format!("{HANDLE_START}{digits}")
+    let (start, _) = digest.split_at(HANDLE_BYTES);
+    format!("{HANDLE_START}{}", hexadecimal(start))
 }
 
 /// Where a secret stands, which it is bound to.
@@ -40,13 +41,9 @@ pub(super) fn place(name: &str) -> String {
     format!("secrets/{name}")
 }
 
-/// Whether a secret for these hosts may be sent to this one: the very name, or below
-/// `*.example.com`.
+/// Whether a secret for these hosts may be sent to this one.
 pub(super) fn is_for(hosts: &[String], host: &str) -> bool {
-    hosts.iter().any(|pattern| match pattern.strip_prefix('*') {
-        Some(below) => host.ends_with(below),
-        None => pattern == host,
-    })
+    hosts.iter().any(|pattern| names_host(pattern, host))
 }
 
 /// A secret that somebody wants kept.

@@ -6,7 +6,6 @@ use crm_model::effect::Webhook;
 use crm_store::TenantTx;
 use crm_store::effects::LoadedEffect;
 use serde_json::json;
-use std::time::Duration;
 use url::Url;
 
 use super::address::check_url;
@@ -57,10 +56,7 @@ impl Engine {
             .map_err(|error| EngineError::Internal(format!("a webhook's secret: {error}")))?;
         let client = match self.outside().client() {
             Ok(client) => client,
-            Err(reason) => {
-                let after = Duration::from_secs(60);
-                return Ok(End::Wait { reason, after });
-            }
+            Err(end) => return Ok(end),
         };
         let sent = client
             .post(url)

@@ -8,7 +8,6 @@ use crm_model::{Actor, JobId, TenantId, Violations};
 use crm_store::TenantTx;
 use crm_store::effects::EffectFate;
 use crm_store::webhooks::Webhook;
-use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 use uuid::Uuid;
@@ -30,8 +29,7 @@ pub(super) fn place(id: Uuid) -> String {
 }
 
 /// An address that somebody wants webhooks sent to.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct NewWebhook {
     /// What plugins call it.
     pub name: String,
@@ -39,12 +37,9 @@ pub struct NewWebhook {
 }
 
 /// What is to be another of it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub struct WebhookEdit {
-    #[serde(default)]
     pub url: Option<String>,
-    #[serde(default)]
     pub enabled: Option<bool>,
 }
 
@@ -250,9 +245,8 @@ impl Engine {
         id: Uuid,
         page: PageRequest<DeliveryId>,
     ) -> Result<Page<EffectFate>, EngineError> {
-        let mut tx = self.begin_webhooks(tenant, actor).await?;
-        let found = crm_store::webhooks::webhook_lock(&mut tx, id).await?;
-        let hook = found.ok_or(NOT_FOUND)?;
+        let hook = self.webhook(tenant, actor, id).await?;
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let before = page.before.map(|DeliveryId(job, number)| (job, number));
         let limit = page.limit + 1;
         let rows =

@@ -1,7 +1,7 @@
 //! The delivery worker: leases effects in fair batches and sends them side by side. Any number of
 //! them, in any number of processes, may run at once; one that dies leaves its leases to others.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use crm_model::limits::{EFFECT_MAX_ATTEMPTS, EFFECT_PAUSE_MAX_SECONDS, TENANT_MAX_EFFECTS_OUT};
 use crm_model::{Effect, EventKind, Model, TenantId};
 use crm_store::StoreError;
@@ -17,6 +17,7 @@ use super::answer::no_answer;
 use super::next::next_run;
 use super::schedule::time_reached;
 use super::{End, Next};
+use crate::time::{delta, pause};
 use crate::{Engine, EngineError, fresh};
 
 /// How effects are delivered.
@@ -279,21 +280,11 @@ impl Attempt {
         next_run(model, &self.effect, next).ok()
     }
 
-    /// Doubles with each attempt, plus up to a half by the lease's random token, so that what
-    /// failed together does not come back together.
     fn again_at(&self, at_least: Option<Duration>) -> DateTime<Utc> {
-        let doublings = u32::try_from(self.effect.attempt.saturating_sub(1));
-        let doublings = doublings.unwrap_or_default().min(16);
-        let base = self.backoff.saturating_mul(1 << doublings);
-        let base = base.min(Duration::from_secs(EFFECT_PAUSE_MAX_SECONDS));
-        let share = u32::from(self.token.as_bytes().first().copied().unwrap_or_default());
-        let pause = base + base * share / 512;
+        let pauses = (self.backoff, Duration::from_secs(EFFECT_PAUSE_MAX_SECONDS));
+        let pause = pause(pauses, self.effect.attempt, self.token);
         // Not even the other side makes one wait for ever.
         let day = Duration::from_secs(24 * 3600);
         fresh::now() + delta(pause.max(at_least.unwrap_or_default().min(day)))
     }
-}
-
-fn delta(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

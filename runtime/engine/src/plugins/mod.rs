@@ -157,11 +157,12 @@ impl Engine {
         actor: &Actor,
         name: &PluginName,
     ) -> Result<PluginView, EngineError> {
-        let plugins = self.plugins(tenant, actor).await?;
-        let mut found = plugins
-            .into_iter()
-            .filter(|view| view.install.manifest.0.name == *name);
-        found.next().ok_or(EngineError::NotFound("plugin"))
+        let (mut tx, model) = self.begin_plugins(tenant, actor).await?;
+        let there = install_of(&mut tx, name).await?;
+        let there = there.ok_or(EngineError::NotFound("plugin"))?;
+        let versions = crm_store::plugins::versions_list(&mut tx, Some(name)).await?;
+        drop(tx);
+        self.plugin_view(&model, there, &versions).await
     }
 
     async fn begin_plugins(
@@ -170,14 +171,20 @@ impl Engine {
         actor: &Actor,
     ) -> Result<(TenantTx, Arc<Model>), EngineError> {
         let tx = TenantTx::begin(self.store(), tenant).await?;
-        let model = self.model_at(tenant, tx.model_version()).await?;
+        let model = self.managed_model(&tx, actor).await?;
+        Ok((tx, model))
+    }
+
+    /// The tenant's model, for those who decide about plugins.
+    async fn managed_model(&self, tx: &TenantTx, actor: &Actor) -> Result<Arc<Model>, EngineError> {
+        let model = self.model_at(tx.tenant_id(), tx.model_version()).await?;
         let model = model.ok_or(EngineError::NotFound("model"))?;
         if !manages_all(&model, actor) {
             return Err(EngineError::Forbidden(
                 "plugins are for those who manage everything",
             ));
         }
-        Ok((tx, model))
+        Ok(model)
     }
 
     /// Installs a plugin, with what it may do. The component is compiled before, so that what
@@ -208,7 +215,7 @@ impl Engine {
                     &name,
                     act,
                     receipt,
-                    move |_, there| match there {
+                    move |there| match there {
                         Some(_) => Err(EngineError::Conflict(format!(
                             "“{}” is installed already: change it, or remove it first",
                             wanted.manifest.name
@@ -295,7 +302,7 @@ impl Engine {
             };
             let act = "plugin.changed";
             engine
-                .plugin_put(tenant, &actor, &name, act, None, move |_, there| {
+                .plugin_put(tenant, &actor, &name, act, None, move |there| {
                     let there = there.ok_or(EngineError::NotFound("plugin"))?;
                     let (manifest, digest) = match version {
                         Some(version) => (version.manifest.0, version.digest),
@@ -323,16 +330,14 @@ impl Engine {
         name: &PluginName,
         act: &'static str,
         receipt: Option<ReceiptMaker<PluginView>>,
-        decide: impl FnOnce(&Model, Option<Installed>) -> Result<Wanted, EngineError> + Send,
+        decide: impl FnOnce(Option<Installed>) -> Result<Wanted, EngineError> + Send,
     ) -> Result<PluginView, EngineError> {
-        let (mut tx, model) = self.begin_plugins(tenant, actor).await?;
+        let (mut tx, _) = self.begin_plugins(tenant, actor).await?;
         // Waits for other changes of the model.
         crm_store::models::model_advance(&mut tx).await?;
-        let installs = crm_store::plugins::installs_list(&mut tx).await?;
-        let mut installs = installs.into_iter();
-        let there = installs.find(|install| install.manifest.0.name == *name);
+        let there = install_of(&mut tx, name).await?;
         let before = there.as_ref().map(said);
-        let wanted = decide(&model, there)?;
+        let wanted = decide(there)?;
         check(&wanted)?;
         keep(&mut tx, &wanted, actor).await?;
         let terms = Terms {
@@ -344,9 +349,7 @@ impl Engine {
         };
         crm_store::plugins::install_put(&mut tx, &terms, fresh::now(), &actor.user_id).await?;
         let after = self.recompiled(&mut tx).await?;
-        let installs = crm_store::plugins::installs_list(&mut tx).await?;
-        let mut installs = installs.into_iter();
-        let there = installs.find(|install| install.manifest.0.name == *name);
+        let there = install_of(&mut tx, name).await?;
         let there = there.ok_or(EngineError::NotFound("plugin"))?;
         let act = Act {
             action: act,
@@ -398,9 +401,7 @@ impl Engine {
         uncancelled(async move {
             let (mut tx, _) = engine.begin_plugins(tenant, &actor).await?;
             crm_store::models::model_advance(&mut tx).await?;
-            let installs = crm_store::plugins::installs_list(&mut tx).await?;
-            let mut installs = installs.into_iter();
-            let there = installs.find(|install| install.manifest.0.name == name);
+            let there = install_of(&mut tx, &name).await?;
             let there = there.ok_or(EngineError::NotFound("plugin"))?;
             crm_store::plugins::install_remove(&mut tx, &name).await?;
             let after = engine
@@ -431,6 +432,12 @@ impl Engine {
         let source = source.ok_or(EngineError::NotFound("model"))?;
         Model::compile(source).map_err(|error: ModelError| error.into())
     }
+}
+
+async fn install_of(tx: &mut TenantTx, name: &PluginName) -> Result<Option<Installed>, StoreError> {
+    let installs = crm_store::plugins::installs_list(tx).await?;
+    let mut installs = installs.into_iter();
+    Ok(installs.find(|install| install.manifest.0.name == *name))
 }
 
 /// What the audit log keeps of a plugin.

@@ -6,9 +6,8 @@ use crm_model::limits::PREVIEW_MAX_EVENTS;
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::{Authority, RunAs};
 use crm_model::{
-    Actor, Capabilities, Cause, CausingEvent, Effect, Event, EventId, EventKind, Grant, JobId,
-    Model, ModuleSlug, Mutation, PluginName, RecordId, TenantId, Violation, Violations,
-    WorkflowSlug,
+    Actor, Capabilities, Cause, Effect, Event, EventId, EventKind, Grant, JobId, Model, ModuleSlug,
+    Mutation, PluginName, RecordId, TenantId, Violation, Violations, WorkflowSlug,
 };
 use crm_sandbox::{ActionReport, LogLine, Plugin, RunFailure};
 use crm_store::TenantTx;
@@ -17,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
-use crate::run::{Told, action_call};
+use crate::run::{Told, action_call, micros};
 use crate::write::{Operation, Outcome, Proposal, Written};
 use crate::{Engine, EngineError, fresh};
 
@@ -340,17 +339,8 @@ impl Engine {
                 return Ok(run);
             }
         };
-        let cause = Cause::Workflow {
-            workflow: candidate.workflow.clone(),
-            run: job,
-            plugin: candidate.name.clone(),
-            plugin_version: plugin.version.to_string(),
-            chain: event.cause.chain(),
-            event: Some(CausingEvent {
-                id: event.id,
-                record_id: event.record_id,
-            }),
-        };
+        let by = (candidate.name.clone(), &plugin.version);
+        let cause = event.cause_of(job, candidate.workflow.clone(), by);
         let operations: Vec<Operation> =
             mutations.iter().cloned().map(Operation::Mutation).collect();
         if operations.is_empty() {
@@ -405,7 +395,7 @@ impl PreviewedRun {
             effects: Vec::new(),
             fuel: report.fuel,
             memory_bytes: report.memory_bytes,
-            duration_us: u64::try_from(report.duration.as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(report.duration),
             logs: report.logs.clone(),
         }
     }

@@ -2,7 +2,6 @@
 
 use chrono::TimeDelta;
 use crm_model::limits::AGGREGATE_MAX_MILLISECONDS;
-use crm_model::permission::manages_all;
 use crm_model::{Actor, PluginName, TenantId};
 use crm_store::TenantTx;
 pub use crm_store::runs::PluginUsage;
@@ -22,13 +21,7 @@ impl Engine {
     ) -> Result<PluginUsage, EngineError> {
         let limit = AGGREGATE_MAX_MILLISECONDS;
         let mut tx = TenantTx::begin_query(self.store(), tenant, limit).await?;
-        let model = self.model_at(tenant, tx.model_version()).await?;
-        let model = model.ok_or(EngineError::NotFound("model"))?;
-        if !manages_all(&model, actor) {
-            return Err(EngineError::Forbidden(
-                "plugins are for those who manage everything",
-            ));
-        }
+        self.managed_model(&tx, actor).await?;
         let since = fresh::now() - TimeDelta::hours(24);
         Ok(crm_store::runs::plugin_usage(&mut tx, name, since).await?)
     }

@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::query::{aggregated_rows, read_groups, read_page};
-use crate::reach::check_reach;
 use crate::{Engine, EngineError, fresh};
 
 /// What one run's guest is told.
@@ -127,10 +126,8 @@ impl RunHost {
             return Ok(Answer::Record { record: None });
         };
         if let Some(reader) = &self.reader {
-            let mut tx = self.begin().await?;
-            let read = crm_model::Action::Read;
-            let of = (&*self.model, reader);
-            match check_reach(&mut tx, of, (&slug, id), read).await {
+            let there = self.engine.check_there(&self.model, reader, (&slug, id));
+            match there.await {
                 Ok(()) => {}
                 Err(EngineError::Store(error)) => return Err(away(error)),
                 Err(_) => return Ok(Answer::Record { record: None }),

@@ -7,14 +7,12 @@ mod call;
 mod fold;
 mod host;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use crm_model::limits::{JOB_MAX_ATTEMPTS, ROOT_EVENT_MAX_MUTATIONS};
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::Authority;
 use crm_model::workflow::Workflow;
-use crm_model::{
-    Cause, CausingEvent, Event, EventId, Model, Mutation, PluginName, RunId, TenantId,
-};
+use crm_model::{Event, EventId, Model, Mutation, PluginName, RunId, TenantId};
 use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState, RootTotal};
@@ -28,6 +26,7 @@ use uuid::Uuid;
 
 use crate::breaker::Wait;
 use crate::effects::NotAsked;
+use crate::time::{delta, pause};
 use crate::write::{Known, Operation, Proposal};
 use crate::{Engine, EngineError, fresh};
 use host::Kept;
@@ -253,17 +252,11 @@ impl Engine {
             return again("the workflow has no steps".to_owned());
         };
         let operations: Vec<Operation> = mutations.into_iter().map(Operation::Mutation).collect();
-        let cause = Cause::Workflow {
-            workflow: lease.job.workflow.clone(),
-            run: lease.job.id,
-            plugin: name,
-            plugin_version: plugin.version.to_string(),
-            chain: event.cause.chain(),
-            event: Some(CausingEvent {
-                id: event.id,
-                record_id: event.record_id,
-            }),
-        };
+        let cause = event.cause_of(
+            lease.job.id,
+            lease.job.workflow.clone(),
+            (name, &plugin.version),
+        );
         let current = lease.job.current.clone();
         let known = current.map(|base| (event.record_id, Known { base, record: None }));
         let proposal = Proposal {
@@ -447,7 +440,7 @@ fn step_log(action: &str, version: &semver::Version, report: &ActionReport) -> s
     })
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -463,7 +456,7 @@ fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
         Verdict::Again { reason, .. } => (JobState::Queued, AttemptStatus::Failed, Some(reason)),
     };
     let available_at = match verdict {
-        Verdict::Again { after, .. } if !last => Some(fresh::now() + pause(lease, *after)),
+        Verdict::Again { after, .. } if !last => Some(again_at(lease, *after)),
         _ => None,
     };
     Completion {
@@ -497,14 +490,8 @@ fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
     }
 }
 
-/// Doubles with each attempt, plus up to a half, so that jobs that failed together do not come
-/// back together. The lease's token is the random part: it is new with each lease.
-fn pause(lease: &Lease, at_least: Duration) -> TimeDelta {
-    let doublings = u32::try_from(lease.job.attempt.saturating_sub(1))
-        .unwrap_or_default()
-        .min(16);
-    let base = lease.backoff.saturating_mul(1 << doublings);
-    let share = u32::from(lease.token.as_bytes().first().copied().unwrap_or_default());
-    let jittered = base + base * share / 512;
-    TimeDelta::from_std(jittered.max(at_least)).unwrap_or(TimeDelta::MAX)
+fn again_at(lease: &Lease, at_least: Duration) -> DateTime<Utc> {
+    let pauses = (lease.backoff, Duration::MAX);
+    let pause = pause(pauses, lease.job.attempt, lease.token);
+    fresh::now() + delta(pause.max(at_least))
 }

@@ -2,7 +2,6 @@
 //! are small and kept. Never holds the file.
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use crm_engine::import::Upload;
 use crm_engine::receipt::RequestKey;
@@ -17,6 +16,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::segment;
 use crate::once::{hexadecimal, key_of};
+use crate::parts::{self, part_text};
 use crate::problem::{Kind, Problem};
 
 /// A part of an upload other than the file.
@@ -172,16 +172,8 @@ fn unknown_part(name: &str) -> Problem {
     Problem::invalid(Violations::one(&pointer, "unknown_part", message))
 }
 
-async fn short_text(mut part: Field<'_>) -> Result<String, Problem> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = part.chunk().await.map_err(broken)? {
-        bytes.extend_from_slice(&piece);
-        if bytes.len() > PART_MAX_BYTES {
-            return Err(too_large());
-        }
-    }
-    String::from_utf8(bytes)
-        .map_err(|_| Problem::detailed(Kind::MalformedRequest, "a part is not UTF-8"))
+async fn short_text(part: Field<'_>) -> Result<String, Problem> {
+    part_text(part, PART_MAX_BYTES, too_large).await
 }
 
 pub(crate) fn missing(part: &str) -> Problem {
@@ -197,11 +189,5 @@ fn too_large() -> Problem {
 }
 
 fn broken(error: MultipartError) -> Problem {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return too_large();
-    }
-    Problem::detailed(
-        Kind::MalformedRequest,
-        "the multipart body is malformed or broke off",
-    )
+    parts::broken(&error, too_large)
 }

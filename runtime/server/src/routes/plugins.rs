@@ -6,7 +6,7 @@ mod preview;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use crm_engine::BreakerState;
 use crm_engine::plugins::{FieldConflict, PluginChange, PluginUsage, PluginView};
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Body, segment};
-use crate::once::{Answer, begin, kept, key_name, receipt_of, replay, settle};
+use crate::once::{Answer, key_name, once, receipt_of};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
 use form::Form;
@@ -197,24 +197,14 @@ pub(crate) async fn plugin_install(
     let key = form.key(&head)?;
     let created = |view: &PluginView| Answer::json(StatusCode::CREATED, &PluginBody::from(view));
     let install = form.install()?;
-    let Some(key) = key else {
-        let view = app
+    once(&app, &caller, key, async |key| {
+        let (actor, receipt) = (caller.actor.clone(), receipt_of(key, created));
+        let installed = app
             .engine
-            .plugin_install(caller.tenant, caller.actor, install, None)
-            .await?;
-        return Ok(created(&view).into_response());
-    };
-    let _in_flight = begin(&app, &caller, &key.key)?;
-    if let Some(receipt) = kept(&app, &caller, &key.key).await? {
-        return replay(receipt, &key);
-    }
-    let receipt = receipt_of(Some(key.clone()), created);
-    let installed = app
-        .engine
-        .plugin_install(caller.tenant, caller.actor.clone(), install, receipt)
-        .await;
-    let answer = installed.map(|view| created(&view)).map_err(Problem::from);
-    settle(&app, &caller, &key, answer).await
+            .plugin_install(caller.tenant, actor, install, receipt);
+        Ok(created(&installed.await?))
+    })
+    .await
 }
 
 /// What is to be changed of a plugin; what is left out stays.

@@ -1,9 +1,8 @@
 //! The parts of an install: the component, or the name of one that is known; grants and
 //! configuration as JSON.
 
-use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use crm_engine::plugins::{PluginInstall, PluginSource};
 use crm_engine::receipt::RequestKey;
@@ -16,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::once::{hexadecimal, key_name, key_of};
+use crate::parts::{self, part_bytes, part_text};
 use crate::problem::{Kind, Problem};
 
 /// A part other than the component.
@@ -67,7 +67,7 @@ impl Form {
             let name = part.name().unwrap_or_default().to_owned();
             let place = match name.as_str() {
                 "component" if form.component.is_none() => {
-                    form.component = Some(bytes(part, COMPONENT_MAX_BYTES).await?);
+                    form.component = Some(part_bytes(part, COMPONENT_MAX_BYTES, too_large).await?);
                     continue;
                 }
                 "name" => &mut form.name,
@@ -79,10 +79,7 @@ impl Form {
             if place.is_some() {
                 return Err(unknown(&name));
             }
-            let bytes = bytes(part, PART_MAX_BYTES).await?;
-            let text = String::from_utf8(bytes)
-                .map_err(|_| Problem::detailed(Kind::MalformedRequest, "a part is not UTF-8"))?;
-            *place = Some(text);
+            *place = Some(part_text(part, PART_MAX_BYTES, too_large).await?);
         }
         Ok((head, form))
     }
@@ -151,17 +148,6 @@ fn unknown(name: &str) -> Problem {
     wrong(&format!("/{name}"), "unknown_part", message)
 }
 
-async fn bytes(mut part: Field<'_>, most: usize) -> Result<Vec<u8>, Problem> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = part.chunk().await.map_err(broken)? {
-        bytes.extend_from_slice(&piece);
-        if bytes.len() > most {
-            return Err(too_large());
-        }
-    }
-    Ok(bytes)
-}
-
 fn too_large() -> Problem {
     let detail = format!(
         "a component has at most {COMPONENT_MAX_BYTES} bytes, other parts {PART_MAX_BYTES}"
@@ -170,11 +156,5 @@ fn too_large() -> Problem {
 }
 
 fn broken(error: MultipartError) -> Problem {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return too_large();
-    }
-    Problem::detailed(
-        Kind::MalformedRequest,
-        "the multipart body is malformed or broke off",
-    )
+    parts::broken(&error, too_large)
 }
