@@ -79,6 +79,12 @@ pub use mutation::{ActivityKind, Link, Mutation};
 pub use refusal::Refusal;
 pub use serde_json::json;
 
+/// The standard library's allocator in a later version: it begins in the memory that an instance
+/// starts with, where the other asks for more at once. Growing costs a call as much as its work.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// For the macros of this crate only.
 #[doc(hidden)]
 pub mod private {

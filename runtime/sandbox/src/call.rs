@@ -1,8 +1,10 @@
 //! One call: a turn, a fresh instance, the guest's answer, the account of it.
 
+use chrono::{DateTime, Utc};
 use crm_model::limits::TEMPLATE_MODEL_MAX_BYTES;
 use crm_model::{Event, Grant, GuestClass};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
@@ -87,7 +89,17 @@ impl Room {
             Ok(store) => store,
             Err(failure) => return ActionReport::not_run(failure),
         };
-        let outcome = action_in(&mut store, plugin, call, &limits).await;
+        if plugin.wasi {
+            store
+                .data_mut()
+                .set_wasi(since_1970(call.event.occurred_at), call.seed);
+        }
+        let outcome = in_time(
+            plugin,
+            &limits,
+            action_in(&mut store, plugin, call, &limits),
+        )
+        .await;
         let usage = store_close(store, &limits);
         ActionReport {
             outcome,
@@ -109,13 +121,38 @@ impl Room {
             ..*self.limits_of(plugin.manifest().class)
         };
         let mut store = quiet_store(plugin, &limits)?;
-        let template = template_start(&mut store, plugin, &limits).await?;
-        let answer = template.call_model(&mut store).await;
-        let answer =
-            answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), &limits))?;
+        let model = async {
+            let template = template_start(&mut store, plugin, &limits).await?;
+            let answer = template.call_model(&mut store).await;
+            answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), &limits))
+        };
+        let answer = in_time(plugin, &limits, model).await?;
         over("output_max_bytes", answer.len(), limits.output_max_bytes)?;
         Ok(answer)
     }
+}
+
+/// Time as WASI has it; none before 1970.
+pub(crate) fn since_1970(at: DateTime<Utc>) -> Duration {
+    let epoch = DateTime::UNIX_EPOCH;
+    at.signed_duration_since(epoch).to_std().unwrap_or_default()
+}
+
+/// Ends a call that waits in WASI, for a time that does not come, when its own time is over. What
+/// a guest computes is ended by its clock ([`store_new`]), and other questions by their gate.
+pub(crate) async fn in_time<T>(
+    plugin: &Plugin,
+    limits: &GuestLimits,
+    call: impl Future<Output = Result<T, RunFailure>>,
+) -> Result<T, RunFailure> {
+    if !plugin.wasi {
+        return call.await;
+    }
+    let ended = tokio::time::timeout(limits.call_max, call).await;
+    ended.unwrap_or(Err(RunFailure::TimedOut {
+        limit: limits.call_max,
+        took: limits.call_max,
+    }))
 }
 
 async fn action_in(

@@ -3,7 +3,7 @@
 
 use crm_model::manifest::World;
 use std::sync::LazyLock;
-use wit_parser::{Resolve, WorldId};
+use wit_parser::{Resolve, Span, WorldId};
 
 use crate::error::SandboxError;
 
@@ -24,6 +24,15 @@ pub(crate) const SECRETS: &str = interface!("secrets");
 pub(crate) const STATE: &str = interface!("state");
 /// The interface through which a guest writes its run log.
 pub(crate) const LOG: &str = interface!("log");
+/// The packages of WASI 0.2 that there is an empty world of ([`crate::host::wasi`]).
+const WASI: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
 /// The interface that holds types only.
 const TYPES: &str = interface!("types");
 
@@ -66,6 +75,11 @@ pub(crate) const fn imports_of(world: World) -> &'static [&'static str] {
     }
 }
 
+/// Whether an import is one of WASI, which gives a guest nothing in any world.
+pub(crate) fn is_wasi(import: &str) -> bool {
+    import.contains("@0.2.") && WASI.iter().any(|package| import.starts_with(package))
+}
+
 /// The function that a component of that world has to export.
 pub(crate) const fn export_of(world: World) -> &'static str {
     match world {
@@ -101,10 +115,11 @@ static CONTRACT: LazyLock<Result<Contract, String>> = LazyLock::new(|| {
 });
 
 /// Validates a component and checks its imports and exports against its world, types included.
+/// What it imports of WASI is taken as it says, and checked when it is linked.
 ///
 /// # Errors
 /// [`SandboxError::Contract`] with what does not fit.
-pub(crate) fn check(world: World, component: &[u8]) -> Result<(), SandboxError> {
+pub(crate) fn check(world: World, component: &[u8], wasi: bool) -> Result<(), SandboxError> {
     let contract = CONTRACT
         .as_ref()
         .map_err(|error| SandboxError::Unavailable(error.clone()))?;
@@ -112,8 +127,32 @@ pub(crate) fn check(world: World, component: &[u8]) -> Result<(), SandboxError> 
         World::Action => contract.action,
         World::Template => contract.template,
     };
-    wit_component::targets(&contract.resolve, id, component)
+    let with_wasi = wasi.then(|| with_wasi(&contract.resolve, id, component));
+    let with_wasi = with_wasi.transpose().map_err(SandboxError::Contract)?;
+    let resolve = with_wasi.as_ref().unwrap_or(&contract.resolve);
+    wit_component::targets(resolve, id, component)
         .map_err(|error| SandboxError::Contract(error.root_cause().to_string()))
+}
+
+/// The contract, its world enlarged by the interfaces of WASI as the component has them.
+fn with_wasi(contract: &Resolve, world: WorldId, component: &[u8]) -> Result<Resolve, String> {
+    let decoded = wit_component::decode(component).map_err(|error| error.to_string())?;
+    let package = decoded.package();
+    let decoded = decoded.resolve().clone();
+    let own = decoded.select_world(&[package], None);
+    let own = own.map_err(|error| error.to_string())?;
+    let mut resolve = contract.clone();
+    let merged = resolve.merge(decoded).map_err(|error| error.to_string())?;
+    let own = merged
+        .map_world(own, Span::default())
+        .map_err(|error| error.to_string())?;
+    let imports = resolve.worlds.get(own).map(|world| world.imports.clone());
+    let mut imports = imports.unwrap_or_default();
+    imports.retain(|key, _| is_wasi(&resolve.name_world_key(key)));
+    if let Some(world) = resolve.worlds.get_mut(world) {
+        world.imports.extend(imports);
+    }
+    Ok(resolve)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
 
+use crate::call::{in_time, since_1970};
 use crate::class::GuestLimits;
 use crate::contract::bindings::action::crm::plugin::types as wit;
 use crate::contract::bindings::template::Template;
@@ -123,7 +124,11 @@ impl HookRoom {
             Ok(store) => store,
             Err(failure) => return HookReport::not_run(failure),
         };
-        let verdict = before_save_in(&mut store, plugin, &limits, call).await;
+        if plugin.wasi {
+            store.data_mut().set_wasi(since_1970(call.at), call.seed);
+        }
+        let verdict = before_save_in(&mut store, plugin, &limits, call);
+        let verdict = in_time(plugin, &limits, verdict).await;
         let usage = store_close(store, &limits);
         HookReport {
             verdict,
@@ -145,13 +150,15 @@ impl HookRoom {
         let data = serde_json::to_string(data).map_err(RunFailure::host)?;
         over("input_max_bytes", data.len(), limits.input_max_bytes)?;
         let mut store = quiet_store(plugin, limits)?;
-        let template = template_start(&mut store, plugin, limits).await?;
         let from_version = from_version.to_string();
-        let answer = template
-            .call_migrate(&mut store, module.as_str(), &from_version, &data)
-            .await
-            .map_err(|error| failure_of(&error, Stage::Call, store.data(), limits))?;
-        match answer {
+        let answer = async {
+            let template = template_start(&mut store, plugin, limits).await?;
+            let answer = template
+                .call_migrate(&mut store, module.as_str(), &from_version, &data)
+                .await;
+            answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), limits))
+        };
+        match in_time(plugin, limits, answer).await? {
             Ok(None) => Ok(None),
             Ok(Some(text)) => {
                 over("output_max_bytes", text.len(), limits.output_max_bytes)?;

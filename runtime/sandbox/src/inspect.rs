@@ -37,7 +37,8 @@ pub fn component_inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
     world_check(&surface, manifest.world)?;
     imports_check(&surface, manifest.world)?;
     export_check(&surface, manifest.world)?;
-    contract::check(manifest.world, bytes)?;
+    let wasi = surface.imports.iter().any(|name| contract::is_wasi(name));
+    contract::check(manifest.world, bytes, wasi)?;
     Ok(Inspected {
         manifest,
         digest: Digest::of(bytes),
@@ -137,7 +138,7 @@ fn imports_check(surface: &Surface<'_>, world: World) -> Result<(), SandboxError
     match surface
         .imports
         .iter()
-        .find(|name| !allowed.contains(&name.as_str()))
+        .find(|name| !allowed.contains(&name.as_str()) && !contract::is_wasi(name))
     {
         None => Ok(()),
         Some(name) => Err(SandboxError::ForbiddenImport {

@@ -8,6 +8,7 @@ use wasmtime::component::Linker;
 use crate::code::Code;
 use crate::contract::bindings::action::ActionPre;
 use crate::contract::bindings::template::TemplatePre;
+use crate::contract::is_wasi;
 use crate::digest::Digest;
 use crate::error::SandboxError;
 use crate::inspect::Inspected;
@@ -18,6 +19,8 @@ pub struct Plugin {
     inspected: Inspected,
     pub(crate) guest: Guest,
     code_bytes: usize,
+    /// Whether it imports WASI.
+    pub(crate) wasi: bool,
 }
 
 /// What can be called of it.
@@ -39,10 +42,12 @@ impl Plugin {
             World::Action => ActionPre::new(instance).map(Guest::Action),
             World::Template => TemplatePre::new(instance).map(Guest::Template),
         };
+        let wasi = inspected.imports.iter().any(|name| is_wasi(name));
         Ok(Self {
             inspected,
             guest: guest.map_err(compile_error)?,
             code_bytes: code.bytes(),
+            wasi,
         })
     }
 

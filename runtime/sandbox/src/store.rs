@@ -10,6 +10,7 @@ use crate::failure::RunFailure;
 use crate::host::Gate;
 use crate::host::journal::Exchange;
 use crate::host::log::RunLog;
+use crate::host::wasi::Wasi;
 use crate::limiter::Limiter;
 use crate::report::LogLine;
 
@@ -20,6 +21,8 @@ pub(crate) struct GuestState {
     pub(crate) gate: Gate,
     /// What the tenant configured for the plugin, as JSON text.
     pub(crate) settings: Arc<String>,
+    /// Of components that import it.
+    wasi: Option<Box<Wasi>>,
     started: Instant,
     deadline: Instant,
 }
@@ -28,6 +31,26 @@ impl GuestState {
     /// When the call has to be over.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// Gives a guest that imports WASI one: it is `now` there, since 1970.
+    pub(crate) fn set_wasi(&mut self, now: Duration, seed: u64) {
+        let print_max_bytes = self.log.remaining_bytes();
+        self.wasi = Some(Box::new(Wasi::new(now, seed, print_max_bytes)));
+    }
+
+    /// Where nobody said what time it is, it is 1970.
+    pub(crate) fn wasi(&mut self) -> &mut Wasi {
+        let print_max_bytes = self.log.remaining_bytes();
+        self.wasi
+            .get_or_insert_with(|| Box::new(Wasi::new(Duration::ZERO, 0, print_max_bytes)))
+    }
+
+    /// Puts what the guest printed since the last time into its log.
+    pub(crate) fn take_printed(&mut self) {
+        if let Some(text) = self.wasi.as_ref().and_then(|wasi| wasi.take_printed()) {
+            self.log.print(&text);
+        }
     }
 
     /// How long the call has taken.
@@ -59,6 +82,7 @@ pub(crate) fn store_new(
         log: RunLog::new(limits.log_max_bytes),
         gate,
         settings,
+        wasi: None,
         started,
         deadline: started + limits.call_max,
     };
@@ -89,7 +113,8 @@ pub(crate) fn store_close(store: Store<GuestState>, limits: &GuestLimits) -> Usa
     let fuel = limits
         .fuel_max_units
         .saturating_sub(store.get_fuel().unwrap_or(0));
-    let state = store.into_data();
+    let mut state = store.into_data();
+    state.take_printed();
     let (logs, log_truncated) = state.log.into_parts();
     Usage {
         fuel,

@@ -31,6 +31,10 @@ impl RunLog {
         (self.lines, self.truncated)
     }
 
+    pub(crate) fn remaining_bytes(&self) -> usize {
+        self.remaining_bytes
+    }
+
     /// What of a message is kept, and whether that is less than all of it. `None` when nothing
     /// fits. A line costs one byte for its end, so that empty lines come to an end too.
     fn fit(&self, message: &str) -> Option<(String, bool)> {
@@ -41,6 +45,17 @@ impl RunLog {
         let line = beginning(&clean, room);
         let cut = kept.len() < message.len() || line.len() < clean.len();
         Some((line.to_owned(), cut))
+    }
+
+    /// Takes in what a guest printed, line by line.
+    pub(crate) fn print(&mut self, text: &str) {
+        for line in text.lines() {
+            if self.truncated {
+                return;
+            }
+            let fitting = self.fit(line);
+            self.push(LogLevel::Info, fitting);
+        }
     }
 
     fn push(&mut self, level: LogLevel, fitting: Option<(String, bool)>) {
@@ -72,6 +87,7 @@ fn write(
     mut store: StoreContextMut<'_, GuestState>,
     (level, message): (Level, WasmStr),
 ) -> wasmtime::Result<()> {
+    store.data_mut().take_printed();
     // Once a run's log is full, its messages are not even looked at.
     if store.data().log.truncated {
         return Ok(());

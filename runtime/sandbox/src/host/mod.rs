@@ -9,6 +9,7 @@ pub(crate) mod question;
 mod records;
 mod secrets;
 mod state;
+pub(crate) mod wasi;
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -17,7 +18,7 @@ use crate::store::GuestState;
 
 pub(crate) use gate::Gate;
 
-/// A linker that offers every interface of the contract.
+/// A linker that offers every interface of the contract, and a WASI that gives nothing.
 pub(crate) fn linker_new(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     config::link(&mut linker)?;
@@ -25,5 +26,6 @@ pub(crate) fn linker_new(engine: &Engine) -> wasmtime::Result<Linker<GuestState>
     records::link(&mut linker)?;
     secrets::link(&mut linker)?;
     state::link(&mut linker)?;
+    wasi::link(&mut linker)?;
     Ok(linker)
 }

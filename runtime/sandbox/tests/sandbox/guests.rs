@@ -49,7 +49,7 @@ pub(crate) fn wrapped(world: &str, module: &str) -> Vec<u8> {
 const LOG: &str = r#"(import "crm:plugin/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
 
 /// A core module with an allocator, two pages of memory, and these functions and data.
-fn module(imports: &str, pages: usize, functions: &str) -> String {
+pub(crate) fn module(imports: &str, pages: usize, functions: &str) -> String {
     format!(
         r#"(module
             {imports}

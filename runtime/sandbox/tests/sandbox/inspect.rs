@@ -175,8 +175,7 @@ fn a_manifest_is_needed_once_outside_and_readable() {
 #[test]
 fn an_import_beyond_the_contract_is_named() {
     for name in [
-        "wasi:clocks/monotonic-clock@0.2.0",
-        "wasi:cli/environment@0.2.3",
+        "wasi:http/types@0.2.0",
         "crm:plugin/log@0.2.0",
         "crm:plugin/files@1.0.0",
         "crm:plugin/log",

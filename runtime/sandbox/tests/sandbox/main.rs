@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod run;
 mod tenants;
+mod wasi;
 
 use crm_model::{Event, Grant};
 use crm_sandbox::{

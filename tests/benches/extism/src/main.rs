@@ -13,7 +13,7 @@ fn main() -> Result<()> {
     let guest = arguments.next().context("no guest is named")?;
     let event = arguments.next().context("no event is named")?;
     let event = std::fs::read(event)?;
-    let manifest = Manifest::new([Wasm::file(guest)]);
+    let manifest = Manifest::new([Wasm::data(std::fs::read(guest)?)]);
     let compiled = CompiledPlugin::new(PluginBuilder::new(manifest))?;
     for batch in 0..=BATCHES {
         let began = Instant::now();

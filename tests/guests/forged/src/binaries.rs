@@ -77,8 +77,8 @@ pub(crate) fn all() -> Vec<Forged> {
             &["forbidden_import", "over_limit"],
         ),
         refused(
-            "an import of WASI",
-            component(r#"(component (import "wasi:cli/environment@0.2.3" (instance)))"#),
+            "an import of WASI that there is none of",
+            component(r#"(component (import "wasi:http/outgoing-handler@0.2.3" (instance)))"#),
             &["forbidden_import"],
         ),
         refused(
