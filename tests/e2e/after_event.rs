@@ -181,7 +181,7 @@ async fn what_a_hook_scheduled_comes_back_to_it() {
     let (_, owner) = app.owner_of("hooked").await;
     let record = plain(&owner, "remind").await;
     wait_until("it is reminded", async || !told(&owner).await.is_empty()).await;
-    assert_eq!(told(&owner).await, ["reminded of \"this\""]);
+    assert_eq!(told(&owner).await, ["reminded of this"]);
     assert_eq!(runs(&owner, &record).await.len(), 2);
 }
 
@@ -267,8 +267,10 @@ async fn hooks_of_a_version_that_was_stopped_are_not_called() {
     let ada = owner.create("guests", json!({ "name": "Ada" })).await;
     let path = format!("records/guests/{ada}");
     let mut admin = Admin::connect(&app.database.owner()).await.unwrap();
-    let stop = |reason| admin.plugin_kill("hooked", "0.1.0", reason);
-    stop(Some("it lies")).await.unwrap();
+    admin
+        .plugin_kill("hooked", "0.1.0", Some("it lies"))
+        .await
+        .unwrap();
     let mut age = 0;
     let mut refused = None;
     while refused.is_none() {
@@ -296,7 +298,6 @@ async fn hooks_of_a_version_that_was_stopped_are_not_called() {
         runs[0]["status"] == "queued" && error.contains("was stopped: it lies")
     })
     .await;
-    let mut admin = Admin::connect(&app.database.owner()).await.unwrap();
     admin.plugin_kill("hooked", "0.1.0", None).await.unwrap();
     let run = owner.run(HOOK, &record, &["done", "dead"]).await;
     assert_eq!(run["status"], "done", "it goes on where it waited");

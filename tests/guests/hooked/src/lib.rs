@@ -82,7 +82,10 @@ pub fn after_event(event: Event<Value>) -> Outcome {
         "forbidden" => Ok(Mutation::update(&event, json!({ "mode": "done" })).into()),
         "remind" if event.kind == EventKind::RecordCreated => Ok(remind(&event)),
         "remind" if event.kind == EventKind::TimeReached => {
-            let told = format!("reminded of {}", event.payload.unwrap_or_default());
+            let told = format!(
+                "reminded of {}",
+                text(&event.payload.unwrap_or_default(), "payload")
+            );
             Ok(Mutation::create("extras", json!({ "name": told })).into())
         }
         "after_trap" => std::process::abort(),
