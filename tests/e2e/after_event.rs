@@ -271,15 +271,13 @@ async fn hooks_of_a_version_that_was_stopped_are_not_called() {
         .plugin_kill("hooked", "0.1.0", Some("it lies"))
         .await
         .unwrap();
-    let mut age = 0;
-    let mut refused = None;
-    while refused.is_none() {
-        age += 1;
+    let change = async || {
+        let age = Uuid::now_v7().as_u128() % 1_000_000;
         let patch = json!({ "data": { "age": age } });
-        let answer = owner.patch(&path, patch).await;
-        refused = (answer.status != 200).then_some(answer);
-    }
-    let refused = refused.unwrap();
+        owner.patch(&path, patch).await
+    };
+    wait_until("it is refused", async || change().await.status != 200).await;
+    let refused = change().await;
     assert_eq!(refused.status, 422, "{}", refused.body);
     let unavailable = ("/data".to_owned(), "hook_unavailable".to_owned());
     assert_eq!(refused.violations(), [unavailable], "{}", refused.body);
