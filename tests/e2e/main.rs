@@ -10,6 +10,7 @@
 
 mod actions;
 mod activities;
+mod after_event;
 mod aggregate;
 mod api_keys;
 mod asking;

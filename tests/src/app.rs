@@ -172,7 +172,8 @@ impl TestApp {
         tokio::spawn(async move {
             tokio::join!(
                 metering.meter(stopped.clone()),
-                metering.watch_kills(stopped)
+                metering.watch_kills(stopped.clone()),
+                metering.record_hook_failures(stopped)
             );
         });
         if let Some(settings) = worker {

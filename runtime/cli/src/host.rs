@@ -172,7 +172,11 @@ impl Host {
         let metering = tokio::spawn({
             let (engine, books) = (self.engine.clone(), books.clone());
             async move {
-                tokio::join!(engine.meter(books.clone()), engine.watch_kills(books));
+                tokio::join!(
+                    engine.meter(books.clone()),
+                    engine.watch_kills(books.clone()),
+                    engine.record_hook_failures(books)
+                );
             }
         });
         let mut app = App::new(self.engine.clone(), self.issuers.clone())

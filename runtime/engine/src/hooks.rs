@@ -1,4 +1,5 @@
-//! Calling the hooks of a tenant's template.
+//! Calling `before-save` of a tenant's template: unless it is stopped or left alone, and then as if
+//! it had failed.
 
 use crm_model::hooks::TemplateHooks;
 use crm_model::limits::BEFORE_SAVE_MAX_TIMEOUTS;
@@ -10,8 +11,9 @@ use futures::stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::Engine;
-use crate::write::hooks::{Answer, Answered, Hooks, Question, tell_failure};
+use crate::breaker::{Key, Wait};
+use crate::write::hooks::{Answer, Answered, Hooks, Question};
+use crate::{Engine, fresh};
 
 /// Calls for one request that are under way at once.
 const REQUEST_MAX_CONCURRENT: usize = 8;
@@ -27,13 +29,25 @@ impl Engine {
         let Some(template) = model.hooks() else {
             return;
         };
+        if questions.is_empty() {
+            return;
+        }
+        let key = Key::before_save(tenant, &template.name);
+        let breakers = &self.inner.breakers;
+        if let Err(wait) = breakers.check(&key, &template.plugin, fresh::now()) {
+            for question in questions {
+                let answer = not_called(&question, &wait);
+                hooks.keep(question.operation, question.answered(answer));
+            }
+            return;
+        }
         let component = self.template_component(tenant, template).await;
         let slow = AtomicUsize::new(0);
         let asked = stream::iter(questions).map(|question| {
-            let (component, slow) = (&component, &slow);
+            let (component, slow, key) = (&component, &slow, &key);
             async move {
                 let answer = match component {
-                    Ok(component) => self.ask((model, tenant), component, &question, slow).await,
+                    Ok(component) => self.ask((model, key), component, &question, slow).await,
                     Err(reason) => failed(&question, "unavailable", reason.clone()),
                 };
                 (question.operation, question.answered(answer))
@@ -53,13 +67,13 @@ impl Engine {
         tenant: TenantId,
         template: &TemplateHooks,
     ) -> Result<Arc<Plugin>, String> {
-        let component = self.component_by_digest(tenant, &template.digest).await;
+        let component = self.component(tenant, &template.plugin).await;
         component.map_err(|error| format!("it cannot be loaded: {error}"))
     }
 
     async fn ask(
         &self,
-        (model, tenant): (&Model, TenantId),
+        (model, key): (&Model, &Key),
         component: &Arc<Plugin>,
         question: &Question,
         slow: &AtomicUsize,
@@ -69,11 +83,27 @@ impl Engine {
             let reason = "it was not called, because it took too long over others of this request";
             return failed(question, "not_called", reason.to_owned());
         }
+        let breakers = &self.inner.breakers;
+        if let Some(wait) = breakers.tripped(key, fresh::now()) {
+            return not_called(question, &wait);
+        }
         let report = self
             .sandbox()
             .before_save(component, question.call.clone())
             .await;
-        self.fuel_used(tenant, report.fuel);
+        self.fuel_used(model.tenant_id(), report.fuel);
+        match &report.verdict {
+            Ok(_) => breakers.fine(key),
+            Err(failure) if failure.is_fault() => {
+                if breakers.failed(key.clone(), fresh::now()) {
+                    tracing::warn!(
+                        tenant.id = %model.tenant_id(), template = %question.concern.template,
+                        "a template's hook fails again and again and is left alone for a while"
+                    );
+                }
+            }
+            Err(_) => {}
+        }
         let (status, answer) = match report.verdict {
             Ok(HookVerdict::Fine) => ("fine", Answer::Fine),
             Ok(HookVerdict::Objections(objections)) => {
@@ -106,6 +136,11 @@ impl Engine {
 }
 
 fn failed(question: &Question, status: &'static str, reason: String) -> Answer {
-    tell_failure(&reason, status, question.on_failure);
+    question.tell(status, &reason);
     Answer::Failed(reason)
+}
+
+fn not_called(question: &Question, wait: &Wait) -> Answer {
+    question.tell(wait.status, &wait.reason);
+    Answer::Unavailable(wait.reason.clone())
 }

@@ -41,6 +41,7 @@ mod components;
 mod error;
 mod field_remove;
 mod fresh;
+mod hook_failures;
 mod hooks;
 mod meter;
 mod models;
@@ -81,8 +82,10 @@ struct Inner {
     models: moka::sync::Cache<TenantId, Arc<Model>>,
     /// What tenants use up.
     meter: Meter,
-    /// Which plugins run at the moment.
+    /// Which plugins and hooks run at the moment.
     breakers: breaker::Breakers,
+    /// Hooks that failed lately.
+    hook_failures: Arc<hook_failures::HookFailures>,
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
     /// Turns at hashing passwords.
@@ -113,6 +116,7 @@ impl Engine {
                 models,
                 meter: Meter::new(quotas),
                 breakers: breaker::Breakers::default(),
+                hook_failures: Arc::default(),
                 in_flight: DashSet::new(),
                 hashing: Arc::new(Semaphore::new(PASSWORD_MAX_CONCURRENT)),
                 jobs_waiting: Notify::new(),

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use crate::Data;
 use crate::capability::Grant;
 use crate::ids::{EventId, JobId, RecordId};
-use crate::names::{FieldKey, ModuleSlug, PluginName, WorkflowSlug};
+use crate::names::{FieldKey, ModuleSlug, PluginName};
 use crate::permission::Actor;
+use crate::run_source::RunSource;
 use crate::sight::Sight;
 
 /// What happened to the record.
@@ -72,9 +73,9 @@ pub enum Cause {
     Import { import: Uuid },
     /// The host: rollups, formulas and references that follow another change.
     System,
-    /// A workflow run on that person's behalf.
+    /// A run of a workflow, or of the template's `after-event`, on that person's behalf.
     Workflow {
-        workflow: WorkflowSlug,
+        workflow: RunSource,
         run: JobId,
         plugin: PluginName,
         plugin_version: String,
@@ -99,7 +100,7 @@ pub struct CausingEvent {
 pub struct CauseLink {
     /// What it ran on.
     pub event: CausingEvent,
-    pub workflow: WorkflowSlug,
+    pub workflow: RunSource,
     pub plugin: PluginName,
     pub run: JobId,
 }
@@ -194,7 +195,7 @@ impl Event {
     pub fn cause_of(
         &self,
         run: JobId,
-        workflow: WorkflowSlug,
+        workflow: RunSource,
         (plugin, version): (PluginName, &semver::Version),
     ) -> Cause {
         Cause::Workflow {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use crate::capability::ANY;
 use crate::event::EventKind;
-use crate::names::ModuleSlug;
+use crate::model::InstalledPlugin;
+use crate::names::{ModuleSlug, PluginName};
 
 /// What a template's manifest says of its hooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +80,9 @@ impl OnFailure {
 /// The component of a tenant's template, where it has hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateHooks {
-    /// SHA-256 of the component, in hexadecimal.
-    pub digest: String,
+    pub name: PluginName,
+    /// Whoever chooses a template grants it what its manifest asks for.
+    pub plugin: InstalledPlugin,
     pub hooks: Hooks,
 }
 

@@ -52,7 +52,8 @@ uuid_id! {
     EventId
 }
 uuid_id! {
-    /// A unit of work in the queue: one workflow, started by one event. Seen by clients as a run.
+    /// A unit of work in the queue: one workflow, or the template's `after-event`, started by one
+    /// event. Seen by clients as a run.
     JobId
 }
 uuid_id! {
@@ -62,6 +63,10 @@ uuid_id! {
 uuid_id! {
     /// One attempt at a job, as the run log keeps it.
     RunId
+}
+uuid_id! {
+    /// A failure of a template's `before-save`, as it was recorded.
+    HookFailureId
 }
 uuid_id! {
     /// An entry on a record's timeline.

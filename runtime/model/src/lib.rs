@@ -34,6 +34,7 @@ pub mod quota;
 pub mod reach;
 pub mod relations;
 pub mod roles;
+pub mod run_source;
 pub mod settings;
 pub mod sight;
 pub mod stages;
@@ -59,8 +60,8 @@ pub use capability::{Capabilities, Grant};
 pub use effect::Effect;
 pub use event::{Cause, CauseLink, CausingEvent, Event, EventKind};
 pub use ids::{
-    ActivityId, ApiKeyId, AuditId, EventId, ImportId, JobId, LocalUserId, RecordId, RunId, TaskId,
-    TenantId, ViewId,
+    ActivityId, ApiKeyId, AuditId, EventId, HookFailureId, ImportId, JobId, LocalUserId, RecordId,
+    RunId, TaskId, TenantId, ViewId,
 };
 pub use manifest::{GuestClass, Manifest};
 pub use model::{Model, ModelError, Module};
@@ -70,6 +71,7 @@ pub use names::{
 };
 pub use permission::{Action, Actor, Authority, Denied, Permit};
 pub use relations::{ReferenceRule, RollupUse};
+pub use run_source::RunSource;
 pub use validate::{Refusal, ValidChange};
 pub use violation::{Violation, Violations};
 

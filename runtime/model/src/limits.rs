@@ -311,6 +311,11 @@ pub const BREAKER_MAX_FAILURES: u32 = 10;
 pub const BREAKER_PAUSE_SECONDS: i64 = 30;
 /// How long at most.
 pub const BREAKER_MAX_PAUSE_SECONDS: i64 = 600;
+/// Failures of before-save hooks that each process writes down one by one, a minute and tenant; the
+/// others are counted.
+pub const HOOK_FAILURES_MAX_PER_MINUTE: usize = 20;
+/// Failures of before-save hooks that are kept of a tenant, the newest.
+pub const HOOK_FAILURES_MAX_KEPT: i64 = 1_000;
 /// How often each process looks for versions of plugins that were stopped everywhere.
 pub const KILL_LOOK_SECONDS: i64 = 5;
 /// Events that one preview of a plugin looks at.

@@ -208,6 +208,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::runs::runs_list))
         .routes(routes!(routes::runs::run_get))
         .routes(routes!(routes::runs::run_bundle))
+        .routes(routes!(routes::hook_failures::hook_failures_list))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(

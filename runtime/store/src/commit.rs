@@ -7,7 +7,7 @@ use crm_model::activity::{ActivityContent, ActivityKind};
 use crm_model::derived::{Derived, Entry};
 use crm_model::{
     ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, PluginName,
-    RecordId, RunId, TenantId, UserId, ValidChange, WorkflowSlug,
+    RecordId, RunId, RunSource, TenantId, UserId, ValidChange,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -54,11 +54,11 @@ pub struct Change<'a> {
     pub references: Vec<(&'a ModuleSlug, RecordId)>,
 }
 
-/// A workflow that an event starts.
+/// A run that an event starts.
 #[derive(Clone, Debug, Serialize)]
 pub struct NewJob {
     pub id: JobId,
-    pub workflow: WorkflowSlug,
+    pub workflow: RunSource,
     pub event_id: EventId,
     pub module: ModuleSlug,
     pub record_id: RecordId,
@@ -158,7 +158,7 @@ pub struct RootTotal {
 #[derive(Clone, Debug, Serialize)]
 pub struct AttemptLog {
     pub id: RunId,
-    pub workflow: WorkflowSlug,
+    pub workflow: RunSource,
     pub attempt: i32,
     pub status: AttemptStatus,
     /// The event as the first step's plugin saw it.

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::{
-    Actor, Cause, Effect, EventId, EventKind, JobId, ModuleSlug, RecordId, TenantId, WorkflowSlug,
+    Actor, Cause, Effect, EventId, EventKind, JobId, ModuleSlug, RecordId, RunSource, TenantId,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -65,7 +65,7 @@ pub struct LoadedEffect {
     pub secrets: Vec<String>,
     /// Counts from 1.
     pub attempt: i32,
-    pub workflow: WorkflowSlug,
+    pub workflow: RunSource,
     pub event: EventId,
     pub event_kind: EventKind,
     pub module: ModuleSlug,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::validate::Base;
-use crm_model::{Data, Event, EventId, EventKind, JobId, RecordId, TenantId, WorkflowSlug};
+use crm_model::{Data, Event, EventId, EventKind, JobId, RecordId, RunSource, TenantId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ pub async fn jobs_lease(
 #[derive(Clone, Debug)]
 pub struct LoadedJob {
     pub id: JobId,
-    pub workflow: WorkflowSlug,
+    pub workflow: RunSource,
     /// Counts from 1.
     pub attempt: i32,
     pub event: Event,

@@ -13,6 +13,7 @@ pub mod commit;
 pub mod effects;
 pub mod forget;
 pub mod history;
+pub mod hook_failures;
 pub mod imports;
 pub mod jobs;
 pub mod models;

@@ -34,9 +34,19 @@ struct ConfigRow {
 impl ConfigRow {
     /// None also where the template was published without its component.
     fn hooks(&mut self) -> Option<TemplateHooks> {
-        let (digest, manifest) = (self.digest.take()?, self.manifest.take()?);
-        let hooks = manifest.0.hooks;
-        (!hooks.is_empty()).then_some(TemplateHooks { digest, hooks })
+        let (digest, manifest) = (self.digest.take()?, self.manifest.take()?.0);
+        let asked = manifest.capabilities;
+        (!manifest.hooks.is_empty()).then(|| TemplateHooks {
+            name: manifest.name,
+            plugin: InstalledPlugin {
+                version: manifest.version,
+                digest,
+                grant: Grant::new(asked.clone(), asked),
+                settings: Arc::new("{}".to_owned()),
+                enabled: true,
+            },
+            hooks: manifest.hooks,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Notes to people, inside of the CRM: each sees their own.
 
 use chrono::{DateTime, Utc};
-use crm_model::{ModuleSlug, UserId, WorkflowSlug};
+use crm_model::{ModuleSlug, RunSource, UserId};
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -29,7 +29,7 @@ pub struct NewNotification<'a> {
     pub people: Vec<(Uuid, UserId)>,
     pub title: &'a str,
     pub body: Option<&'a str>,
-    pub workflow: &'a WorkflowSlug,
+    pub workflow: &'a RunSource,
     pub module: &'a ModuleSlug,
     pub record: Uuid,
     pub at: DateTime<Utc>,
@@ -59,7 +59,7 @@ pub async fn notifications_insert(
     .bind(people)
     .bind(note.title)
     .bind(note.body)
-    .bind(note.workflow.as_str())
+    .bind(note.workflow.to_string())
     .bind(note.module.as_str())
     .bind(note.record)
     .bind(note.at)

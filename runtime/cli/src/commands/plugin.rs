@@ -54,7 +54,9 @@ pub(crate) enum PluginCommand {
     Dev(dev::DevArguments),
     /// Make a component (an action or a template) known to this installation
     Publish(publish::PublishArguments),
-    /// Stop a version everywhere, for all tenants; what it would do waits
+    /// Stop a version of a plugin or template everywhere, for all tenants; its runs wait, and
+    /// changes that a template's before-save would be asked about are refused or let pass as where
+    /// it fails
     Stop(stop::StopArguments),
     /// Let a stopped version run again
     Resume(stop::Which),

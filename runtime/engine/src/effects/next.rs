@@ -1,5 +1,5 @@
-//! What an effect leads to: an event for the record of the run that asked, and a run of the same
-//! workflow.
+//! What an effect leads to: an event for the record of the run that asked, and another run of
+//! the same source.
 
 use crm_model::limits::CHAIN_MAX_DEPTH;
 use crm_model::{Cause, CausingEvent, EventId, JobId, Model};
@@ -8,19 +8,13 @@ use crm_store::effects::{LoadedEffect, NextRun};
 use super::Next;
 use crate::fresh;
 
-/// The run to start; a sentence where the workflow is not there any more.
+/// The run to start; a sentence where its source is not there any more.
 pub(super) fn next_run(
     model: &Model,
     effect: &LoadedEffect,
     next: Next,
 ) -> Result<NextRun, String> {
-    let slug = &effect.workflow;
-    let mut workflows = model.workflows().iter();
-    let workflow = workflows.find(|workflow| workflow.definition().slug == *slug);
-    let step = workflow.and_then(|workflow| workflow.steps().first());
-    let step = step.ok_or_else(|| format!("there is no workflow “{slug}” any more"))?;
-    let plugin = model.plugin(&step.action);
-    let plugin = plugin.ok_or_else(|| format!("the action “{}” is not installed", step.action))?;
+    let step = model.run_step(&effect.workflow)?;
     let (chain, depth) = match next.new_chain {
         true => (Vec::new(), 0),
         false => (effect.cause.chain(), effect.depth + 1),
@@ -31,10 +25,10 @@ pub(super) fn next_run(
         kind: next.kind,
         payload: next.payload,
         cause: Cause::Workflow {
-            workflow: slug.clone(),
+            workflow: effect.workflow.clone(),
             run: effect.job,
-            plugin: step.action.clone(),
-            plugin_version: plugin.version.to_string(),
+            plugin: step.name.clone(),
+            plugin_version: step.plugin.version.to_string(),
             chain,
             event: Some(CausingEvent {
                 id: effect.event,

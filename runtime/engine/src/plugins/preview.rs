@@ -340,7 +340,7 @@ impl Engine {
             }
         };
         let by = (candidate.name.clone(), &plugin.version);
-        let cause = event.cause_of(job, candidate.workflow.clone(), by);
+        let cause = event.cause_of(job, candidate.workflow.clone().into(), by);
         let operations: Vec<Operation> =
             mutations.iter().cloned().map(Operation::Mutation).collect();
         if operations.is_empty() {

@@ -1,6 +1,6 @@
-//! One attempt at a job: find the plugin, let the sandbox run it on the event, take its
-//! mutations to the door together with the end of the attempt. No transaction is open while the
-//! guest runs.
+//! One attempt at a job: find the plugin, or the template's component, let the sandbox run it on
+//! the event, take its mutations to the door together with the end of the attempt. No transaction
+//! is open while the guest runs.
 
 mod bundle;
 mod call;
@@ -9,9 +9,8 @@ mod host;
 
 use chrono::{DateTime, Utc};
 use crm_model::limits::{JOB_MAX_ATTEMPTS, ROOT_EVENT_MAX_MUTATIONS};
-use crm_model::model::InstalledPlugin;
 use crm_model::permission::Authority;
-use crm_model::workflow::Workflow;
+use crm_model::run_source::RunStep;
 use crm_model::{Event, EventId, Model, Mutation, PluginName, RunId, TenantId};
 use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
@@ -24,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-use crate::breaker::Wait;
+use crate::breaker::{Key, Wait};
 use crate::effects::NotAsked;
 use crate::time::{delta, pause};
 use crate::write::{Known, Operation, Proposal};
@@ -113,18 +112,11 @@ impl Engine {
         lease: &Lease,
     ) -> Result<&'static str, StoreError> {
         let mut trace = Trace::empty(&lease.job);
-        let slug = &lease.job.workflow;
-        let workflow = model
-            .workflows()
-            .iter()
-            .find(|found| found.definition().slug == *slug);
-        let step = workflow.and_then(|workflow| Some((workflow, workflow.steps().first()?)));
-        if let Some((_, step)) = step
-            && let Some(plugin) = model.plugin(&step.action)
-        {
-            let now = fresh::now();
+        let step = model.run_step(&lease.job.workflow);
+        if let Ok(step) = &step {
             let breakers = &self.inner.breakers;
-            if let Err(wait) = breakers.check(lease.tenant, &step.action, plugin, now) {
+            let key = Key::run(lease.tenant, step.name);
+            if let Err(wait) = breakers.check(&key, step.plugin, fresh::now()) {
                 return self.postpone(lease, &wait).await;
             }
         }
@@ -133,18 +125,12 @@ impl Engine {
                 "none of {JOB_MAX_ATTEMPTS} attempts came to an end: the worker stopped in the \
                  middle of each"
             )),
-            None => Verdict::Never(format!("there is no workflow “{slug}” any more")),
-            Some((workflow, step)) => match model.plugin(&step.action) {
-                None => Verdict::Never(format!("the action “{}” is not installed", step.action)),
-                Some(plugin) => match self
-                    .call(model, lease, (plugin, workflow), &mut trace)
-                    .await
-                {
-                    Err(verdict) => verdict,
-                    Ok(()) => match self.apply(lease, plugin, workflow, &trace).await? {
-                        None => return Ok("done"),
-                        Some(verdict) => verdict,
-                    },
+            Err(reason) => Verdict::Never(reason),
+            Ok(step) => match self.call(model, lease, &step, &mut trace).await {
+                Err(verdict) => verdict,
+                Ok(()) => match self.apply(lease, &step, &trace).await? {
+                    None => return Ok("done"),
+                    Some(verdict) => verdict,
                 },
             },
         };
@@ -156,13 +142,14 @@ impl Engine {
         &self,
         model: &Arc<Model>,
         lease: &Lease,
-        (plugin, workflow): (&InstalledPlugin, &Workflow),
+        step: &RunStep<'_>,
         trace: &mut Trace,
     ) -> Result<(), Verdict> {
         let again = |reason: String| Verdict::Again {
             reason,
             after: Duration::ZERO,
         };
+        let plugin = step.plugin;
         let component = self.component(lease.tenant, plugin).await;
         let component = component.map_err(|error| again(error.to_string()))?;
         let event = &lease.job.event;
@@ -170,12 +157,11 @@ impl Engine {
         let told = Told {
             name: &manifest.name,
             plugin,
-            authority: authority(plugin, workflow, event),
+            authority: authority(step, event),
             job: lease.job.id,
         };
-        let step = workflow.steps().first();
-        let config = step.map(|step| step.config.clone()).unwrap_or_default();
-        let Some(call) = action_call(model, &told, event, &config) else {
+        let config = &*step.config;
+        let Some(call) = action_call(model, &told, event, config) else {
             return Err(Verdict::Never(format!(
                 "there is no module “{}” any more",
                 event.module
@@ -223,8 +209,7 @@ impl Engine {
     async fn apply(
         &self,
         lease: &Lease,
-        plugin: &InstalledPlugin,
-        workflow: &Workflow,
+        step: &RunStep<'_>,
         trace: &Trace,
     ) -> Result<Option<Verdict>, StoreError> {
         if trace.mutations.is_empty() {
@@ -247,21 +232,17 @@ impl Engine {
             mutations: mutations.len(),
             limit: ROOT_EVENT_MAX_MUTATIONS,
         });
-        let name = workflow.steps().first().map(|step| step.action.clone());
-        let Some(name) = name else {
-            return again("the workflow has no steps".to_owned());
-        };
         let operations: Vec<Operation> = mutations.into_iter().map(Operation::Mutation).collect();
         let cause = event.cause_of(
             lease.job.id,
             lease.job.workflow.clone(),
-            (name, &plugin.version),
+            (step.name.clone(), &step.plugin.version),
         );
         let current = lease.job.current.clone();
         let known = current.map(|base| (event.record_id, Known { base, record: None }));
         let proposal = Proposal {
             tenant: lease.tenant,
-            authority: authority(plugin, workflow, event),
+            authority: authority(step, event),
             cause: &cause,
             depth: event.depth + 1,
             operations: &operations,
@@ -327,12 +308,13 @@ impl Engine {
         metrics::histogram!("crm_plugin_run_seconds", "plugin" => plugin)
             .record(report.duration.as_secs_f64());
         let breakers = &self.inner.breakers;
+        let key = Key::run(lease.tenant, name);
         match &report.outcome {
             Err(failure) if failure.is_fault() => {
-                // What is tried again counts when it is given up.
-                if lease.job.attempt >= JOB_MAX_ATTEMPTS
-                    && breakers.failed(lease.tenant, name, fresh::now())
-                {
+                // What is tried again counts when it is given up, unless it was to show whether
+                // the plugin works again.
+                let counts = lease.job.attempt >= JOB_MAX_ATTEMPTS || breakers.is_probing(&key);
+                if counts && breakers.failed(key, fresh::now()) {
                     tracing::warn!(
                         tenant.id = %lease.tenant, plugin = %name,
                         "a plugin fails again and again and is left alone for a while"
@@ -340,7 +322,7 @@ impl Engine {
                 }
             }
             Err(RunFailure::Host(_)) => {}
-            _ => breakers.fine(lease.tenant, name),
+            _ => breakers.fine(&key),
         }
     }
 
@@ -412,15 +394,11 @@ fn root_of(event: &Event) -> EventId {
     chain.first().map_or(event.id, |first| first.event.id)
 }
 
-fn authority<'a>(
-    plugin: &'a InstalledPlugin,
-    workflow: &Workflow,
-    event: &'a Event,
-) -> Authority<'a> {
+fn authority<'a>(step: &RunStep<'a>, event: &'a Event) -> Authority<'a> {
     Authority::Plugin {
-        grant: &plugin.grant,
+        grant: &step.plugin.grant,
         behalf_of: &event.actor,
-        run_as: workflow.run_as(),
+        run_as: step.run_as,
     }
 }
 

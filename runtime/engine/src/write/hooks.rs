@@ -5,12 +5,12 @@
 //! it was asked about; where another version is found when the change is made, it is asked anew.
 
 use chrono::{DateTime, Utc};
-use crm_model::hooks::{OnFailure, SaveKind};
+use crm_model::hooks::{OnFailure, SaveKind, TemplateHooks};
 use crm_model::limits::BEFORE_SAVE_MAX_ROUNDS;
 use crm_model::permission::{Authority, permit};
 use crm_model::sight::Sight;
 use crm_model::validate::{Surroundings, action_of, save_kind, would_be};
-use crm_model::{Data, Model, Module, Mutation, RecordId, Violations};
+use crm_model::{Data, Model, Module, Mutation, RecordId, TenantId, Violations};
 use crm_sandbox::{Objection, SaveCall};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,10 +18,11 @@ use std::sync::Arc;
 use super::Proposal;
 use super::prepare::{Gathered, check_open, known_of};
 use crate::fresh;
+use crate::hook_failures::{Concern, HookFailures};
 
 /// What was said of a proposal's operations so far, by their place in it.
-#[derive(Default)]
 pub(crate) struct Hooks {
+    failures: Arc<HookFailures>,
     /// Of another model, nothing was said.
     model_version: i64,
     answers: HashMap<usize, Arc<Answered>>,
@@ -37,8 +38,9 @@ pub(crate) struct Question {
     /// Of a new record, the id that it will have.
     pub(crate) record_id: RecordId,
     pub(crate) base_version: i64,
-    pub(crate) on_failure: OnFailure,
+    pub(crate) concern: Arc<Concern>,
     pub(crate) call: SaveCall,
+    failures: Arc<HookFailures>,
 }
 
 /// What the hook said of one operation.
@@ -46,8 +48,9 @@ pub(crate) struct Answered {
     pub(crate) record_id: RecordId,
     /// The version that it holds for; 0 for a new record.
     base_version: i64,
-    on_failure: OnFailure,
+    concern: Arc<Concern>,
     answer: Answer,
+    failures: Arc<HookFailures>,
 }
 
 pub(crate) enum Answer {
@@ -56,6 +59,8 @@ pub(crate) enum Answer {
     Objections(Vec<Objection>),
     /// Why there is none, as a clause.
     Failed(String),
+    /// It was not called, because it is stopped or left alone: why, as a clause.
+    Unavailable(String),
 }
 
 impl Question {
@@ -63,9 +68,15 @@ impl Question {
         Answered {
             record_id: self.record_id,
             base_version: self.base_version,
-            on_failure: self.on_failure,
+            concern: Arc::clone(&self.concern),
             answer,
+            failures: Arc::clone(&self.failures),
         }
+    }
+
+    /// Tells that there is no answer, and why, as a clause.
+    pub(crate) fn tell(&self, status: &'static str, reason: &str) {
+        self.failures.tell(&self.concern, status, reason);
     }
 }
 
@@ -96,43 +107,56 @@ impl Answered {
                 sight.discreet(violations)
             }
             Answer::Failed(reason) => self.failed(reason),
+            Answer::Unavailable(reason) => self.without(
+                "hook_unavailable",
+                format!(
+                    "the template’s own check of this change is not made at the moment, so it was \
+                     not made either: {reason}"
+                ),
+            ),
         }
     }
 
     /// What the hook added breaks the model: as if it had failed.
     pub(crate) fn misfit(&self, violations: &Violations) -> Violations {
-        let reason = format!("what it adds breaks the model: {violations}");
-        tell_failure(&reason, "misfit", self.on_failure);
+        // Without the messages: what is wrong with a value may quote it.
+        let places = violations
+            .as_slice()
+            .iter()
+            .map(|one| format!("{} ({})", one.pointer, one.code));
+        let places: Vec<String> = places.collect();
+        let reason = format!("what it adds breaks the model: {}", places.join(", "));
+        self.failures.tell(&self.concern, "misfit", &reason);
         self.failed("what it adds breaks the model")
     }
 
     fn failed(&self, reason: &str) -> Violations {
-        match self.on_failure {
+        self.without(
+            "hook_failed",
+            format!("the template’s own check of this change failed, so it was not made: {reason}"),
+        )
+    }
+
+    fn without(&self, code: &'static str, message: String) -> Violations {
+        match self.concern.on_failure {
             OnFailure::Ignore => Violations::default(),
-            OnFailure::Refuse => {
-                let message = format!(
-                    "the template’s own check of this change failed, so it was not made: {reason}"
-                );
-                Violations::one("/data", "hook_failed", message)
-            }
+            OnFailure::Refuse => Violations::one("/data", code, message),
         }
     }
 }
 
-/// Tells whoever runs the host that a hook failed, and what became of the change.
-pub(crate) fn tell_failure(reason: &str, status: &'static str, on_failure: OnFailure) {
-    let policy = on_failure.name();
-    metrics::counter!("crm_hook_failures_total", "status" => status, "on_failure" => policy)
-        .increment(1);
-    tracing::warn!(
-        reason,
-        status,
-        on_failure = policy,
-        "a template's hook failed"
-    );
-}
-
 impl Hooks {
+    /// Nothing was said; failures are told there.
+    pub(crate) fn new(failures: Arc<HookFailures>) -> Self {
+        Self {
+            failures,
+            model_version: 0,
+            answers: HashMap::new(),
+            rounds: 0,
+            asked: HashMap::new(),
+        }
+    }
+
     /// Forgets what was said under another model, and counts rounds anew.
     pub(crate) fn begin(&mut self, model: &Model) {
         if self.model_version != model.version() {
@@ -200,8 +224,9 @@ impl Hooks {
                 operation,
                 record_id: record_id.unwrap_or_else(|| RecordId::new(fresh::id())),
                 base_version,
-                on_failure,
+                concern: Arc::new(concern(proposal.tenant, template, on_failure, &call)),
                 call,
+                failures: Arc::clone(&self.failures),
             };
             if !self.is_too_long(operation) {
                 questions.push(question);
@@ -210,7 +235,7 @@ impl Hooks {
             let reason = format!(
                 "one request changes the same record at most {BEFORE_SAVE_MAX_ROUNDS} times"
             );
-            tell_failure(&reason, "too_many_rounds", on_failure);
+            question.tell("too_many_rounds", &reason);
             self.keep(operation, question.answered(Answer::Failed(reason)));
         }
         questions
@@ -237,6 +262,24 @@ impl Hooks {
             Some((index, Arc::clone(answered)))
         });
         said.collect()
+    }
+}
+
+fn concern(
+    tenant: TenantId,
+    template: &TemplateHooks,
+    on_failure: OnFailure,
+    call: &SaveCall,
+) -> Concern {
+    Concern {
+        tenant,
+        template: template.name.clone(),
+        version: template.plugin.version.clone(),
+        module: call.module.clone(),
+        kind: call.kind,
+        record_id: call.record_id,
+        user: call.actor.user_id.clone(),
+        on_failure,
     }
 }
 

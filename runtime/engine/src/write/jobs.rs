@@ -1,23 +1,23 @@
-//! The jobs that a change starts: the door knows the tenant's workflows, so there is no relay
-//! between an event and its jobs.
+//! The jobs that a change starts: the door knows the tenant's workflows and its template's hooks,
+//! so there is no relay between an event and its jobs.
 
 use chrono::{DateTime, Utc};
 use crm_model::limits::{CHAIN_MAX_DEPTH, CHAIN_MAX_RETURNS};
-use crm_model::{Event, EventId, JobId, Model, ValidChange, WorkflowSlug};
+use crm_model::{Event, EventId, JobId, Model, RunSource, ValidChange};
 use crm_store::commit::NewJob;
 
 use super::Proposal;
 use crate::fresh;
 
-/// Why a chain of runs ends before this workflow: it is too long, or it goes in circles.
-fn cut(event: &Event, workflow: &WorkflowSlug) -> Option<String> {
+/// Why a chain of runs ends before this one: it is too long, or it goes in circles.
+fn cut(event: &Event, source: &RunSource) -> Option<String> {
     if event.depth == 0 {
         return None;
     }
     let chain = event.cause.chain();
     let shown = || {
-        let runs = chain.iter().map(|link| link.workflow.as_str());
-        let runs: Vec<&str> = runs.chain([workflow.as_str()]).collect();
+        let runs = chain.iter().map(|link| link.workflow.to_string());
+        let runs: Vec<String> = runs.chain([source.to_string()]).collect();
         runs.join(" → ")
     };
     if event.depth > CHAIN_MAX_DEPTH {
@@ -28,17 +28,18 @@ fn cut(event: &Event, workflow: &WorkflowSlug) -> Option<String> {
     }
     let returns = chain
         .iter()
-        .filter(|link| link.workflow == *workflow && link.event.record_id == event.record_id);
+        .filter(|link| link.workflow == *source && link.event.record_id == event.record_id);
     (returns.count() > CHAIN_MAX_RETURNS).then(|| {
         format!(
-            "the chain is cut here: it goes in circles, “{workflow}” ran on this record more than \
+            "the chain is cut here: it goes in circles, “{source}” ran on this record more than \
              {CHAIN_MAX_RETURNS} times already: {}",
             shown()
         )
     })
 }
 
-/// One job for each workflow that the change starts. What must not start is a job too, born
+/// One job for each workflow that the change starts, and one where the template's `after-event` is
+/// told of it. What must not start is a job too, born
 /// dead, so that people can see it.
 pub(super) fn jobs_of(
     model: &Model,
@@ -47,11 +48,10 @@ pub(super) fn jobs_of(
     event_id: EventId,
     change: &ValidChange,
 ) -> Vec<NewJob> {
-    let concerned = model
-        .workflows()
-        .iter()
-        .any(|workflow| workflow.definition().module == *change.module());
-    if !concerned || !proposal.workflows {
+    let mut workflows = model.workflows().iter();
+    let is_concerned = workflows.any(|workflow| workflow.definition().module == *change.module());
+    let hook = model.after_event(change.module(), change.kind());
+    if !proposal.workflows || (hook.is_none() && !is_concerned) {
         return Vec::new();
     }
     let event = Event {
@@ -69,25 +69,26 @@ pub(super) fn jobs_of(
         depth: proposal.depth,
         occurred_at: at,
     };
+    let job = |source: RunSource, broken: Option<String>| NewJob {
+        id: JobId::new(fresh::id()),
+        error: broken.or_else(|| cut(&event, &source)),
+        workflow: source,
+        event_id,
+        module: event.module.clone(),
+        record_id: event.record_id,
+    };
     let triggered = model
         .workflows()
         .iter()
         .filter(|workflow| workflow.is_triggered_by(&event));
-    triggered
-        .filter_map(|workflow| {
-            let error = match workflow.condition_holds(&event) {
-                Ok(false) => return None,
-                Ok(true) => cut(&event, &workflow.definition().slug),
-                Err(message) => Some(message),
-            };
-            Some(NewJob {
-                id: JobId::new(fresh::id()),
-                workflow: workflow.definition().slug.clone(),
-                event_id,
-                module: event.module.clone(),
-                record_id: event.record_id,
-                error,
-            })
-        })
-        .collect()
+    let runs = triggered.filter_map(|workflow| {
+        let broken = match workflow.condition_holds(&event) {
+            Ok(false) => return None,
+            Ok(true) => None,
+            Err(message) => Some(message),
+        };
+        Some(job(workflow.definition().slug.clone().into(), broken))
+    });
+    let hooks = hook.into_iter().map(|source| job(source, None));
+    runs.chain(hooks).collect()
 }

@@ -30,6 +30,7 @@ use crm_store::activities::Activity;
 use crm_store::commit::Completion;
 use crm_store::records::Record;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::meter::{Hold, Room};
 use crate::tasks::Held;
@@ -239,7 +240,7 @@ impl Engine {
             records: hold.as_ref().map(|hold| hold.room.clone()),
             jobs: self.jobs_wanted(&proposal).await?,
         };
-        let mut hooks = Hooks::default();
+        let mut hooks = Hooks::new(Arc::clone(self.hook_failures()));
         for _ in 0..=WRITE_MAX_RETRIES {
             let model = self.model_guess(proposal.tenant, &module).await?;
             hooks.begin(&model);

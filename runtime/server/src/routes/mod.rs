@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod field_types;
 pub(crate) mod fields;
 pub(crate) mod history;
+pub(crate) mod hook_failures;
 pub(crate) mod import_form;
 pub(crate) mod import_upload;
 pub(crate) mod imports;

@@ -1,10 +1,10 @@
-//! `/runs`: what the workflows did, why it failed, what comes next.
+//! `/runs`: what the workflows and the template's `after-event` did, why it failed, what comes next.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use crm_engine::read::PageRequest;
-use crm_model::{JobId, Violations, WorkflowSlug};
+use crm_model::{JobId, RunSource, Violations, WorkflowSlug};
 use crm_store::runs::{Attempt, Run, RunFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,11 +20,13 @@ use crate::routes::workflows::visible;
 
 const STATUSES: [&str; 4] = ["queued", "running", "done", "dead"];
 
-/// A workflow that an event started.
+/// A workflow, or the template's `after-event`, that an event started.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Run)]
 pub(crate) struct RunBody {
     id: String,
+    /// The workflow's name; `template:` and the template's for a run of its `after-event`.
+    #[schema(example = "welcome")]
     workflow: String,
     module: String,
     record_id: String,
@@ -125,6 +127,7 @@ impl From<Attempt> for AttemptBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RunParameters {
+    /// A workflow's name, or `template:` and the template's.
     workflow: Option<String>,
     /// `queued`, `running`, `done` or `dead`.
     status: Option<String>,
@@ -164,7 +167,7 @@ impl RunParameters {
                 "is not the id of a record",
             );
         }
-        let workflow = self.workflow.as_deref().map(str::parse::<WorkflowSlug>);
+        let workflow = self.workflow.as_deref().map(str::parse::<RunSource>);
         if matches!(workflow, Some(Err(_))) {
             violations.add("/workflow".to_owned(), "format", "is not a workflow's name");
         }

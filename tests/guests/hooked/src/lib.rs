@@ -2,7 +2,8 @@
 //! name, fill in the badge, and count how often they were asked about a record.
 
 use crm_plugin_sdk::{
-    Change, ChangeKind, Event, Failure, Mutation, Objection, Outcome, Verdict, json,
+    Answer, Change, ChangeKind, Effect, Event, EventKind, Failure, Mutation, Objection, Outcome,
+    Schedule, Verdict, json,
 };
 use serde_json::{Map, Value};
 
@@ -57,19 +58,48 @@ fn text<'a>(record: &'a Value, field: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Welcomes new guests.
+/// Welcomes new guests, and does with plain records what their mode says.
 ///
 /// # Errors
 /// Skips those who are not to be welcomed.
 pub fn after_event(event: Event<Value>) -> Outcome {
-    let guest = event.after.clone().unwrap_or_default();
-    match text(&guest, "mode") {
+    let record = event.after.clone().or_else(|| event.before.clone());
+    let record = record.unwrap_or_default();
+    let name = text(&record, "name");
+    match text(&record, "mode") {
         "welcome" => {
-            let welcome = format!("Welcome, {}", text(&guest, "name"));
+            let welcome = format!("Welcome, {name}");
             Ok(Mutation::update(&event, json!({ "welcome": welcome })).into())
         }
+        "tell" => {
+            let told = format!("{} {name}", event.kind.name());
+            Ok(Mutation::create("extras", json!({ "name": told })).into())
+        }
+        "again" => {
+            let more = format!("{name}!");
+            Ok(Mutation::update(&event, json!({ "name": more })).into())
+        }
+        "forbidden" => Ok(Mutation::update(&event, json!({ "mode": "done" })).into()),
+        "remind" if event.kind == EventKind::RecordCreated => Ok(remind(&event)),
+        "remind" if event.kind == EventKind::TimeReached => {
+            let told = format!(
+                "reminded of {}",
+                text(&event.payload.unwrap_or_default(), "payload")
+            );
+            Ok(Mutation::create("extras", json!({ "name": told })).into())
+        }
+        "after_trap" => std::process::abort(),
         _ => Err(Failure::skip("nobody to welcome")),
     }
+}
+
+fn remind(event: &Event<Value>) -> Answer {
+    Effect::from(Schedule {
+        key: "remind".to_owned(),
+        at: event.occurred_at.clone(),
+        payload: json!("this"),
+    })
+    .into()
 }
 
 /// Guests had a `full_name` in version 0.0.1.

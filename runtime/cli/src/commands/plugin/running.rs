@@ -1,4 +1,4 @@
-//! One call of an action as a server makes it: the same sandbox and limits, the event cut down to
+//! One call of an action, or of a template's `after-event`, as a server makes it: the same sandbox and limits, the event cut down to
 //! what is granted, what it asks for held against the grant.
 
 mod granted;
@@ -17,7 +17,7 @@ use super::author;
 use super::fixture::{FixtureHost, Situation};
 use granted::refused;
 
-/// An action that is ready to be called.
+/// An action, or a template, that is ready to be called.
 pub(crate) struct Runner {
     sandbox: Sandbox,
     plugin: Arc<Plugin>,
@@ -56,11 +56,12 @@ impl Runner {
     /// # Errors
     /// That it is a template.
     pub(crate) fn of(sandbox: Sandbox, plugin: Arc<Plugin>) -> Result<Self> {
-        if plugin.manifest().world != World::Action {
+        let manifest = plugin.manifest();
+        if manifest.world == World::Template && manifest.hooks.after_event.is_empty() {
             bail!(
-                "{} is a template, and only actions are called with events; `crm plugin check` \
-                 calls a template for its model",
-                plugin.manifest().name
+                "{} is a template that is told of no events; `crm plugin check` calls a template \
+                 for its model",
+                manifest.name
             );
         }
         Ok(Self { sandbox, plugin })

@@ -1,5 +1,5 @@
-//! `crm plugin stop` and `resume`: a version runs nowhere, on no instance, within seconds. What it
-//! would do waits.
+//! `crm plugin stop` and `resume`: a version of a plugin, or of a template with its hooks, runs
+//! nowhere, on no instance, within seconds. What it would do waits; only a change waits for no hook.
 
 use anyhow::Result;
 use clap::Args;
@@ -20,7 +20,7 @@ pub(crate) struct StopArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// The plugin
+    /// The plugin, or the template
     name: PluginName,
     /// Its version
     version: Version,
