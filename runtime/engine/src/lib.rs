@@ -85,6 +85,8 @@ struct Inner {
     breakers: breaker::Breakers,
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
+    /// Who sends a component at the moment.
+    uploads: Arc<plugins::Uploads>,
     /// Turns at hashing passwords.
     hashing: Arc<Semaphore>,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
@@ -114,6 +116,7 @@ impl Engine {
                 meter: Meter::new(quotas),
                 breakers: breaker::Breakers::default(),
                 in_flight: DashSet::new(),
+                uploads: Arc::default(),
                 hashing: Arc::new(Semaphore::new(PASSWORD_MAX_CONCURRENT)),
                 jobs_waiting: Notify::new(),
                 effects_waiting: Notify::new(),
