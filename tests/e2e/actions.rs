@@ -90,9 +90,12 @@ fn pages_show_configurations_that_fit() {
             .nth(1)
             .and_then(|rest| rest.split("```").next());
         let shown: Value = serde_json::from_str(block.unwrap()).unwrap();
-        assert_eq!(configuration_check(&schema, &shown), Ok(()), "{name}");
+        assert_eq!(configuration_check(&schema, &shown, ""), Ok(()), "{name}");
         let strange = json!({ "no such thing": 1 });
-        assert!(configuration_check(&schema, &strange).is_err(), "{name}");
+        assert!(
+            configuration_check(&schema, &strange, "").is_err(),
+            "{name}"
+        );
         pages += 1;
     }
     assert!(pages >= 13, "{pages}");

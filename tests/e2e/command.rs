@@ -135,10 +135,10 @@ async fn doctor_says_what_is_there() {
     assert!(checks.as_array().unwrap().len() >= 5, "{report}");
 }
 
-/// A `crm serve` with the local issuer; gone when it is dropped.
-struct Serving {
+/// A `crm serve`; gone when it is dropped.
+pub(crate) struct Serving {
     process: Child,
-    base: String,
+    pub(crate) base: String,
 }
 
 impl Drop for Serving {
@@ -149,10 +149,17 @@ impl Drop for Serving {
 }
 
 fn serve(url: &str) -> Serving {
+    serving(url, &["--local-issuer", "--role", "api"])
+}
+
+/// `crm serve` on this database.
+pub(crate) fn serving(url: &str, arguments: &[&str]) -> Serving {
     let mut process = crm()
-        .args(["serve", "--local-issuer", "--role", "api"])
+        .arg("serve")
+        .args(arguments)
         .args(["--listen", "127.0.0.1:0"])
         .env("DATABASE_URL", url)
+        .env("CRM_DEV_ISSUER", "1")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -24,6 +24,7 @@ mod command;
 mod conformance;
 mod crash;
 mod customize;
+mod determinism;
 mod edges;
 mod effects;
 mod export;

@@ -1,146 +1,89 @@
-//! `crm plugin install` and `dev`, against something that answers as a host's API does.
+//! `crm plugin install` and `dev` against `crm serve`: what an author brings to a tenant runs there
+//! with the next event.
 
-use axum::Router;
-use axum::extract::{Multipart, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use crm_tests::cluster::target_dir;
+use crm_tests::client::{Client, wait_until};
+use crm_tests::cluster::{TestDatabase, cluster, target_dir};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::command::crm;
+use crate::command::{Serving, crm, serving};
 
-/// How long a build may take on a machine that has never made one.
-const DEADLINE: Duration = Duration::from_secs(600);
-
-/// What one installation sent.
-#[derive(Clone, Debug)]
-struct Sent {
-    authorization: String,
-    tenant: Option<String>,
-    parts: BTreeMap<String, Vec<u8>>,
-}
-
-impl Sent {
-    fn json(&self, part: &str) -> Value {
-        serde_json::from_slice(&self.parts[part]).unwrap()
-    }
-}
-
-#[derive(Clone, Default)]
+/// A host, a tenant of it, and somebody who decides there.
 struct Host {
-    sent: Arc<Mutex<Vec<Sent>>>,
+    database: TestDatabase,
+    serving: Serving,
+    token: String,
+    owner: Client,
 }
 
 impl Host {
-    async fn start(&self) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let app = Router::new()
-            .route("/api/crm/plugins", post(take))
-            .with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        format!("http://{address}")
-    }
-
-    fn all(&self) -> Vec<Sent> {
-        self.sent.lock().unwrap().clone()
-    }
-
-    async fn wait_for(&self, count: usize) -> Vec<Sent> {
-        let started = Instant::now();
-        while self.all().len() < count {
-            assert!(started.elapsed() < DEADLINE, "{count} installations");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    async fn start() -> Self {
+        let database = cluster().database().await;
+        let said = |arguments: &[&str]| {
+            let mut command = crm();
+            command
+                .args(arguments)
+                .env("DATABASE_URL", database.url())
+                .env("CRM_DEV_ISSUER", "1");
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        said(&[
+            "tenant",
+            "create",
+            "--name",
+            "Acme",
+            "--template",
+            "hospital",
+        ]);
+        let token = said(&["token", "--tenant", "Acme", "--role", "owner"]);
+        let serving = serving(&database.url(), &[]);
+        let owner = Client::new(&serving.base, Some(token.clone()));
+        Self {
+            database,
+            serving,
+            token,
+            owner,
         }
-        self.all()
     }
-}
 
-async fn take(State(host): State<Host>, headers: HeaderMap, mut form: Multipart) -> Response {
-    let header = |name: &str| Some(headers.get(name)?.to_str().unwrap().to_owned());
-    let mut sent = Sent {
-        authorization: header("authorization").unwrap_or_default(),
-        tenant: header("x-tenant-id"),
-        parts: BTreeMap::new(),
-    };
-    while let Some(part) = form.next_field().await.unwrap() {
-        let name = part.name().unwrap().to_owned();
-        sent.parts
-            .insert(name, part.bytes().await.unwrap().to_vec());
+    /// `crm plugin …` in this folder, with this host.
+    fn plugin(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = crm();
+        command
+            .current_dir(folder)
+            .arg("plugin")
+            .args(arguments)
+            .env("CRM_HOST", &self.serving.base)
+            .env("CRM_TOKEN", &self.token)
+            .env("CARGO_TARGET_DIR", target_dir().join("test-data/author"))
+            .env("CARGO_NET_OFFLINE", "true");
+        command
     }
-    if sent.authorization != "Bearer good" {
-        let problem = json!({
-            "title": "Invalid",
-            "detail": "the grant is more than the plugin asks for",
-            "errors": [{ "pointer": "/grants/reads", "message": "is too much" }],
-        });
-        return (StatusCode::UNPROCESSABLE_ENTITY, problem.to_string()).into_response();
+
+    /// Titles of what stands on a new patient's timeline when the run has ended.
+    async fn greeting(&self, name: &str) -> String {
+        let owner = &self.owner;
+        let patient = owner.create("patients", json!({ "full_name": name })).await;
+        let run = owner.run("greet", &patient, &["done", "dead"]).await;
+        assert_eq!(run["status"], "done", "{run}");
+        let path = format!("records/patients/{patient}/activities");
+        let activities = owner.get(&path).await.expect(200);
+        let titles = activities["data"].as_array().unwrap().iter();
+        let mut titles = titles.map(|activity| activity["title"].as_str().unwrap());
+        let found = titles.find(|title| title.contains(name));
+        found.unwrap_or_else(|| panic!("{activities}")).to_owned()
     }
-    host.sent.lock().unwrap().push(sent);
-    (StatusCode::CREATED, "{\"installed\": true}").into_response()
 }
 
 async fn finished(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_component_goes_to_a_tenant_with_what_it_is_granted() {
-    let host = Host::default();
-    let base = host.start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut components = crm_cli::bundled::components().iter();
-    let component = components.find(|(name, _)| *name == "jewellery-valuation");
-    let component = component.unwrap().1;
-    std::fs::write(folder.path().join("valuation.wasm"), component).unwrap();
-    let grant = json!({ "reads": ["items(carat)"] });
-    std::fs::write(folder.path().join("grant.json"), grant.to_string()).unwrap();
-    let install = |token: &str, more: &[&str]| {
-        let mut command = crm();
-        command
-            .current_dir(folder.path())
-            .args(["plugin", "install", "valuation.wasm", "--host", &base])
-            .args(more)
-            .env("CRM_TOKEN", token);
-        finished(command)
-    };
-    let output = install("good", &["--json"]).await;
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "{\n  \"installed\": true\n}"
-    );
-    let tenant = "018f4e6a-7c1e-7000-8000-000000000001";
-    let output = install("good", &["--grant", "grant.json", "--tenant", tenant]).await;
-    assert!(output.status.success(), "{output:?}");
-
-    let sent = host.all();
-    assert_eq!(sent[0].parts["component"], component);
-    assert_eq!(sent[0].json("grants")["activities"], json!(["items"]));
-    assert_eq!(sent[0].json("config"), json!({}));
-    assert_eq!(sent[0].tenant, None);
-    assert_eq!(sent[1].json("grants"), grant);
-    assert_eq!(sent[1].tenant.as_deref(), Some(tenant));
-
-    let refused = install("bad", &[]).await;
-    assert_eq!(refused.status.code(), Some(1));
-    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(
-        error.contains("jewellery-valuation 0.1.0 is not installed"),
-        "{error}"
-    );
-    assert!(
-        error.contains("more than the plugin asks for; /grants/reads is too much"),
-        "{error}"
-    );
 }
 
 /// Gone when it is dropped.
@@ -153,46 +96,108 @@ impl Drop for Developing {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_are_built_and_installed_as_they_are_made() {
-    let host = Host::default();
-    let base = host.start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut new = crm();
-    new.current_dir(folder.path())
-        .args(["plugin", "new", "greeter"]);
-    let made = finished(new).await;
-    assert!(made.status.success(), "{made:?}");
+fn heard(developing: &mut Developing) -> UnboundedReceiver<String> {
+    let said = BufReader::new(developing.0.stderr.take().unwrap()).lines();
+    let (send, lines) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        said.map_while(Result::ok)
+            .for_each(|line| drop(send.send(line)))
+    });
+    lines
+}
 
-    let developing = crm()
-        .current_dir(folder.path().join("greeter"))
-        .args(["plugin", "dev", "--host", &base, "--token", "good"])
-        .env("CARGO_TARGET_DIR", target_dir().join("test-data/author"))
-        .env("CARGO_NET_OFFLINE", "true")
+async fn wait_for(lines: &mut UnboundedReceiver<String>, words: &str) {
+    let mut all = String::new();
+    loop {
+        let line = lines.recv().await;
+        let line = line.unwrap_or_else(|| panic!("it never says {words}: {all}"));
+        if line.contains(words) {
+            return;
+        }
+        all.push_str(&line);
+        all.push('\n');
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_author_makes_runs_at_a_tenant_and_changes_as_it_is_written() {
+    let host = Host::start().await;
+    let owner = &host.owner;
+    let folder = tempfile::tempdir().unwrap();
+    let new = [
+        "new",
+        "greeter",
+        "--template",
+        "hospital",
+        "--module",
+        "patients",
+    ];
+    let made = finished(host.plugin(folder.path(), &new)).await;
+    assert!(made.status.success(), "{made:?}");
+    let directory = folder.path().join("greeter");
+
+    // Installed with what it is granted, refused with the reason, and only replaced where asked to.
+    let grant = json!({ "reads": ["patients(full_name)"], "activities": ["patients"] });
+    std::fs::write(directory.join("grant.json"), grant.to_string()).unwrap();
+    std::fs::write(
+        directory.join("more.json"),
+        json!({ "reads": ["patients"] }).to_string(),
+    )
+    .unwrap();
+    let install = |more: &[&str]| {
+        let arguments = [["install", "--grant"].as_slice(), more].concat();
+        finished(host.plugin(&directory, &arguments))
+    };
+    let refused = install(&["more.json"]).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let installed = install(&["grant.json", "--json"]).await;
+    assert!(installed.status.success(), "{installed:?}");
+    let answer: Value = serde_json::from_slice(&installed.stdout).unwrap();
+    assert_eq!(answer["grants"]["activities"], json!(["patients"]));
+    assert_eq!(answer["takes"]["class"], "standard");
+    let again = install(&["grant.json"]).await;
+    let error = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert_eq!(again.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("greeter 0.1.0 is not installed") && error.contains("is installed already"),
+        "{error}"
+    );
+    let replaced = install(&["grant.json", "--replace"]).await;
+    assert!(replaced.status.success(), "{replaced:?}");
+    let workflow = json!({
+        "slug": "greet", "name": "Greet", "module": "patients",
+        "trigger": { "on": "record_created" },
+        "steps": [{ "action": "greeter", "config": { "greeting": "Welcome" } }],
+    });
+    owner.post("workflows", workflow).await.expect(201);
+    assert_eq!(host.greeting("Ada").await, "Welcome, Ada");
+
+    // While it is written, each build that differs is there with the next event.
+    let developing = host
+        .plugin(&directory, &["dev"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut developing = Developing(developing);
-    let said = BufReader::new(developing.0.stderr.take().unwrap()).lines();
-    let (heard, mut lines) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        said.map_while(Result::ok)
-            .for_each(|line| drop(heard.send(line)))
-    });
-    host.wait_for(1).await;
-    let source = folder.path().join("greeter/src/lib.rs");
+    let mut lines = heard(&mut developing);
+    wait_for(&mut lines, "waiting for changes").await;
+    let first = owner.get("plugins/greeter").await.expect(200)["version"].clone();
+    assert!(
+        first.as_str().unwrap().starts_with("0.1.0-dev.h"),
+        "{first}"
+    );
+    let source = directory.join("src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
     // What does not compile is not installed, and not the end either.
     std::fs::write(&source, "nonsense").unwrap();
-    while !lines
-        .recv()
-        .await
-        .unwrap()
-        .contains("cargo could not build")
-    {}
+    wait_for(&mut lines, "cargo could not build").await;
+    assert_eq!(host.greeting("Bea").await, "Welcome, Bea");
     std::fs::write(&source, text.replace("\"{}, {name}\"", "\"{}! {name}\"")).unwrap();
-    let sent = host.wait_for(2).await;
-    assert_ne!(sent[0].parts["component"], sent[1].parts["component"]);
+    wait_until("it is installed", async || {
+        owner.get("plugins/greeter").await.expect(200)["version"] != first
+    })
+    .await;
+    assert_eq!(host.greeting("Cy").await, "Welcome! Cy");
 
     let id = developing.0.id().to_string();
     assert!(
@@ -204,4 +209,5 @@ async fn changes_are_built_and_installed_as_they_are_made() {
     );
     let ended = tokio::task::spawn_blocking(move || developing.0.wait().unwrap());
     assert_eq!(ended.await.unwrap().code(), Some(0));
+    drop(host.database);
 }

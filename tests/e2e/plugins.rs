@@ -1,12 +1,20 @@
 //! Plugins of a tenant: known beforehand, installed, changed, tried out, switched off, removed.
 
+use crm_engine::QuotaSettings;
 use crm_model::limits::BREAKER_MAX_FAILURES;
+use crm_model::limits::{
+    COMPONENT_MAX_BYTES, COMPONENT_UPLOADS_MAX_CONCURRENT, INTERPRETER_MAX_BYTES,
+    INTERPRETER_MEMORY_MAX_BYTES,
+};
 use crm_store::admin::Admin;
 use crm_tests::app::TestApp;
 use crm_tests::client::Client;
-use crm_tests::guests::{component, own, renamed};
+use crm_tests::cluster::cluster;
+use crm_tests::guests::{changed, component, own, padded, renamed};
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const READS: &str = "patients(full_name, phone)";
 
@@ -393,4 +401,252 @@ async fn a_version_that_was_stopped_runs_nowhere() {
     admin.plugin_kill("field-set", version, None).await.unwrap();
     let run = owner.run("welcome", &patient, &["done", "dead"]).await;
     assert_eq!(run["status"], "done", "it goes on where it waited");
+}
+
+/// A class has its own limit, and the bytes of an upload are counted against that one.
+#[tokio::test]
+async fn a_component_may_be_as_large_as_its_class_says() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let standard = padded("large", component("asks"), "standard", COMPONENT_MAX_BYTES);
+    let refused = owner.install(&standard, &[]).await.expect(422);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("at most 2 MiB are accepted")
+            && detail.contains("`component_max_bytes` of the class `standard`"),
+        "{refused}"
+    );
+
+    let large = padded("large", component("asks"), "interpreter", 20 << 20);
+    let parts = [("grants", grants().to_string())];
+    let installed = owner.install(&large, &parts).await.expect(201);
+    assert_eq!(
+        installed["takes"],
+        json!({
+            "class": "interpreter",
+            "component_max_bytes": INTERPRETER_MAX_BYTES,
+            "memory_max_bytes": INTERPRETER_MEMORY_MAX_BYTES,
+        })
+    );
+    let last = json!({ "module": "patients", "last": 1 });
+    let preview = owner.post("plugins/large/preview", last).await.expect(200);
+    assert_eq!(preview["takes"], installed["takes"]);
+    workflow(&owner, "ask", "large", json!({ "ask": ["config"] })).await;
+    let patient = owner
+        .create("patients", json!({ "full_name": "Ada" }))
+        .await;
+    let run = owner.run("ask", &patient, &["done", "dead"]).await;
+    assert_eq!(run["log"][0]["steps"][0]["action"], "large", "{run}");
+}
+
+/// What a tenant keeps is bounded, and the bound can be seen, and room be made.
+#[tokio::test]
+async fn a_tenant_keeps_as_many_bytes_as_it_may() {
+    let room = 2 * u64::try_from(own("one").len()).unwrap();
+    let mut quotas = QuotaSettings::default();
+    quotas.defaults.component_bytes = Some(room + 100);
+    quotas.defaults.interpreter_bytes = Some(0);
+    let database = cluster().database().await;
+    let app = TestApp::metered(database, None, quotas).await;
+    let (_, owner) = app.owner_of("hospital").await;
+
+    let interpreter = padded("one", component("asks"), "interpreter", 1);
+    let refused = owner.install(&interpreter, &[]).await.expect(429);
+    assert_eq!(refused["quota"]["name"], "interpreter_bytes", "{refused}");
+    owner.install(&own("one"), &[]).await.expect(201);
+    owner.install(&own("two"), &[]).await.expect(201);
+    let refused = owner.install(&own("three"), &[]).await.expect(429);
+    assert_eq!(refused["quota"]["name"], "component_bytes", "{refused}");
+    assert_eq!(refused["quota"]["limit"], room + 100, "{refused}");
+    let usage = owner.get("usage").await.expect(200);
+    let quotas = usage["data"].as_array().unwrap();
+    let found = quotas.iter().find(|one| one["quota"] == "component_bytes");
+    assert_eq!(found.unwrap()["used"], room, "{usage}");
+
+    // Removing a plugin keeps its versions; they go where that is asked for.
+    assert_eq!(owner.delete("plugins/one").await.status, 204);
+    owner.install(&own("three"), &[]).await.expect(429);
+    owner.delete("plugins/one?versions=some").await.expect(422);
+    assert_eq!(
+        owner.delete("plugins/one?versions=delete").await.status,
+        204
+    );
+    owner
+        .delete("plugins/one?versions=delete")
+        .await
+        .expect(404);
+    owner.install(&own("three"), &[]).await.expect(201);
+}
+
+/// An upload that began and goes no further.
+async fn stalled(app: &TestApp, owner: &Client) -> TcpStream {
+    let address = app.base.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let begun = format!(
+        "POST /api/crm/plugins HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+         content-type: multipart/form-data; boundary=b\r\ncontent-length: 100000\r\n\r\n\
+         --b\r\ncontent-disposition: form-data; name=\"component\"\r\n\r\n\0asm",
+        owner.token().unwrap()
+    );
+    stream.write_all(begun.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Components are in memory as a whole, so few are taken in at once, and one of each tenant.
+#[tokio::test]
+async fn few_components_are_taken_in_at_once() {
+    let app = TestApp::start().await;
+    let mut owners = Vec::new();
+    for _ in 0..=COMPONENT_UPLOADS_MAX_CONCURRENT {
+        owners.push(app.owner_of("hospital").await.1);
+    }
+    let (last, first) = owners.split_last().unwrap();
+    let mut streams = vec![stalled(&app, &first[0]).await];
+    let is_busy = async |client: &Client, component: &[u8]| {
+        client.install(component, &[]).await.status == 503
+    };
+    let nothing = b"no component".as_slice();
+    crm_tests::client::wait_until("it is being sent", || is_busy(&first[0], nothing)).await;
+    last.install(nothing, &[]).await.expect(422);
+    for owner in &first[1..] {
+        streams.push(stalled(&app, owner).await);
+    }
+    crm_tests::client::wait_until("all turns are taken", || is_busy(last, nothing)).await;
+    // Who sends no component needs no turn, and who may not decide gets none.
+    let known = Form::new().text("name", "nobody");
+    last.send_form("plugins", None, known).await.expect(422);
+    // Whoever goes away gives the turn back.
+    drop(streams);
+    crm_tests::client::wait_until("turns are free", async || {
+        last.install(nothing, &[]).await.status == 422
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_may_not_install_sends_no_component() {
+    let app = TestApp::start().await;
+    let (tenant, _) = app.owner_of("hospital").await;
+    let agent = app.client(tenant, "agent");
+    let mut stream = stalled(&app, &agent).await;
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 403");
+}
+
+/// A greeter whose steps have one word of configuration.
+fn configured(version: &str, word: &str) -> Vec<u8> {
+    changed(
+        &renamed("greeter", component("asks"), version),
+        |manifest| {
+            manifest["config_schema"] = json!({
+                "type": "object",
+                "required": [word],
+                "properties": { word: { "type": "array", "items": { "type": "string" } } },
+                "additionalProperties": false,
+            });
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_step_is_configured_as_its_action_says() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    owner
+        .install(&configured("1.0.0", "ask"), &[])
+        .await
+        .expect(201);
+    let step = |config: Value| {
+        json!({
+            "slug": "greet", "name": "Greet", "module": "patients",
+            "trigger": { "on": "record_created" },
+            "steps": [{ "action": "greeter", "config": config }],
+        })
+    };
+    let before = owner.get("workflows").await.expect(200);
+    let wrong = step(json!({ "ask": ["config", 3, 4], "more": true }));
+    let refused = owner.post("workflows", wrong).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    let mut places = refused.violations();
+    places.sort();
+    let place = |pointer: &str| (pointer.to_owned(), "schema".to_owned());
+    assert_eq!(
+        places,
+        [
+            place("/steps/0/config"),
+            place("/steps/0/config/ask/1"),
+            place("/steps/0/config/ask/2"),
+        ]
+    );
+    assert_eq!(owner.get("workflows").await.expect(200), before);
+    let first_party = json!({
+        "slug": "greet", "name": "Greet", "module": "patients",
+        "trigger": { "on": "record_created" },
+        "steps": [{ "action": "field-set", "config": { "sett": {} } }],
+    });
+    owner.post("workflows", first_party).await.expect(422);
+    owner
+        .post("workflows", step(json!({ "ask": ["config"] })))
+        .await
+        .expect(201);
+
+    // Another version may want something else: that is told, before and after.
+    let form = |component: Vec<u8>| {
+        let part = reqwest::multipart::Part::bytes(component).file_name("plugin.wasm");
+        let form = Form::new().part("component", part);
+        form.text("replace", "true")
+    };
+    let newer = configured("1.1.0", "question");
+    let replaced = owner
+        .send_form("plugins", None, form(newer))
+        .await
+        .expect(200);
+    assert_eq!(replaced["version"], "1.1.0");
+    let unfit = replaced["unfit"].as_array().unwrap();
+    assert!(!unfit.is_empty(), "{replaced}");
+    for one in unfit {
+        assert_eq!(
+            (&one["workflow"], &one["pointer"]),
+            (&json!("greet"), &json!("/steps/0/config"))
+        );
+    }
+    let older = owner
+        .patch("plugins/greeter", json!({ "version": "1.0.0" }))
+        .await
+        .expect(200);
+    assert_eq!(older["unfit"], json!([]));
+    let ask = json!({ "module": "patients", "last": 1, "version": "1.1.0" });
+    let preview = owner.post("plugins/greeter/preview", ask).await.expect(200);
+    assert_eq!(&preview["unfit"], &replaced["unfit"]);
+}
+
+/// A build that is tried out goes when another takes its place; versions do not.
+#[tokio::test]
+async fn a_trial_build_is_forgotten_with_the_next() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hospital").await;
+    let replace = [("replace", "true".to_owned())];
+    let build = |version: &str| renamed("greeter", component("asks"), version);
+    owner.install(&build("1.0.0"), &replace).await.expect(201);
+    let trial = owner.install(&build("1.1.0-dev.h1"), &replace).await;
+    assert_eq!(trial.expect(200)["version"], "1.1.0-dev.h1");
+    owner
+        .install(&build("1.1.0-dev.h2"), &replace)
+        .await
+        .expect(200);
+    let version = |version: &str| json!({ "version": version });
+    owner
+        .patch("plugins/greeter", version("1.1.0-dev.h1"))
+        .await
+        .expect(422);
+    owner
+        .patch("plugins/greeter", version("1.0.0"))
+        .await
+        .expect(200);
+    owner
+        .patch("plugins/greeter", version("1.1.0-dev.h2"))
+        .await
+        .expect(422);
+    owner.install(&build("1.0.0"), &[]).await.expect(409);
 }

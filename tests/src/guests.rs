@@ -29,11 +29,39 @@ pub fn component(name: &str) -> &'static [u8] {
     found.expect("a component of that name").1
 }
 
+/// The same code with so many bytes of nothing in it, of that class.
+///
+/// # Panics
+/// As [`renamed`].
+pub fn padded(name: &str, component: &[u8], class: &str, padding: usize) -> Vec<u8> {
+    const NAME: &[u8] = b"\x07padding";
+    let mut padded = changed(component, |manifest| {
+        manifest["name"] = name.into();
+        manifest["class"] = class.into();
+    });
+    padded.push(0);
+    padded.extend(leb128(NAME.len() + padding));
+    padded.extend(NAME);
+    padded.resize(padded.len() + padding, 0);
+    padded
+}
+
 /// The same code under another name and version: what a tenant could have made itself.
 ///
 /// # Panics
 /// Where the component has no manifest at its end.
 pub fn renamed(name: &str, component: &[u8], version: &str) -> Vec<u8> {
+    changed(component, |manifest| {
+        manifest["name"] = name.into();
+        manifest["version"] = version.into();
+    })
+}
+
+/// The same code with another manifest.
+///
+/// # Panics
+/// As [`renamed`].
+pub fn changed(component: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
     const SECTION: &[u8] = b"\x0ccrm:manifest";
     let at = component
         .windows(SECTION.len())
@@ -42,8 +70,7 @@ pub fn renamed(name: &str, component: &[u8], version: &str) -> Vec<u8> {
     let manifest = &component[at + SECTION.len()..];
     let mut manifest: serde_json::Value =
         serde_json::from_slice(manifest).expect("the manifest is the last section");
-    manifest["name"] = name.into();
-    manifest["version"] = version.into();
+    change(&mut manifest);
     // Before the name stand the section's number and its size.
     let size = leb128(component.len() - at);
     let mut renamed = component[..at - size.len()].to_vec();

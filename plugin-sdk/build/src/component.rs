@@ -76,6 +76,38 @@ pub fn manifest_text(component: &[u8]) -> Option<String> {
     None
 }
 
+/// The same component with another manifest; none where it has none, or is no component.
+pub fn with_manifest(component: &[u8], manifest: &str) -> Option<Vec<u8>> {
+    let mut depth = 0_usize;
+    let mut end = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        let payload = payload.ok()?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(section) if depth == 0 && section.name() == MANIFEST_SECTION => {
+                // What stands before the section's contents is its number and size.
+                let (before, after) =
+                    (component.get(..end)?, component.get(section.range().end..)?);
+                let mut other = [before, after].concat();
+                let section = CustomSection {
+                    name: MANIFEST_SECTION.into(),
+                    data: Cow::Borrowed(manifest.as_bytes()),
+                };
+                section.append_to_component(&mut other);
+                return Some(other);
+            }
+            _ => {}
+        }
+        end = match payload {
+            Payload::Version { range, .. } => range.end,
+            Payload::End(offset) => offset,
+            other => other.as_section().map_or(end, |(_, range)| range.end),
+        };
+    }
+    None
+}
+
 /// The world that a manifest claims. The rest of a manifest is the host's to judge.
 pub(crate) fn manifest_world(package: &str, manifest: &str) -> Result<String, BuildError> {
     let bad = |reason: String| BuildError::BadManifest {
@@ -180,7 +212,12 @@ mod tests {
         component.section(&wasm_encoder::ModuleSection(&module));
         assert_eq!(manifest_text(&component.clone().finish()), None);
         component.section(&section("its own"));
-        assert_eq!(manifest_text(&component.finish()).unwrap(), "its own");
+        let component = component.finish();
+        assert_eq!(manifest_text(&component).unwrap(), "its own");
+        let other = with_manifest(&component, "another").unwrap();
+        assert_eq!(manifest_text(&other).unwrap(), "another");
+        assert_eq!(with_manifest(&other, "its own").unwrap(), component);
+        assert_eq!(with_manifest(b"something else", "x"), None);
         assert_eq!(manifest_text(b"something else"), None);
     }
 

@@ -17,7 +17,7 @@ mod world;
 use std::path::{Path, PathBuf};
 
 pub use alone::crate_build;
-pub use component::manifest_text;
+pub use component::{manifest_text, with_manifest};
 pub use embed::embed;
 pub use error::BuildError;
 pub use scripted::{javascript_build, python_build};

@@ -50,9 +50,21 @@ impl Engine {
 
     /// Compiles a component off the threads that serve.
     pub(crate) async fn component_load(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, EngineError> {
+        Ok(self.component_take(bytes).await?.1)
+    }
+
+    /// The same, and hands the bytes back.
+    pub(crate) async fn component_take(
+        &self,
+        bytes: Vec<u8>,
+    ) -> Result<(Vec<u8>, Arc<Plugin>), EngineError> {
         let engine = self.clone();
-        let loaded = tokio::task::spawn_blocking(move || engine.sandbox().load(&bytes)).await;
-        let loaded = loaded.map_err(|error| EngineError::Internal(error.to_string()))?;
-        Ok(loaded?)
+        let loaded = tokio::task::spawn_blocking(move || {
+            let plugin = engine.sandbox().load(&bytes);
+            (bytes, plugin)
+        });
+        let loaded = loaded.await;
+        let (bytes, plugin) = loaded.map_err(|error| EngineError::Internal(error.to_string()))?;
+        Ok((bytes, plugin?))
     }
 }

@@ -3,6 +3,8 @@
 //! has to be done to records that are there already is queued as tasks, in the same transaction.
 
 use chrono::{DateTime, Utc};
+use crm_model::configuration::steps_check;
+use crm_model::definition::WorkflowDefinition;
 use crm_model::overlay::{ModelChange, rebuild, revise};
 use crm_model::permission::{Action, Authority, manages_all, permit};
 use crm_model::{Actor, Model, ModelError, TenantId, UserId, Violations};
@@ -56,6 +58,10 @@ impl Engine {
             check_manages(&before, actor, &change)?;
         }
         check_removals(&mut tx, &change).await?;
+        let workflow = match &change {
+            ModelChange::WorkflowAdd(workflow) => Some(workflow.clone()),
+            _ => None,
+        };
         let (removal, is_removal) = (removal_task(&change), change.is_removal());
         let act = ModelAct::of(&change);
         let is_of_permissions = change.is_of_permissions();
@@ -65,6 +71,9 @@ impl Engine {
         }
         let mut after = Model::compile(source).map_err(|error| refused(&error, is_removal))?;
 
+        if let Some(workflow) = workflow {
+            check_steps(&mut tx, &workflow).await?;
+        }
         if is_of_permissions && !manages_all(&after, actor) {
             return Err(EngineError::Conflict(
                 "you would no longer manage everything yourself: somebody who still does has to \
@@ -147,6 +156,18 @@ fn looks_at(text: &str, key: &str) -> bool {
         !own && !rest.starts_with(is_part)
     });
     behind || text.contains("\"rollup\"")
+}
+
+/// A step is configured as its action's manifest says.
+async fn check_steps(tx: &mut TenantTx, workflow: &WorkflowDefinition) -> Result<(), EngineError> {
+    let installs = crm_store::plugins::installs_list(tx).await?;
+    let manifests = || installs.iter().map(|install| &install.manifest.0);
+    steps_check(workflow, |action| {
+        let mut manifests = manifests();
+        let found = manifests.find(|manifest| manifest.name == *action);
+        found?.config_schema.as_ref()
+    })
+    .map_err(EngineError::invalid)
 }
 
 /// A name is free again when nothing of what had it is left; a module goes with records only

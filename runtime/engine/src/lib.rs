@@ -88,6 +88,8 @@ struct Inner {
     hook_failures: Arc<hook_failures::HookFailures>,
     /// Requests with an Idempotency-Key that this process works on.
     in_flight: DashSet<(TenantId, UserId, String)>,
+    /// Who sends a component at the moment.
+    uploads: Arc<plugins::Uploads>,
     /// Turns at hashing passwords.
     hashing: Arc<Semaphore>,
     /// Told after each commit that made jobs, so that this process's worker need not wait for
@@ -118,6 +120,7 @@ impl Engine {
                 breakers: breaker::Breakers::default(),
                 hook_failures: Arc::default(),
                 in_flight: DashSet::new(),
+                uploads: Arc::default(),
                 hashing: Arc::new(Semaphore::new(PASSWORD_MAX_CONCURRENT)),
                 jobs_waiting: Notify::new(),
                 effects_waiting: Notify::new(),

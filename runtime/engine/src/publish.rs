@@ -1,11 +1,12 @@
 //! Publishing: a component becomes known to this installation. What a template says has to
 //! compile before anybody can choose it.
 
+use crm_model::configuration::steps_check;
 use crm_model::definition::TemplateDefinition;
 use crm_model::manifest::World;
 use crm_model::model::{InstalledPlugin, Model, ModelSource, TemplateReference};
 use crm_model::settings::Settings;
-use crm_model::{Grant, Manifest, TenantId};
+use crm_model::{Grant, Manifest, ModelError, TenantId};
 use crm_sandbox::{Inspected, Sandbox, component_inspect};
 use crm_store::admin::{Admin, Published};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ use crate::EngineError;
 ///
 /// # Errors
 /// [`EngineError::Component`] where it is refused, [`EngineError::Definition`] where its model
-/// does not compile, [`EngineError::Store`].
+/// does not compile or a step is not configured as its action wants it, [`EngineError::Store`].
 pub async fn publish(
     admin: &mut Admin,
     sandbox: &Sandbox,
@@ -40,13 +41,35 @@ pub async fn publish(
         World::Action => None,
         World::Template => {
             let text = sandbox.template_model(&plugin).await?;
-            Some(template_compile(&manifest, &text)?.0)
+            let template = template_compile(&manifest, &text)?.0;
+            steps_fit(admin, &template).await?;
+            Some(template)
         }
     };
     let published = admin
         .publish(&manifest, &digest, component, template.as_ref())
         .await?;
     Ok((manifest, published))
+}
+
+/// The steps of a template's workflows are configured as the actions want it that it installs.
+async fn steps_fit(admin: &mut Admin, template: &TemplateDefinition) -> Result<(), EngineError> {
+    let mut schemas = BTreeMap::new();
+    for install in &template.installs {
+        let manifest = admin
+            .published_manifest(&install.plugin, &install.version)
+            .await?;
+        if let Some(schema) = manifest.and_then(|manifest| manifest.config_schema) {
+            schemas.insert(install.plugin.clone(), schema);
+        }
+    }
+    for workflow in &template.workflows {
+        steps_check(workflow, |action| schemas.get(action)).map_err(|violations| ModelError {
+            place: format!("workflows/{}", workflow.slug),
+            message: violations.to_string(),
+        })?;
+    }
+    Ok(())
 }
 
 /// Parses what a template says and compiles it as for a tenant that just chose it.
@@ -58,7 +81,7 @@ pub fn template_compile(
     text: &str,
 ) -> Result<(TemplateDefinition, Model), EngineError> {
     let definition: TemplateDefinition =
-        serde_json::from_str(text).map_err(|error| crm_model::ModelError {
+        serde_json::from_str(text).map_err(|error| ModelError {
             place: format!("the model of “{}”", manifest.name),
             message: error.to_string(),
         })?;
@@ -97,7 +120,7 @@ pub fn template_compile(
         modules.any(|module| module.slug.as_str() == name)
     };
     if let Some(module) = manifest.hooks.unknown_module(is_known) {
-        return Err(crm_model::ModelError {
+        return Err(ModelError {
             place: format!("the hooks of “{}”", manifest.name),
             message: format!("there is no module “{module}”"),
         }

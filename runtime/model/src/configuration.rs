@@ -3,6 +3,10 @@
 
 use serde_json::Value;
 
+use crate::definition::WorkflowDefinition;
+use crate::names::PluginName;
+use crate::violation::Violations;
+
 /// Whether the schema is one: Draft 2020-12, of an object, and complete in itself.
 ///
 /// # Errors
@@ -28,17 +32,42 @@ pub fn schema_check(schema: &Value) -> Result<(), String> {
 /// Whether a configuration is as the schema, which was checked before, wants it.
 ///
 /// # Errors
-/// Everything that is wrong with it, with the place, one sentence each.
-pub fn configuration_check(schema: &Value, configuration: &Value) -> Result<(), Vec<String>> {
-    let validator = crate::schema::compile(schema).map_err(|error| vec![error])?;
-    let wrong: Vec<String> = validator
-        .iter_errors(configuration)
-        .map(|error| match error.instance_path().to_string() {
-            place if place.is_empty() => error.to_string(),
-            place => format!("at “{place}”: {error}"),
-        })
-        .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+/// Everything that is wrong with it; `pointer` is where it stands in what was sent.
+pub fn configuration_check(
+    schema: &Value,
+    configuration: &Value,
+    pointer: &str,
+) -> Result<(), Violations> {
+    let validator = crate::schema::compile(schema)
+        .map_err(|error| Violations::one(pointer, "schema", error))?;
+    let mut violations = Violations::default();
+    for error in validator.iter_errors(configuration) {
+        let pointer = format!("{pointer}{}", error.instance_path());
+        violations.add(pointer, "schema", error.to_string());
+    }
+    violations.into_result()
+}
+
+/// Whether the configuration of each of a workflow's steps is as its action's `config_schema`
+/// wants it, as far as the action is known and has one.
+///
+/// # Errors
+/// Everything that is wrong, with pointers into the workflow: `/steps/0/config/…`.
+pub fn steps_check<'a>(
+    workflow: &WorkflowDefinition,
+    schema_of: impl Fn(&PluginName) -> Option<&'a Value>,
+) -> Result<(), Violations> {
+    let mut violations = Violations::default();
+    for (index, step) in workflow.steps.iter().enumerate() {
+        let Some(schema) = schema_of(&step.action) else {
+            continue;
+        };
+        let pointer = format!("/steps/{index}/config");
+        if let Err(wrong) = configuration_check(schema, &step.config, &pointer) {
+            violations.extend(wrong);
+        }
+    }
+    violations.into_result()
 }
 
 /// The first reference that leaves the document. What stands in `const`, `default`, `enum` and
@@ -72,13 +101,16 @@ mod tests {
             "additionalProperties": false,
         });
         let fits = json!({ "field": "score", "points": 3 });
-        assert_eq!(configuration_check(&schema, &fits), Ok(()));
-        let wrong = configuration_check(&schema, &json!({ "points": "3", "more": 1 })).unwrap_err();
-        assert_eq!(wrong.len(), 3, "{wrong:?}");
-        assert!(
-            wrong.iter().any(|one| one.starts_with("at “/points”: ")),
-            "{wrong:?}"
-        );
+        assert_eq!(configuration_check(&schema, &fits, "/config"), Ok(()));
+        let wrong = json!({ "points": "3", "more": 1 });
+        let wrong = configuration_check(&schema, &wrong, "/config").unwrap_err();
+        let mut pointers: Vec<&str> = wrong
+            .as_slice()
+            .iter()
+            .map(|violation| violation.pointer.as_str())
+            .collect();
+        pointers.sort_unstable();
+        assert_eq!(pointers, ["/config", "/config", "/config/points"]);
     }
 
     #[test]

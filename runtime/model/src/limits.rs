@@ -235,6 +235,13 @@ pub const INTERPRETER_MEMORY_MAX_BYTES: usize = 128 << 20;
 /// Elements of its tables.
 pub const INTERPRETER_TABLE_MAX_ELEMENTS: usize = 50_000;
 
+/// Components that a tenant brought along, all versions together, unless its quota says otherwise.
+pub const TENANT_COMPONENTS_MAX_BYTES: u64 = 64 << 20;
+/// Those of them that bring the interpreter of their language, unless its quota says otherwise.
+pub const TENANT_INTERPRETERS_MAX_BYTES: u64 = 48 << 20;
+/// Components that are taken in at once; each is in memory until it is kept or refused.
+pub const COMPONENT_UPLOADS_MAX_CONCURRENT: usize = 4;
+
 /// Linear memory of one instance, whatever a plan says.
 pub const PLAN_MEMORY_MAX_BYTES: usize = 256 << 20;
 /// Table elements of one instance, whatever a plan says.

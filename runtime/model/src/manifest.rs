@@ -43,6 +43,14 @@ pub enum GuestClass {
 }
 
 impl GuestClass {
+    /// Its name in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Interpreter => "interpreter",
+        }
+    }
+
     fn is_standard(&self) -> bool {
         matches!(self, Self::Standard)
     }
@@ -75,7 +83,16 @@ pub struct Manifest {
     pub hooks: Hooks,
 }
 
+/// What the pre-release of a trial build's version begins with: `1.0.0-dev.…`.
+pub const TRIAL: &str = "dev";
+
 impl Manifest {
+    /// Whether it is a build that an author tries out. Nobody keeps such a version when another
+    /// has taken its place.
+    pub fn is_trial(&self) -> bool {
+        self.version.pre.as_str().split('.').next() == Some(TRIAL)
+    }
+
     /// Its schemas, with their names in the manifest.
     pub fn schemas(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         let named = [

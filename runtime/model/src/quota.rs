@@ -4,6 +4,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{TENANT_COMPONENTS_MAX_BYTES, TENANT_INTERPRETERS_MAX_BYTES};
+
 /// A thing that a tenant uses up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -16,11 +18,23 @@ pub enum QuotaName {
     Fuel,
     /// Runs of workflows that wait or are under way at one time.
     Jobs,
+    /// Bytes of the components that the tenant brought along, all versions that are kept.
+    ComponentBytes,
+    /// Bytes of those among them that are of the class `interpreter`; with none, nobody of the
+    /// tenant may bring such a component.
+    InterpreterBytes,
 }
 
 impl QuotaName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Records, Self::ApiCalls, Self::Fuel, Self::Jobs];
+    pub const ALL: [Self; 6] = [
+        Self::Records,
+        Self::ApiCalls,
+        Self::Fuel,
+        Self::Jobs,
+        Self::ComponentBytes,
+        Self::InterpreterBytes,
+    ];
 
     /// The name in JSON and in the store.
     pub const fn name(self) -> &'static str {
@@ -29,6 +43,8 @@ impl QuotaName {
             Self::ApiCalls => "api_calls",
             Self::Fuel => "fuel",
             Self::Jobs => "jobs",
+            Self::ComponentBytes => "component_bytes",
+            Self::InterpreterBytes => "interpreter_bytes",
         }
     }
 
@@ -38,6 +54,8 @@ impl QuotaName {
             Self::ApiCalls => "requests",
             Self::Fuel => "units of fuel for plugins",
             Self::Jobs => "waiting workflow runs",
+            Self::ComponentBytes => "bytes of components of its own",
+            Self::InterpreterBytes => "bytes of components of the class `interpreter`",
         }
     }
 }
@@ -59,6 +77,8 @@ pub struct QuotaDefaults {
     pub api_calls: Option<u64>,
     pub fuel: Option<u64>,
     pub jobs: Option<u64>,
+    pub component_bytes: Option<u64>,
+    pub interpreter_bytes: Option<u64>,
     pub api_window_seconds: u32,
     pub fuel_window_seconds: u32,
 }
@@ -70,6 +90,8 @@ impl Default for QuotaDefaults {
             api_calls: None,
             fuel: None,
             jobs: None,
+            component_bytes: Some(TENANT_COMPONENTS_MAX_BYTES),
+            interpreter_bytes: Some(TENANT_INTERPRETERS_MAX_BYTES),
             api_window_seconds: 24 * 3600,
             fuel_window_seconds: 3600,
         }
@@ -84,6 +106,8 @@ impl QuotaDefaults {
             QuotaName::ApiCalls => self.api_calls,
             QuotaName::Fuel => self.fuel,
             QuotaName::Jobs => self.jobs,
+            QuotaName::ComponentBytes => self.component_bytes,
+            QuotaName::InterpreterBytes => self.interpreter_bytes,
         }
     }
 
@@ -92,7 +116,10 @@ impl QuotaDefaults {
         match quota {
             QuotaName::ApiCalls => Some(self.api_window_seconds),
             QuotaName::Fuel => Some(self.fuel_window_seconds),
-            QuotaName::Records | QuotaName::Jobs => None,
+            QuotaName::Records
+            | QuotaName::Jobs
+            | QuotaName::ComponentBytes
+            | QuotaName::InterpreterBytes => None,
         }
     }
 }
@@ -126,6 +153,18 @@ pub struct QuotaSpent {
 impl std::fmt::Display for QuotaSpent {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { limit, used, .. } = self;
+        if matches!(
+            self.quota,
+            QuotaName::ComponentBytes | QuotaName::InterpreterBytes
+        ) {
+            return write!(
+                formatter,
+                "the tenant may keep {limit} {}, and with this one it would be {used}: remove \
+                 versions that nobody needs (`DELETE /plugins/{{name}}?versions=delete`), or ask \
+                 whoever runs the installation for more",
+                self.quota.what()
+            );
+        }
         write!(
             formatter,
             "the tenant's quota of {limit} {} is spent: {used} ",

@@ -1,6 +1,6 @@
 //! Why a component is not accepted, or a sandbox not made.
 
-use crm_model::manifest::World;
+use crm_model::manifest::{GuestClass, World};
 
 use crate::text::Bytes;
 
@@ -9,8 +9,12 @@ use crate::text::Bytes;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SandboxError {
     /// The file is larger than a component may be.
-    #[error("the component has {}; at most {} are accepted", Bytes(*.size_bytes), Bytes(*.limit_bytes))]
+    #[error(
+        "the component has {}; at most {} are accepted: `component_max_bytes` of the class `{}`",
+        Bytes(*.size_bytes), Bytes(*.limit_bytes), .class.name()
+    )]
     TooBig {
+        class: GuestClass,
         size_bytes: usize,
         limit_bytes: usize,
     },

@@ -1,7 +1,6 @@
 //! What a component says about itself, read without compiling or running any of it.
 
-use crm_model::limits::INTERPRETER_MAX_BYTES;
-use crm_model::manifest::{MANIFEST_SECTION, Manifest, World};
+use crm_model::manifest::{GuestClass, MANIFEST_SECTION, Manifest, World};
 use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 
@@ -27,11 +26,12 @@ pub struct Inspected {
 /// # Errors
 /// Whatever is wrong with it; [`SandboxError`] has a variant for each.
 pub fn component_inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
-    size_check(bytes, INTERPRETER_MAX_BYTES)?;
+    // No class allows more.
+    size_check(bytes, GuestClass::Interpreter)?;
     let surface = surface_read(bytes)?;
     let manifest = manifest_decode(&surface.manifests)?;
     let limits = ClassLimits::of(manifest.class);
-    size_check(bytes, limits.component_max_bytes)?;
+    size_check(bytes, manifest.class)?;
     shape_check(bytes, &limits)?;
     manifest.check().map_err(SandboxError::Manifest)?;
     world_check(&surface, manifest.world)?;
@@ -46,12 +46,14 @@ pub fn component_inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
     })
 }
 
-fn size_check(bytes: &[u8], limit_bytes: usize) -> Result<(), SandboxError> {
+fn size_check(bytes: &[u8], class: GuestClass) -> Result<(), SandboxError> {
+    let limit_bytes = ClassLimits::of(class).component_max_bytes;
     let size_bytes = bytes.len();
     if size_bytes <= limit_bytes {
         return Ok(());
     }
     Err(SandboxError::TooBig {
+        class,
         size_bytes,
         limit_bytes,
     })

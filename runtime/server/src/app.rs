@@ -11,7 +11,7 @@ use crm_engine::Engine;
 use crm_engine::audit::Origin;
 use crm_model::RoleSlug;
 use crm_model::limits::{
-    COMPONENT_MAX_BYTES, IMPORT_FILE_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS,
+    IMPORT_FILE_MAX_BYTES, INTERPRETER_MAX_BYTES, REQUEST_BODY_MAX_BYTES, REQUEST_MAX_SECONDS,
     UPLOAD_MAX_SECONDS,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -35,8 +35,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARACTERS: usize = 100;
 /// A file with what multipart puts around it.
 const UPLOAD_BODY_MAX_BYTES: usize = IMPORT_FILE_MAX_BYTES as usize + REQUEST_BODY_MAX_BYTES;
-/// A component with what multipart puts around it.
-const PLUGIN_BODY_MAX_BYTES: usize = COMPONENT_MAX_BYTES + REQUEST_BODY_MAX_BYTES;
+/// The largest component that there is with what multipart puts around it.
+const PLUGIN_BODY_MAX_BYTES: usize = INTERPRETER_MAX_BYTES + REQUEST_BODY_MAX_BYTES;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -341,7 +341,7 @@ async fn around(request: Request, next: Next) -> Response {
         let handled = origin.scope(next.run(request));
         let response = match tokio::time::timeout(limit, handled).await {
             Ok(response) => response,
-            Err(_) => problem::timed_out(),
+            Err(_) => problem::timed_out(limit.as_secs()),
         };
         problem::finish(response, id.to_str().unwrap_or_default())
     };
@@ -367,10 +367,10 @@ fn origin(request: &Request, id: &HeaderValue) -> Origin {
     Origin::new(address, id.to_str().ok().map(str::to_owned))
 }
 
-/// Uploads last as long as the client's line needs.
+/// Uploads last as long as the client's line needs, and a component is compiled then.
 fn time_limit_seconds(method: &Method, route: &str) -> u64 {
     match (method, route) {
-        (&Method::POST, "/api/crm/imports") => UPLOAD_MAX_SECONDS,
+        (&Method::POST, "/api/crm/imports" | "/api/crm/plugins") => UPLOAD_MAX_SECONDS,
         _ => REQUEST_MAX_SECONDS,
     }
 }

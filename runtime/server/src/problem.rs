@@ -595,8 +595,7 @@ pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// For a request that took too long.
-pub(crate) fn timed_out() -> Response {
-    let seconds = crm_model::limits::REQUEST_MAX_SECONDS;
+pub(crate) fn timed_out(seconds: u64) -> Response {
     let detail = format!("the request took longer than {seconds} seconds");
     Problem::detailed(Kind::Unavailable, detail).into_response()
 }

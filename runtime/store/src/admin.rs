@@ -5,7 +5,7 @@ mod quotas;
 
 use crm_model::definition::TemplateDefinition;
 use crm_model::manifest::Manifest;
-use crm_model::{AuditId, TenantId, UserId};
+use crm_model::{AuditId, PluginName, TenantId, UserId};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::types::Json;
@@ -177,6 +177,24 @@ impl Admin {
                 .fetch_optional(&mut self.connection)
                 .await?;
         Ok(digest)
+    }
+
+    /// What a published plugin says about itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn published_manifest(
+        &mut self,
+        name: &PluginName,
+        version: &semver::Version,
+    ) -> Result<Option<Manifest>, StoreError> {
+        let manifest: Option<Json<Manifest>> =
+            sqlx::query_scalar("select manifest from crm_plugins where name = $1 and version = $2")
+                .bind(name.as_str())
+                .bind(version.to_string())
+                .fetch_optional(&mut self.connection)
+                .await?;
+        Ok(manifest.map(|manifest| manifest.0))
     }
 
     /// Stops a version of a plugin everywhere, or lets it go on where there is no reason.

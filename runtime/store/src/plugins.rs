@@ -190,6 +190,52 @@ pub async fn component_keep(
     })
 }
 
+/// Forgets components that the tenant brought along: all versions of a name, or one. How many.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn components_forget(
+    tx: &mut TenantTx,
+    name: &PluginName,
+    version: Option<&semver::Version>,
+) -> Result<u64, StoreError> {
+    let forgotten = sqlx::query(
+        "delete from crm_tenant_components
+        where tenant_id = $1 and name = $2 and ($3::text is null or version = $3)",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(name.as_str())
+    .bind(version.map(ToString::to_string))
+    .execute(tx.connection())
+    .await?;
+    Ok(forgotten.rows_affected())
+}
+
+/// How much the components take that the tenant brought along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ComponentBytes {
+    pub total: i64,
+    /// Those of the class `interpreter`.
+    pub interpreters: i64,
+}
+
+/// How much they take. Reads no component.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn component_bytes(tx: &mut TenantTx) -> Result<ComponentBytes, StoreError> {
+    let bytes = sqlx::query_as(
+        "select coalesce(sum(octet_length(component)), 0)::bigint as total,
+            coalesce(sum(octet_length(component))
+                filter (where manifest ->> 'class' = 'interpreter'), 0)::bigint as interpreters
+        from crm_tenant_components where tenant_id = $1",
+    )
+    .bind(tx.tenant_id().uuid())
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(bytes)
+}
+
 /// What a tenant says of a plugin.
 #[derive(Clone, Debug)]
 pub struct Terms<'a> {

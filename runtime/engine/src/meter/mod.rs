@@ -11,6 +11,7 @@ mod stock;
 use chrono::{DateTime, Utc};
 use crm_model::TenantId;
 use crm_model::quota::{QuotaDefaults, QuotaName, QuotaSpent, QuotaUsage};
+use crm_store::plugins::ComponentBytes;
 use dashmap::DashMap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,7 +79,10 @@ impl State {
         match quota {
             QuotaName::ApiCalls => Some(&mut self.calls),
             QuotaName::Fuel => Some(&mut self.fuel),
-            QuotaName::Records | QuotaName::Jobs => None,
+            QuotaName::Records
+            | QuotaName::Jobs
+            | QuotaName::ComponentBytes
+            | QuotaName::InterpreterBytes => None,
         }
     }
 
@@ -86,7 +90,10 @@ impl State {
         match quota {
             QuotaName::Records => Some(&mut self.records),
             QuotaName::Jobs => Some(&mut self.jobs),
-            QuotaName::ApiCalls | QuotaName::Fuel => None,
+            QuotaName::ApiCalls
+            | QuotaName::Fuel
+            | QuotaName::ComponentBytes
+            | QuotaName::InterpreterBytes => None,
         }
     }
 
@@ -424,10 +431,28 @@ impl Engine {
             }
         }
         let (defaults, now) = (self.inner.meter.defaults(), fresh::now());
+        let mut tx = crm_store::TenantTx::begin(self.store(), tenant).await?;
+        let kept = crm_store::plugins::component_bytes(&mut tx).await?;
+        tx.commit().await?;
         let quotas = QuotaName::ALL.into_iter();
         Ok(quotas
-            .map(|quota| metered.usage(defaults, quota, now))
+            .map(|quota| {
+                let mut usage = metered.usage(defaults, quota, now);
+                if let Some(used) = component_bytes(kept, quota) {
+                    usage.used = used;
+                }
+                usage
+            })
             .collect())
+    }
+}
+
+/// How much of a quota for components is taken.
+pub(crate) fn component_bytes(kept: ComponentBytes, quota: QuotaName) -> Option<u64> {
+    match quota {
+        QuotaName::ComponentBytes => Some(kept.total.max(0).unsigned_abs()),
+        QuotaName::InterpreterBytes => Some(kept.interpreters.max(0).unsigned_abs()),
+        QuotaName::Records | QuotaName::ApiCalls | QuotaName::Fuel | QuotaName::Jobs => None,
     }
 }
 

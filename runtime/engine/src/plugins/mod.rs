@@ -3,15 +3,17 @@
 //! of the tenant's model. Who manages everything decides.
 
 mod preview;
+mod uploads;
 mod usage;
 
-use crm_model::configuration::configuration_check;
-use crm_model::manifest::{Manifest, World};
+use crm_model::configuration::{configuration_check, steps_check};
+use crm_model::manifest::{GuestClass, Manifest, World};
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::manages_all;
 use crm_model::{
     Actor, Capabilities, Model, ModelError, PluginName, TenantId, Violations, WorkflowSlug,
 };
+use crm_sandbox::ClassLimits;
 use crm_store::plugins::{Available, Installed, Terms};
 use crm_store::{StoreError, TenantTx};
 use semver::Version;
@@ -27,6 +29,8 @@ use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
 pub use preview::{Preview, PreviewRequest, PreviewedChange, PreviewedRun};
+pub use uploads::Upload;
+pub(crate) use uploads::Uploads;
 pub use usage::PluginUsage;
 
 /// An installed plugin, as those see it who decide about it.
@@ -39,6 +43,8 @@ pub struct PluginView {
     pub workflows: Vec<WorkflowSlug>,
     /// Fields that other plugins may write too.
     pub conflicts: Vec<FieldConflict>,
+    /// Steps of workflows that are not configured as this version wants it.
+    pub unfit: Vec<UnfitStep>,
     pub breaker: BreakerState,
     /// Why this version runs nowhere.
     pub killed: Option<String>,
@@ -54,10 +60,49 @@ pub struct FieldConflict {
     pub field: String,
 }
 
+/// Something in the configuration of a workflow's step that its action does not want.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnfitStep {
+    pub workflow: WorkflowSlug,
+    /// Into the workflow: `/steps/0/config/…`.
+    pub pointer: String,
+    pub message: String,
+}
+
+/// What a component of its class may be, and what its calls may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Takes {
+    pub class: GuestClass,
+    pub component_max_bytes: usize,
+    pub memory_max_bytes: usize,
+}
+
+impl Takes {
+    fn of(class: GuestClass) -> Self {
+        let limits = ClassLimits::of(class);
+        Self {
+            class,
+            component_max_bytes: limits.component_max_bytes,
+            memory_max_bytes: limits.call.memory_max_bytes,
+        }
+    }
+}
+
+impl PluginView {
+    /// What it takes at most.
+    pub fn takes(&self) -> Takes {
+        Takes::of(self.install.manifest.0.class)
+    }
+}
+
 /// What is to be installed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PluginInstall {
     pub source: PluginSource,
+    /// Whether it takes the place of a version that is installed; what is not given stays then.
+    pub replace: bool,
+    /// The turn at sending a component, given back when the component is kept or refused.
+    pub upload: Option<Upload>,
     /// What it is granted; all that it asks for unless given.
     pub grants: Option<Capabilities>,
     pub config: Option<Value>,
@@ -140,6 +185,7 @@ impl Engine {
                 .map(|workflow| workflow.definition().slug.clone())
                 .collect(),
             conflicts: conflicts(model, &name),
+            unfit: unfit(model, manifest),
             breaker: self.breaker(tenant, &name),
             killed: self.inner.breakers.killed(&name, &manifest.version),
             newer,
@@ -187,6 +233,18 @@ impl Engine {
         Ok(model)
     }
 
+    /// Whether somebody may decide about plugins, asked before a component is read.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`], [`EngineError::NotFound`].
+    pub async fn plugins_managed(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+    ) -> Result<(), EngineError> {
+        self.begin_plugins(tenant, actor).await.map(drop)
+    }
+
     /// Installs a plugin, with what it may do. The component is compiled before, so that what
     /// cannot run is refused here.
     ///
@@ -205,58 +263,62 @@ impl Engine {
         uncancelled(async move {
             // Asked before anything is compiled.
             drop(engine.begin_plugins(tenant, &actor).await?);
-            let wanted = engine.wanted(tenant, install).await?;
-            let name = wanted.manifest.name.clone();
-            let act = "plugin.installed";
-            engine
-                .plugin_put(
-                    tenant,
-                    &actor,
-                    &name,
-                    act,
-                    receipt,
-                    move |there| match there {
-                        Some(_) => Err(EngineError::Conflict(format!(
-                            "“{}” is installed already: change it, or remove it first",
-                            wanted.manifest.name
-                        ))),
-                        None => Ok(wanted),
-                    },
-                )
-                .await
+            let PluginInstall {
+                source,
+                replace,
+                upload,
+                grants,
+                config,
+            } = install;
+            let (manifest, digest, component) = engine.sourced(tenant, source).await?;
+            let name = manifest.name.clone();
+            let decide = move |there: Option<Installed>| match there {
+                Some(_) if !replace => Err(EngineError::Conflict(format!(
+                    "“{}” is installed already: send `replace` to put this in its place, or \
+                     remove it first",
+                    manifest.name
+                ))),
+                there => {
+                    let there =
+                        there.map(|there| (there.granted.0, there.settings.0, there.enabled));
+                    let (granted, settings, enabled) =
+                        there.unwrap_or_else(|| (manifest.capabilities.clone(), json!({}), true));
+                    Ok(Wanted {
+                        granted: grants.unwrap_or(granted),
+                        settings: config.unwrap_or(settings),
+                        enabled,
+                        manifest,
+                        digest,
+                        component,
+                    })
+                }
+            };
+            let view = engine
+                .plugin_put(tenant, &actor, &name, receipt, decide)
+                .await;
+            drop(upload);
+            view
         })
         .await
     }
 
-    async fn wanted(
+    /// The manifest of what is to be installed, its digest, and its bytes where they are new.
+    async fn sourced(
         &self,
         tenant: TenantId,
-        install: PluginInstall,
-    ) -> Result<Wanted, EngineError> {
-        let (manifest, digest, component) = match install.source {
+        source: PluginSource,
+    ) -> Result<(Manifest, String, Option<Vec<u8>>), EngineError> {
+        match source {
             PluginSource::Component(bytes) => {
-                let plugin = self.component_load(bytes.clone()).await?;
-                (
-                    plugin.manifest().clone(),
-                    plugin.digest().to_string(),
-                    Some(bytes),
-                )
+                let (bytes, plugin) = self.component_take(bytes).await?;
+                let digest = plugin.digest().to_string();
+                Ok((plugin.manifest().clone(), digest, Some(bytes)))
             }
             PluginSource::Known(name, version) => {
                 let known = self.version_known(tenant, &name, version.as_ref()).await?;
-                (known.manifest.0, known.digest, None)
+                Ok((known.manifest.0, known.digest, None))
             }
-        };
-        Ok(Wanted {
-            granted: install
-                .grants
-                .unwrap_or_else(|| manifest.capabilities.clone()),
-            settings: install.config.unwrap_or_else(|| json!({})),
-            enabled: true,
-            manifest,
-            digest,
-            component,
-        })
+        }
     }
 
     /// A version that the tenant can install: this one, or the newest.
@@ -300,9 +362,8 @@ impl Engine {
                 None => None,
                 Some(version) => Some(engine.version_known(tenant, &name, Some(version)).await?),
             };
-            let act = "plugin.changed";
             engine
-                .plugin_put(tenant, &actor, &name, act, None, move |there| {
+                .plugin_put(tenant, &actor, &name, None, move |there| {
                     let there = there.ok_or(EngineError::NotFound("plugin"))?;
                     let (manifest, digest) = match version {
                         Some(version) => (version.manifest.0, version.digest),
@@ -328,7 +389,6 @@ impl Engine {
         tenant: TenantId,
         actor: &Actor,
         name: &PluginName,
-        act: &'static str,
         receipt: Option<ReceiptMaker<PluginView>>,
         decide: impl FnOnce(Option<Installed>) -> Result<Wanted, EngineError> + Send,
     ) -> Result<PluginView, EngineError> {
@@ -337,9 +397,13 @@ impl Engine {
         crm_store::models::model_advance(&mut tx).await?;
         let there = install_of(&mut tx, name).await?;
         let before = there.as_ref().map(said);
+        let trial = there.as_ref().and_then(trial);
         let wanted = decide(there)?;
         check(&wanted)?;
-        keep(&mut tx, &wanted, actor).await?;
+        if let Some(trial) = trial.filter(|trial| *trial != wanted.manifest.version) {
+            crm_store::plugins::components_forget(&mut tx, name, Some(&trial)).await?;
+        }
+        self.keep(&mut tx, &wanted, actor).await?;
         let terms = Terms {
             name,
             version: &wanted.manifest.version,
@@ -352,7 +416,10 @@ impl Engine {
         let there = install_of(&mut tx, name).await?;
         let there = there.ok_or(EngineError::NotFound("plugin"))?;
         let act = Act {
-            action: act,
+            action: match before {
+                None => "plugin.installed",
+                Some(_) => "plugin.changed",
+            },
             target: format!("plugins/{name}"),
             before,
             after: Some(said(&there)),
@@ -386,7 +453,8 @@ impl Engine {
         self.plugin_view(model, install, versions).await
     }
 
-    /// Removes a plugin, with the values that it kept. Its runs stay in the log.
+    /// Removes a plugin, with the values that it kept. Its runs stay in the log. `versions`: also
+    /// what the tenant brought along of it, which need not be installed then.
     ///
     /// # Errors
     /// [`EngineError::Conflict`] where workflows use it, [`EngineError::NotFound`],
@@ -396,13 +464,21 @@ impl Engine {
         tenant: TenantId,
         actor: Actor,
         name: PluginName,
+        versions: bool,
     ) -> Result<(), EngineError> {
         let engine = self.clone();
         uncancelled(async move {
             let (mut tx, _) = engine.begin_plugins(tenant, &actor).await?;
             crm_store::models::model_advance(&mut tx).await?;
             let there = install_of(&mut tx, &name).await?;
-            let there = there.ok_or(EngineError::NotFound("plugin"))?;
+            let is_trial = there.as_ref().is_some_and(|there| trial(there).is_some());
+            let forgotten = match versions || is_trial {
+                true => crm_store::plugins::components_forget(&mut tx, &name, None).await?,
+                false => 0,
+            };
+            if there.is_none() && forgotten == 0 {
+                return Err(EngineError::NotFound("plugin"));
+            }
             crm_store::plugins::install_remove(&mut tx, &name).await?;
             let after = engine
                 .recompiled(&mut tx)
@@ -416,8 +492,8 @@ impl Engine {
             let act = Act {
                 action: "plugin.removed",
                 target: format!("plugins/{name}"),
-                before: Some(said(&there)),
-                after: None,
+                before: there.as_ref().map(said),
+                after: (forgotten > 0).then(|| json!({ "versions_removed": forgotten })),
             };
             audit_write(&mut tx, &actor, act).await?;
             tx.commit().await?;
@@ -463,49 +539,81 @@ fn check(wanted: &Wanted) -> Result<(), EngineError> {
         let violations = Violations::one("/config", "type", message);
         return Err(EngineError::invalid(violations));
     }
-    if let Some(schema) = &wanted.manifest.settings_schema
-        && let Err(messages) = configuration_check(schema, &wanted.settings)
-    {
-        let mut violations = Violations::default();
-        for message in messages {
-            violations.add("/config".to_owned(), "schema", message);
+    match &wanted.manifest.settings_schema {
+        Some(schema) => {
+            configuration_check(schema, &wanted.settings, "/config").map_err(EngineError::invalid)
         }
-        return Err(EngineError::invalid(violations));
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// Keeps the component of a new version; names and versions mean one component.
-async fn keep(tx: &mut TenantTx, wanted: &Wanted, actor: &Actor) -> Result<(), EngineError> {
-    let Some(component) = &wanted.component else {
-        return Ok(());
-    };
-    let (name, version) = (&wanted.manifest.name, &wanted.manifest.version);
-    let known = crm_store::plugins::versions_list(tx, Some(name)).await?;
-    let mut same = known
-        .iter()
-        .filter(|known| known.manifest.0.version == *version);
-    match same.next() {
-        Some(known) if known.digest == wanted.digest => return Ok(()),
-        Some(_) => {
-            return Err(EngineError::Conflict(format!(
-                "another build of “{name}” {version} is known here; versions are immutable: raise \
+impl Engine {
+    /// Keeps the component of a new version; names and versions mean one component.
+    async fn keep(
+        &self,
+        tx: &mut TenantTx,
+        wanted: &Wanted,
+        actor: &Actor,
+    ) -> Result<(), EngineError> {
+        let Some(component) = &wanted.component else {
+            return Ok(());
+        };
+        let (name, version) = (&wanted.manifest.name, &wanted.manifest.version);
+        let known = crm_store::plugins::versions_list(tx, Some(name)).await?;
+        let mut same = known
+            .iter()
+            .filter(|known| known.manifest.0.version == *version);
+        match same.next() {
+            Some(known) if known.digest == wanted.digest => return Ok(()),
+            Some(_) => {
+                return Err(EngineError::Conflict(format!(
+                    "another build of “{name}” {version} is known here; versions are immutable: raise \
                  the version"
+                )));
+            }
+            None => {}
+        }
+        if crm_store::plugins::is_published(tx, name).await? {
+            return Err(EngineError::Conflict(format!(
+                "“{name}” is published here for everybody: give yours another name"
             )));
         }
-        None => {}
+        self.room_check(tx, wanted.manifest.class, component.len())
+            .await?;
+        let at = fresh::now();
+        let parts = (&wanted.manifest, wanted.digest.as_str(), &component[..]);
+        match crm_store::plugins::component_keep(tx, parts, at, &actor.user_id).await {
+            Err(StoreError::Exists(what)) => Err(EngineError::Conflict(format!("{what} exists"))),
+            other => Ok(other?),
+        }
     }
-    if crm_store::plugins::is_published(tx, name).await? {
-        return Err(EngineError::Conflict(format!(
-            "“{name}” is published here for everybody: give yours another name"
-        )));
+}
+
+/// The version that goes when another takes its place, if this is one.
+fn trial(there: &Installed) -> Option<Version> {
+    let manifest = &there.manifest.0;
+    (there.own && manifest.is_trial()).then(|| manifest.version.clone())
+}
+
+/// What of the workflows does not fit a version of a plugin.
+fn unfit(model: &Model, manifest: &Manifest) -> Vec<UnfitStep> {
+    let Some(schema) = &manifest.config_schema else {
+        return Vec::new();
+    };
+    let mut unfit = Vec::new();
+    for workflow in model.workflows() {
+        let definition = workflow.definition();
+        let checked = steps_check(definition, |action| {
+            (*action == manifest.name).then_some(schema)
+        });
+        let violations = checked.err().unwrap_or_default();
+        unfit.extend(violations.as_slice().iter().map(|violation| UnfitStep {
+            workflow: definition.slug.clone(),
+            pointer: violation.pointer.clone(),
+            message: violation.message.clone(),
+        }));
     }
-    let at = fresh::now();
-    let parts = (&wanted.manifest, wanted.digest.as_str(), &component[..]);
-    match crm_store::plugins::component_keep(tx, parts, at, &actor.user_id).await {
-        Err(StoreError::Exists(what)) => Err(EngineError::Conflict(format!("{what} exists"))),
-        other => Ok(other?),
-    }
+    unfit
 }
 
 /// Fields that another plugin may write too, as far as both grants name them.

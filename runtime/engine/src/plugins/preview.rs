@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
+use super::{Takes, UnfitStep, unfit};
 use crate::run::{Told, action_call, micros};
 use crate::write::{Operation, Outcome, Proposal, Written};
 use crate::{Engine, EngineError, fresh};
@@ -43,6 +44,10 @@ pub struct PreviewRequest {
 pub struct Preview {
     pub plugin: PluginName,
     pub version: Version,
+    /// What a component of its class may be and take.
+    pub takes: Takes,
+    /// Steps of workflows that are not configured as this version wants it.
+    pub unfit: Vec<UnfitStep>,
     pub runs: Vec<PreviewedRun>,
     /// Where another version was asked for: what the installed one does with the same events.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,11 +180,15 @@ impl Engine {
             }
             _ => None,
         };
+        let previewed = other.as_ref().unwrap_or(&current).component.manifest();
+        let (takes, unfit) = (Takes::of(previewed.class), unfit(&model, previewed));
         let runs = self.previewed(&model, &current, &events).await?;
         let Some(other) = other else {
             return Ok(Preview {
                 plugin: name.clone(),
                 version: installed.version.clone(),
+                takes,
+                unfit,
                 runs,
                 installed: None,
             });
@@ -198,6 +207,8 @@ impl Engine {
         Ok(Preview {
             plugin: name.clone(),
             version: other.plugin.version,
+            takes,
+            unfit,
             runs: would,
             installed: Some(beside),
         })

@@ -66,6 +66,16 @@ impl Replay {
 
 impl GuestHost for Replay {
     fn answer<'a>(&'a mut self, question: &'a Question) -> Answering<'a> {
+        // What a grant or a limit refuses is refused here too, before anybody is asked.
+        while self.left.front().is_some_and(|next| {
+            let refused = matches!(
+                next.answer,
+                Answer::Refused(Refusal::Denied(_) | Refusal::Limited(_))
+            );
+            refused && next.question != *question
+        }) {
+            self.left.pop_front();
+        }
         let answer = match self.left.pop_front() {
             Some(exchange) if exchange.question == *question => exchange.answer,
             Some(exchange) => Answer::Refused(Refusal::Invalid(format!(

@@ -84,7 +84,10 @@ fn a_component_at_the_size_limit_of_its_class_is_read_and_one_past_it_is_not(
     let error = component_inspect(&padded(most + 1)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("the component has {expected} are accepted")
+        format!(
+            "the component has {expected} are accepted: `component_max_bytes` of the class \
+             `{class}`"
+        )
     );
 }
 

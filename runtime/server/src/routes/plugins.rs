@@ -9,17 +9,17 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use crm_engine::BreakerState;
-use crm_engine::plugins::{FieldConflict, PluginChange, PluginUsage, PluginView};
+use crm_engine::plugins::{FieldConflict, PluginChange, PluginUsage, PluginView, Takes, UnfitStep};
 use crm_model::{Capabilities, PluginName};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, segment};
+use crate::extract::{Body, Parameters, segment};
 use crate::once::{Answer, key_name, once, receipt_of};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
@@ -46,6 +46,12 @@ pub(crate) struct PluginBody {
     /// behalf it runs.
     #[schema(value_type = Object)]
     grants: Capabilities,
+    /// What a component of its class may be, and what its calls may take: `class`,
+    /// `component_max_bytes`, `memory_max_bytes`.
+    #[schema(value_type = Object, example = json!({
+        "class": "interpreter", "component_max_bytes": 25165824, "memory_max_bytes": 134217728
+    }))]
+    takes: Takes,
     /// Interfaces of the host that the component imports: what is not here, it cannot use.
     imports: Vec<String>,
     /// Its configuration as a whole.
@@ -58,6 +64,10 @@ pub(crate) struct PluginBody {
     /// Fields that other plugins may write too.
     #[schema(value_type = Vec<Object>)]
     conflicts: Vec<FieldConflict>,
+    /// Steps of workflows that are not configured as this version wants it: `workflow`, `pointer`,
+    /// `message`.
+    #[schema(value_type = Vec<Object>)]
+    unfit: Vec<UnfitStep>,
     /// Whether it is left alone for a while after many failures, as this instance sees it.
     #[schema(value_type = Object)]
     breaker: BreakerState,
@@ -82,6 +92,7 @@ impl From<&PluginView> for PluginBody {
             description: manifest.description,
             digest: install.digest,
             own: install.own,
+            takes: view.takes(),
             capabilities: manifest.capabilities,
             grants: install.granted.0,
             imports: view.imports.clone(),
@@ -89,6 +100,7 @@ impl From<&PluginView> for PluginBody {
             enabled: install.enabled,
             workflows: view.workflows.iter().map(ToString::to_string).collect(),
             conflicts: view.conflicts.clone(),
+            unfit: view.unfit.clone(),
             breaker: view.breaker.clone(),
             stopped: view.killed.clone(),
             newer_versions: view.newer.iter().map(ToString::to_string).collect(),
@@ -174,17 +186,23 @@ pub(crate) async fn plugin_get(
 }
 
 /// Installs a plugin: a component that comes along, or one that is known here by its name.
-/// It is compiled before it is accepted, and nothing stays of what is refused.
+/// It is compiled before it is accepted, and nothing stays of what is refused. A component of the
+/// class `interpreter` may have 24 MiB and its calls 128 MiB of memory, others 2 and 32; how many
+/// bytes of each a tenant may keep are quotas of its own (`GET /usage`). The answer tells what it
+/// `takes`. A tenant sends one component at a time.
 #[utoipa::path(post, path = "/plugins", tag = "plugins",
     params(("Idempotency-Key" = Option<String>, Header)),
     request_body(content = PluginForm, content_type = "multipart/form-data"),
     responses(
+        (status = 200, body = PluginBody, description = "It took the place of another version"),
         (status = 201, body = PluginBody),
         (status = 403, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "It is installed, or the version is taken"),
         (status = 413, body = ProblemBody),
         (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody, description = "The component is refused, and why"),
+        (status = 429, body = ProblemBody, description = "The tenant keeps too many bytes"),
+        (status = 503, body = ProblemBody, description = "Too many are being sent at once"),
     ))]
 pub(crate) async fn plugin_install(
     State(app): State<App>,
@@ -193,9 +211,18 @@ pub(crate) async fn plugin_install(
 ) -> Result<Response, Problem> {
     // A key that is none is refused before anything is read.
     key_name(request.headers())?;
-    let (head, form) = Form::read(request, &app).await?;
+    app.engine
+        .plugins_managed(caller.tenant, &caller.actor)
+        .await?;
+    let (head, form) = Form::read(request, &app, &caller).await?;
     let key = form.key(&head)?;
-    let created = |view: &PluginView| Answer::json(StatusCode::CREATED, &PluginBody::from(view));
+    let created = |view: &PluginView| {
+        let status = match view.install.updated_at {
+            None => StatusCode::CREATED,
+            Some(_) => StatusCode::OK,
+        };
+        Answer::json(status, &PluginBody::from(view))
+    };
     let install = form.install()?;
     once(&app, &caller, key, async |key| {
         let (actor, receipt) = (caller.actor.clone(), receipt_of(key, created));
@@ -254,9 +281,26 @@ pub(crate) async fn plugin_edit(
     Ok(Json(PluginBody::from(&view)))
 }
 
+/// What goes with a plugin.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RemoveParameters {
+    /// `delete`: also all versions of it that the tenant brought along, to make room; it need not
+    /// be installed then.
+    #[param(inline)]
+    versions: Option<Versions>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Versions {
+    Delete,
+}
+
 /// Removes a plugin, with the values that it kept. 409 while workflows use it.
 #[utoipa::path(delete, path = "/plugins/{name}", tag = "plugins",
-    params(("name" = String, Path)),
+    params(("name" = String, Path), RemoveParameters),
     responses(
         (status = 204),
         (status = 403, body = ProblemBody),
@@ -267,9 +311,11 @@ pub(crate) async fn plugin_remove(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
+    Parameters(parameters): Parameters<RemoveParameters>,
 ) -> Result<StatusCode, Problem> {
+    let versions = matches!(parameters.versions, Some(Versions::Delete));
     app.engine
-        .plugin_remove(caller.tenant, caller.actor, segment(&name)?)
+        .plugin_remove(caller.tenant, caller.actor, segment(&name)?, versions)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

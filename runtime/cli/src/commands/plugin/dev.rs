@@ -2,14 +2,17 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
-use crm_sandbox::Digest;
+use crm_model::manifest::TRIAL;
+use crm_plugin_build::with_manifest;
+use crm_sandbox::{Digest, component_inspect};
 use notify::{EventKind, RecursiveMode, Watcher};
+use semver::Prerelease;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::install::{Api, HostArguments, Terms, install_component};
-use super::source::Source;
+use super::source::{Source, write};
 use crate::host::stop_signal;
 use crate::say;
 
@@ -66,9 +69,22 @@ async fn round(
         say::step("the component is the same as before");
         return Ok(());
     }
-    install_component(api, &source.component, terms).await?;
+    let trial = trial(&source.component, digest)?;
+    // Beside the component itself, so that runs of it can be replayed.
+    write(&source.path.with_extension("dev.wasm"), &trial)?;
+    install_component(api, &trial, terms, true).await?;
     *installed = Some(digest);
     Ok(())
+}
+
+/// The component under a version of its own, because versions are immutable and each build is
+/// another: `1.0.0-dev.h…` of its digest. A host forgets it when another takes its place.
+fn trial(component: &[u8], digest: Digest) -> Result<Vec<u8>> {
+    let mut manifest = component_inspect(component)?.manifest;
+    let digest = digest.to_string();
+    let short = digest.get(..12).unwrap_or(&digest);
+    manifest.version.pre = Prerelease::new(&format!("{TRIAL}.h{short}"))?;
+    with_manifest(component, &serde_json::to_string(&manifest)?).context("it has no manifest")
 }
 
 fn watch(directory: &Path) -> Result<(notify::RecommendedWatcher, UnboundedReceiver<()>)> {

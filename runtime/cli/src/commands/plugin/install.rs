@@ -24,6 +24,9 @@ pub(crate) struct InstallArguments {
     pub(crate) host: HostArguments,
     #[command(flatten)]
     pub(crate) terms: Terms,
+    /// Put it in the place of the version that is installed
+    #[arg(long)]
+    replace: bool,
 }
 
 /// What the tenant says to a plugin.
@@ -41,7 +44,8 @@ pub(crate) struct Terms {
 pub(crate) async fn install(common: &Common, arguments: &InstallArguments) -> Result<()> {
     let source = Source::open(&arguments.plugin)?;
     let api = Api::new(&arguments.host)?;
-    let answer = install_component(&api, &source.component, &arguments.terms).await?;
+    let answer =
+        install_component(&api, &source.component, &arguments.terms, arguments.replace).await?;
     if common.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);
     }
@@ -52,7 +56,12 @@ pub(crate) async fn install(common: &Common, arguments: &InstallArguments) -> Re
 ///
 /// # Errors
 /// What the host has to say.
-pub(crate) async fn install_component(api: &Api, component: &[u8], terms: &Terms) -> Result<Value> {
+pub(crate) async fn install_component(
+    api: &Api,
+    component: &[u8],
+    terms: &Terms,
+    replace: bool,
+) -> Result<Value> {
     let manifest = component_inspect(component)?.manifest;
     let grant: Capabilities = match &terms.grant {
         Some(path) => required(path)?,
@@ -64,9 +73,23 @@ pub(crate) async fn install_component(api: &Api, component: &[u8], terms: &Terms
     };
     let name = format!("{} {}", manifest.name, manifest.version);
     let answer = api
-        .install(component, &grant, &config)
+        .install(component, &grant, &config, replace)
         .await
         .with_context(|| format!("{name} is not installed"))?;
     say::step(&format!("installed {name}"));
+    for line in answer
+        .get("unfit")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let part = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
+        say::step(&format!(
+            "the workflow “{}” does not fit it: {} {}",
+            part("workflow"),
+            part("pointer"),
+            part("message")
+        ));
+    }
     Ok(answer)
 }

@@ -38,6 +38,23 @@ pub(super) struct QuotaArguments {
         value_name = "NUMBER|off"
     )]
     quota_jobs: NumberOrOff,
+    /// Bytes of components that a tenant may bring along, all versions together; or off
+    #[arg(
+        long,
+        env = "CRM_QUOTA_COMPONENT_BYTES",
+        default_value_t = NumberOrOff(QuotaDefaults::default().component_bytes),
+        value_name = "NUMBER|off"
+    )]
+    quota_component_bytes: NumberOrOff,
+    /// Bytes of those of them that are of the class `interpreter`; 0 where nobody may bring one;
+    /// or off
+    #[arg(
+        long,
+        env = "CRM_QUOTA_INTERPRETER_BYTES",
+        default_value_t = NumberOrOff(QuotaDefaults::default().interpreter_bytes),
+        value_name = "NUMBER|off"
+    )]
+    quota_interpreter_bytes: NumberOrOff,
     /// How long the window of requests lasts; the same for all processes on one database
     #[arg(long, env = "CRM_QUOTA_API_WINDOW_SECONDS", value_name = "SECONDS",
         value_parser = clap::value_parser!(u32).range(1..=31 * 24 * 3600),
@@ -52,6 +69,15 @@ pub(super) struct QuotaArguments {
 
 #[derive(Clone, Copy, Debug)]
 struct NumberOrOff(Option<u64>);
+
+impl std::fmt::Display for NumberOrOff {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(number) => write!(formatter, "{number}"),
+            None => formatter.write_str("off"),
+        }
+    }
+}
 
 impl std::str::FromStr for NumberOrOff {
     type Err = String;
@@ -76,6 +102,8 @@ impl QuotaArguments {
                 api_calls: self.quota_api_calls.0,
                 fuel: self.quota_fuel.0,
                 jobs: self.quota_jobs.0,
+                component_bytes: self.quota_component_bytes.0,
+                interpreter_bytes: self.quota_interpreter_bytes.0,
                 api_window_seconds: self.quota_api_window_seconds,
                 fuel_window_seconds: self.quota_fuel_window_seconds,
             },

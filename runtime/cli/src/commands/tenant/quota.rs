@@ -30,6 +30,12 @@ pub(crate) struct QuotaArguments {
     /// Runs of workflows that may wait at one time
     #[arg(long, value_name = "NUMBER|unlimited|default")]
     jobs: Option<QuotaChoice>,
+    /// Bytes of components that it brought along
+    #[arg(long, value_name = "NUMBER|unlimited|default")]
+    component_bytes: Option<QuotaChoice>,
+    /// Bytes of those of them that are of the class `interpreter`; 0 where it may bring none
+    #[arg(long, value_name = "NUMBER|unlimited|default")]
+    interpreter_bytes: Option<QuotaChoice>,
 }
 
 /// Sets what is given, and shows what is set then.
@@ -46,6 +52,8 @@ pub(super) async fn quota(
         (QuotaName::ApiCalls, arguments.api_calls),
         (QuotaName::Fuel, arguments.fuel),
         (QuotaName::Jobs, arguments.jobs),
+        (QuotaName::ComponentBytes, arguments.component_bytes),
+        (QuotaName::InterpreterBytes, arguments.interpreter_bytes),
     ];
     let wanted: Vec<(QuotaName, QuotaChoice)> = wanted
         .into_iter()
@@ -66,7 +74,7 @@ pub(super) async fn quota(
             Some(Value::String(word)) => word.clone(),
             Some(amount) => amount.to_string(),
         };
-        println!("{:<10} {shown}", quota.name());
+        println!("{:<17} {shown}", quota.name());
     }
     Ok(())
 }

@@ -4,16 +4,17 @@
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
-use crm_engine::plugins::{PluginInstall, PluginSource};
+use crm_engine::plugins::{PluginInstall, PluginSource, Upload};
 use crm_engine::receipt::RequestKey;
 use crm_model::Violations;
-use crm_model::limits::COMPONENT_MAX_BYTES;
+use crm_model::limits::INTERPRETER_MAX_BYTES;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::once::{hexadecimal, key_name, key_of};
 use crate::parts::{self, part_bytes, part_text};
 use crate::problem::{Kind, Problem};
@@ -40,19 +41,30 @@ pub(crate) struct PluginForm {
     grants: Option<String>,
     /// JSON object: its configuration.
     config: Option<String>,
+    /// `true` where it takes the place of a version that is installed; what of grants and
+    /// configuration is not given stays then.
+    replace: Option<String>,
 }
 
 #[derive(Default)]
 pub(super) struct Form {
     component: Option<Vec<u8>>,
+    /// The turn at sending it.
+    upload: Option<Upload>,
     name: Option<String>,
     version: Option<String>,
     grants: Option<String>,
     config: Option<String>,
+    replace: Option<String>,
 }
 
 impl Form {
-    pub(super) async fn read(request: Request, app: &App) -> Result<(Parts, Self), Problem> {
+    /// Reads the parts. A component is read in its turn only: so many are in memory at once.
+    pub(super) async fn read(
+        request: Request,
+        app: &App,
+        caller: &Caller,
+    ) -> Result<(Parts, Self), Problem> {
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head.clone(), body);
         let parts = Multipart::from_request(request, app).await;
@@ -67,13 +79,16 @@ impl Form {
             let name = part.name().unwrap_or_default().to_owned();
             let place = match name.as_str() {
                 "component" if form.component.is_none() => {
-                    form.component = Some(part_bytes(part, COMPONENT_MAX_BYTES, too_large).await?);
+                    form.upload = Some(app.engine.upload_begin(caller.tenant)?);
+                    let bytes = part_bytes(part, INTERPRETER_MAX_BYTES, too_large).await?;
+                    form.component = Some(bytes);
                     continue;
                 }
                 "name" => &mut form.name,
                 "version" => &mut form.version,
                 "grants" => &mut form.grants,
                 "config" => &mut form.config,
+                "replace" => &mut form.replace,
                 _ => return Err(unknown(&name)),
             };
             if place.is_some() {
@@ -88,7 +103,14 @@ impl Form {
     pub(super) fn key(&self, head: &Parts) -> Result<Option<RequestKey>, Problem> {
         let component = self.component.as_deref().map(Sha256::digest);
         let component = component.map(|digest| hexadecimal(&digest));
-        let parts = json!([component, self.name, self.version, self.grants, self.config]);
+        let parts = json!([
+            component,
+            self.name,
+            self.version,
+            self.grants,
+            self.config,
+            self.replace
+        ]);
         let name = key_name(&head.headers)?;
         Ok(name.map(|name| key_of(name, head, parts.to_string().as_bytes())))
     }
@@ -109,8 +131,15 @@ impl Form {
                 return Err(wrong("/name", "conflict", message));
             }
         };
+        let replace = self.replace.as_deref();
+        let replace = replace.map(|text| {
+            text.parse()
+                .map_err(|_| wrong("/replace", "format", "is `true` or `false`"))
+        });
         Ok(PluginInstall {
             source,
+            replace: replace.transpose()?.unwrap_or_default(),
+            upload: self.upload,
             grants: self
                 .grants
                 .as_deref()
@@ -144,13 +173,13 @@ fn wrong(pointer: &str, code: &str, message: &str) -> Problem {
 
 fn unknown(name: &str) -> Problem {
     let message = "is no part of an install, or stands there twice: send `component`, `grants`, \
-                   `config`; or `name` and `version` instead of a component";
+                   `config`, `replace`; or `name` and `version` instead of a component";
     wrong(&format!("/{name}"), "unknown_part", message)
 }
 
 fn too_large() -> Problem {
     let detail = format!(
-        "a component has at most {COMPONENT_MAX_BYTES} bytes, other parts {PART_MAX_BYTES}"
+        "a component has at most {INTERPRETER_MAX_BYTES} bytes, other parts {PART_MAX_BYTES}"
     );
     Problem::detailed(Kind::TooLarge, detail)
 }

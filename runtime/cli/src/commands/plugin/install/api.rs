@@ -79,6 +79,7 @@ impl Api {
         component: &[u8],
         grant: &Capabilities,
         config: &Map<String, Value>,
+        replace: bool,
     ) -> Result<Value> {
         let component = Part::bytes(component.to_vec())
             .file_name("component.wasm")
@@ -86,7 +87,8 @@ impl Api {
         let form = Form::new()
             .part("component", component)
             .text("grants", serde_json::to_string(grant)?)
-            .text("config", serde_json::to_string(config)?);
+            .text("config", serde_json::to_string(config)?)
+            .text("replace", replace.to_string());
         let url = self.host.host.join("/api/crm/plugins")?;
         self.send(self.http.post(url).multipart(form)).await
     }
