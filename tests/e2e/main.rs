@@ -42,6 +42,7 @@ mod local_issuer;
 mod login;
 mod model;
 mod once;
+mod order;
 mod os_roles;
 mod owasp;
 mod permissions;

@@ -19,6 +19,10 @@ pub const MODEL_MAX_WORKFLOWS: usize = 500;
 pub const SELECT_MAX_OPTIONS: usize = 1_000;
 /// Steps of one workflow. One, until runs keep their place between steps.
 pub const WORKFLOW_MAX_STEPS: usize = 1;
+/// The place of a workflow that says none, so that others can go before it and after it.
+pub const WORKFLOW_DEFAULT_ORDER: u32 = 100;
+/// The last place of a workflow among those that one event starts.
+pub const WORKFLOW_MAX_ORDER: u32 = 10_000;
 /// A regular expression of a field's `pattern`.
 pub const PATTERN_MAX_CHARACTERS: usize = 500;
 /// What a field's compiled pattern may take.

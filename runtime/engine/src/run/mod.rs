@@ -105,6 +105,12 @@ impl Engine {
                 tracing::warn!(job.id = %lease.job.id, %error, "the attempt could not be recorded");
             }
         }
+        // Whatever waited for this one may go.
+        let workflows = model.workflows().iter();
+        let mut started = workflows.filter(|workflow| workflow.is_triggered_by(&lease.job.event));
+        if started.nth(1).is_some() {
+            self.inner.jobs_waiting.notify_one();
+        }
     }
 
     async fn attempt_and_record(

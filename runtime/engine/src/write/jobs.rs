@@ -38,8 +38,8 @@ fn cut(event: &Event, workflow: &WorkflowSlug) -> Option<String> {
     })
 }
 
-/// One job for each workflow that the change starts. What must not start is a job too, born
-/// dead, so that people can see it.
+/// One job for each workflow that the change starts, each waiting for the one before it. What must
+/// not start is a job too, born dead, so that people can see it.
 pub(super) fn jobs_of(
     model: &Model,
     proposal: &Proposal<'_>,
@@ -73,7 +73,7 @@ pub(super) fn jobs_of(
         .workflows()
         .iter()
         .filter(|workflow| workflow.is_triggered_by(&event));
-    triggered
+    let mut jobs: Vec<NewJob> = triggered
         .filter_map(|workflow| {
             let error = match workflow.condition_holds(&event) {
                 Ok(false) => return None,
@@ -87,7 +87,23 @@ pub(super) fn jobs_of(
                 module: event.module.clone(),
                 record_id: event.record_id,
                 error,
+                waits: false,
+                next: None,
             })
         })
-        .collect()
+        .collect();
+    chain(&mut jobs);
+    jobs
+}
+
+/// Lets each job that starts wait for the one before it.
+fn chain(jobs: &mut [NewJob]) {
+    let mut before: Option<&mut NewJob> = None;
+    for job in jobs.iter_mut().filter(|job| job.error.is_none()) {
+        let id = job.id;
+        job.waits = before.is_some();
+        if let Some(before) = before.replace(job) {
+            before.next = Some(id);
+        }
+    }
 }
