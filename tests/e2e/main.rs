@@ -46,6 +46,7 @@ mod order;
 mod os_roles;
 mod owasp;
 mod permissions;
+mod plans;
 mod plugin_install;
 mod plugin_tools;
 mod plugins;

@@ -17,6 +17,7 @@ pub mod export;
 pub mod history;
 pub mod import;
 pub mod login;
+pub mod plans;
 pub mod plugins;
 pub mod publish;
 pub mod query;

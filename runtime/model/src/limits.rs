@@ -259,6 +259,8 @@ pub const PLAN_MAX_HOST_CALLS: u32 = 1_000;
 pub const PLAN_MAX_EFFECTS: usize = 100;
 /// Mutations of one run, whatever a plan says.
 pub const PLAN_MAX_MUTATIONS: usize = 200;
+/// What the operator calls a plan.
+pub const PLAN_NAME_MAX_CHARACTERS: usize = 60;
 
 /// Compiled code kept in memory; what was used longest ago goes.
 pub const CODE_MEMORY_MAX_BYTES: u64 = 1 << 30;

@@ -15,6 +15,7 @@ pub(crate) mod history;
 pub(crate) mod import_form;
 pub(crate) mod import_upload;
 pub(crate) mod imports;
+pub(crate) mod limits;
 pub(crate) mod login;
 pub(crate) mod members;
 pub(crate) mod modules;
