@@ -50,6 +50,8 @@ pub struct BreakerState {
 pub(crate) struct Wait {
     pub(crate) until: DateTime<Utc>,
     pub(crate) reason: String,
+    /// In one word, for those who count.
+    pub(crate) code: &'static str,
 }
 
 impl Breakers {
@@ -66,12 +68,14 @@ impl Breakers {
             return Err(Wait {
                 until: later(KILL_LOOK_SECONDS),
                 reason: format!("“{name}” {} was stopped: {reason}", plugin.version),
+                code: "stopped",
             });
         }
         if !plugin.enabled {
             return Err(Wait {
                 until: later(BREAKER_PAUSE_SECONDS),
                 reason: format!("“{name}” is switched off"),
+                code: "off",
             });
         }
         let Some(mut trouble) = self.tripped.get_mut(&(tenant, name.clone())) else {
@@ -85,10 +89,12 @@ impl Breakers {
                     "“{name}” failed {} times in a row and is left alone for a while",
                     trouble.failures
                 ),
+                code: "left_alone",
             }),
             Some(_) if trouble.probing => Err(Wait {
                 until: later(BREAKER_PAUSE_SECONDS),
                 reason: format!("“{name}” is being tried after it failed"),
+                code: "left_alone",
             }),
             Some(_) => {
                 trouble.probing = true;

@@ -51,6 +51,7 @@ mod reach;
 mod reindex;
 mod run;
 mod run_sight;
+mod series;
 mod time;
 mod uncancelled;
 
@@ -74,6 +75,7 @@ pub struct Engine {
     inner: Arc<Inner>,
     /// The ways to other systems.
     outside: Outside,
+    series: Arc<series::PluginSeries>,
 }
 
 struct Inner {
@@ -121,6 +123,15 @@ impl Engine {
                 tasks_waiting: Notify::new(),
             }),
             outside: Outside::default(),
+            series: Arc::default(),
+        }
+    }
+
+    /// The same with metrics for so many pairs of plugin and tenant.
+    pub fn with_plugin_series(self, most: usize) -> Self {
+        Self {
+            series: Arc::new(series::PluginSeries::new(most)),
+            ..self
         }
     }
 

@@ -259,6 +259,8 @@ pub const PLAN_MAX_HOST_CALLS: u32 = 1_000;
 pub const PLAN_MAX_EFFECTS: usize = 100;
 /// Mutations of one run, whatever a plan says.
 pub const PLAN_MAX_MUTATIONS: usize = 200;
+/// Pairs of plugin and tenant with metrics of their own, unless configured.
+pub const PLUGIN_SERIES_DEFAULT_PAIRS: usize = 200;
 /// What the operator calls a plan.
 pub const PLAN_NAME_MAX_CHARACTERS: usize = 60;
 

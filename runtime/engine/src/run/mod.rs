@@ -22,6 +22,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::field::{Empty, display};
+use tracing::{Span, info_span};
 use uuid::Uuid;
 
 use crate::breaker::Wait;
@@ -33,6 +35,30 @@ use host::Kept;
 
 pub(crate) use call::{Told, action_call, effects_check};
 pub(crate) use fold::fold;
+
+/// The plugin that a job runs, as the tenant has it now; none where that is gone.
+pub(crate) fn plugin_of<'a>(
+    model: &'a Model,
+    job: &LoadedJob,
+) -> Option<(&'a PluginName, &'a InstalledPlugin)> {
+    let mut workflows = model.workflows().iter();
+    let found = workflows.find(|found| found.definition().slug == job.workflow)?;
+    let action = &found.steps().first()?.action;
+    Some((action, model.plugin(action)?))
+}
+
+/// The span of an attempt: what happens in it is of this tenant, plugin, version and job.
+pub(crate) fn span(model: &Model, lease: &Lease) -> Span {
+    let span = info_span!(
+        "run", tenant.id = %lease.tenant, job.id = %lease.job.id, workflow = %lease.job.workflow,
+        attempt = lease.job.attempt, plugin.name = Empty, plugin.version = Empty,
+    );
+    if let Some((name, plugin)) = plugin_of(model, &lease.job) {
+        span.record("plugin.name", display(name));
+        span.record("plugin.version", display(&plugin.version));
+    }
+    span
+}
 
 /// A job under a lease.
 pub(crate) struct Lease {
@@ -92,8 +118,8 @@ fn raw(value: &serde_json::Value) -> Box<RawValue> {
 }
 
 impl Engine {
-    /// Runs one attempt, on the guests' runtime, and writes down how it ended. What the database does not take now is
-    /// taken up again when the lease ends.
+    /// Runs one attempt, on the guests' runtime, and writes down how it ended. What the database
+    /// does not take now is taken up again when the lease ends.
     pub(crate) async fn attempt(&self, model: &Arc<Model>, lease: Lease) {
         match self.attempt_and_record(model, &lease).await {
             Ok(status) => metrics::counter!("crm_runs_total", "status" => status).increment(1),
@@ -131,6 +157,7 @@ impl Engine {
             let now = fresh::now();
             let breakers = &self.inner.breakers;
             if let Err(wait) = breakers.check(lease.tenant, &step.action, plugin, now) {
+                self.series.deferred(lease.tenant, &step.action, wait.code);
                 return self.postpone(lease, &wait).await;
             }
         }
@@ -319,19 +346,7 @@ impl Engine {
 
     /// Counts what came of a plugin's call, and leaves it alone where it was one failure too many.
     fn judged(&self, lease: &Lease, name: &PluginName, report: &ActionReport) {
-        let outcome = match &report.outcome {
-            Ok(_) => "done",
-            Err(failure) => failure.code(),
-        };
-        let plugin = name.to_string();
-        metrics::counter!(
-            "crm_plugin_runs_total", "plugin" => plugin.clone(), "outcome" => outcome
-        )
-        .increment(1);
-        metrics::counter!("crm_plugin_fuel_total", "plugin" => plugin.clone())
-            .increment(report.fuel);
-        metrics::histogram!("crm_plugin_run_seconds", "plugin" => plugin)
-            .record(report.duration.as_secs_f64());
+        self.series.ran(lease.tenant, name, report);
         let breakers = &self.inner.breakers;
         match &report.outcome {
             Err(failure) if failure.is_fault() => {
