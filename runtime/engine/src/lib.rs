@@ -130,7 +130,10 @@ impl Engine {
     /// The same with metrics for so many pairs of plugin and tenant.
     pub fn with_plugin_series(self, most: usize) -> Self {
         Self {
-            series: Arc::new(series::PluginSeries::new(most)),
+            series: Arc::new(series::PluginSeries::new(
+                most,
+                crm_model::limits::PLUGIN_SERIES_MAX_PLUGINS,
+            )),
             ..self
         }
     }

@@ -2,7 +2,7 @@
 //! process. What further tenants do counts together, as that of the tenant `other`, so that ten
 //! thousand tenants make no more time series than some hundred.
 
-use crm_model::limits::PLUGIN_SERIES_DEFAULT_PAIRS;
+use crm_model::limits::{PLUGIN_SERIES_DEFAULT_PAIRS, PLUGIN_SERIES_MAX_PLUGINS};
 use crm_model::{PluginName, TenantId};
 use crm_sandbox::ActionReport;
 use dashmap::DashSet;
@@ -53,15 +53,15 @@ impl<K: Eq + Hash> First<K> {
 
 impl Default for PluginSeries {
     fn default() -> Self {
-        Self::new(PLUGIN_SERIES_DEFAULT_PAIRS)
+        Self::new(PLUGIN_SERIES_DEFAULT_PAIRS, PLUGIN_SERIES_MAX_PLUGINS)
     }
 }
 
 impl PluginSeries {
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(pairs: usize, plugins: usize) -> Self {
         Self {
-            pairs: First::new(most),
-            plugins: First::new(most),
+            pairs: First::new(pairs),
+            plugins: First::new(plugins),
         }
     }
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_first_pairs_have_series_and_the_rest_are_others() {
-        let series = PluginSeries::new(2);
+        let series = PluginSeries::new(2, 2);
         let tenant = |number| TenantId::new(Uuid::from_u128(number));
         let labels = |number, plugin: &str| series.labels(tenant(number), &plugin.parse().unwrap());
         let named = |number, plugin: &str| (plugin.to_owned(), tenant(number).to_string());

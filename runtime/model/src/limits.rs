@@ -259,8 +259,11 @@ pub const PLAN_MAX_HOST_CALLS: u32 = 1_000;
 pub const PLAN_MAX_EFFECTS: usize = 100;
 /// Mutations of one run, whatever a plan says.
 pub const PLAN_MAX_MUTATIONS: usize = 200;
-/// Pairs of plugin and tenant with metrics of their own, unless configured.
-pub const PLUGIN_SERIES_DEFAULT_PAIRS: usize = 200;
+/// Pairs of plugin and tenant with metrics of their own, unless configured: none, because who may
+/// read `/metrics` would learn which tenants there are.
+pub const PLUGIN_SERIES_DEFAULT_PAIRS: usize = 0;
+/// Plugins with metrics of their own.
+pub const PLUGIN_SERIES_MAX_PLUGINS: usize = 200;
 /// What the operator calls a plan.
 pub const PLAN_NAME_MAX_CHARACTERS: usize = 60;
 
