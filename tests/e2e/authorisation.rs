@@ -92,6 +92,7 @@ pub(crate) fn collection_body(method: &Method, path: &str, mark: &str) -> Option
         ("POST", "users") => {
             json!({"email": format!("{mark}@added.example"), "roles": ["viewer"]})
         }
+        ("PUT", "limits") => json!({"plan": mark, "limits": {}}),
         ("PATCH", "usage") => json!({"quotas": {"records": 1_000_000}}),
         ("PATCH", "settings") => json!({"time_zone": "Europe/Berlin"}),
         ("POST", "views") => json!({"name": mark, "module": "patients"}),

@@ -308,6 +308,7 @@ fn data(value: Value) -> Data {
 
 fn save(name: &str) -> SaveCall {
     SaveCall {
+        plan: crm_sandbox::LimitOverrides::default(),
         kind: SaveKind::Update,
         module: "items".parse().unwrap(),
         record_id: Some(RECORD.parse().unwrap()),

@@ -1,6 +1,9 @@
 //! Workers that die in the middle: no job is lost, none is done twice.
 
+use chrono::{DateTime, Utc};
+use crm_model::TenantId;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
+use crm_store::jobs::LoadedJob;
 use crm_store::{Store, StoreError, StoreSettings};
 use crm_tests::app::{TestApp, eager_worker};
 use crm_tests::client::{Client, wait_until};
@@ -48,6 +51,54 @@ async fn done(owner: &Client) -> usize {
             None => return done,
         }
     }
+}
+
+/// Writes down that a leased job's attempt ended so, and when it is due again.
+pub(crate) async fn finish_as(
+    store: &Store,
+    (tenant, model_version): (TenantId, i64),
+    job: &LoadedJob,
+    (lease_token, state, available_at): (uuid::Uuid, JobState, Option<DateTime<Utc>>),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let completion = Completion {
+        job_id: job.id,
+        lease_token,
+        state,
+        available_at,
+        error: None,
+        effects: Vec::new(),
+        log: AttemptLog {
+            id: crm_model::RunId::new(uuid::Uuid::now_v7()),
+            workflow: job.workflow.clone(),
+            attempt: job.attempt,
+            status: AttemptStatus::Done,
+            input: serde_json::value::to_raw_value(&json!({})).unwrap(),
+            steps: json!([]),
+            mutations: Vec::new(),
+            fuel: 0,
+            memory_bytes: 0,
+            duration_us: 0,
+            started_at: now,
+        },
+        keeps: Vec::new(),
+        root: None,
+    };
+    let commit = Commit {
+        tenant,
+        model_version,
+        at: now,
+        actor: &job.event.actor,
+        cause: &job.event.cause,
+        depth: 0,
+        changes: Vec::new(),
+        clear: &[],
+        jobs: &[],
+        activities: &[],
+        completion: Some(completion),
+        receipt: None,
+    };
+    crm_store::commit::commit(store, &commit).await
 }
 
 #[tokio::test]
@@ -139,44 +190,8 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
     let job = &loaded[0];
     assert_eq!(job.attempt, 2);
     let finish = async |token| {
-        let completion = Completion {
-            job_id: job.id,
-            lease_token: token,
-            state: JobState::Done,
-            available_at: None,
-            error: None,
-            effects: Vec::new(),
-            log: AttemptLog {
-                id: crm_model::RunId::new(uuid::Uuid::now_v7()),
-                workflow: job.workflow.clone(),
-                attempt: job.attempt,
-                status: AttemptStatus::Done,
-                input: serde_json::value::to_raw_value(&json!({})).unwrap(),
-                steps: json!([]),
-                mutations: Vec::new(),
-                fuel: 0,
-                memory_bytes: 0,
-                duration_us: 0,
-                started_at: now,
-            },
-            keeps: Vec::new(),
-            root: None,
-        };
-        let commit = Commit {
-            tenant,
-            model_version: 1,
-            at: now,
-            actor: &job.event.actor,
-            cause: &job.event.cause,
-            depth: 0,
-            changes: Vec::new(),
-            clear: &[],
-            jobs: &[],
-            activities: &[],
-            completion: Some(completion),
-            receipt: None,
-        };
-        crm_store::commit::commit(&store, &commit).await
+        let model = (tenant, 1);
+        finish_as(&store, model, job, (token, JobState::Done, None), now).await
     };
     assert!(matches!(finish(first).await, Err(StoreError::LeaseLost)));
     assert_eq!(

@@ -11,6 +11,7 @@ use crm_tests::client::{Client, wait_until};
 use crm_tests::cluster::cluster;
 use crm_tests::sink::{MailSink, Sink};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -403,6 +404,39 @@ async fn people_get_notes_and_read_their_own() {
             .len(),
         1
     );
+
+    // Who logs in here with a role has it without being a member; who cannot log in has none.
+    let mut admin = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let mut transaction = admin.begin().await.unwrap();
+    let local = "insert into crm_users (tenant_id, id, email, email_key, name, roles, password,
+            disabled_at, created_at, created_by)
+        select set_config('crm.tenant_id', $1, true)::uuid, gen_random_uuid(), u.name, u.name,
+            u.name, to_jsonb(array[u.role]), 'x', u.disabled, now(), 'x'
+        from (values ('a', 'clerk', null), ('b', 'clerk', now()), ('c', 'desk', null))
+            as u (name, role, disabled)";
+    let insert = sqlx::query(local).bind(tenant.to_string());
+    insert.execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    let clerks = json!({"kind": "notify", "to": ["role:clerk"], "title": "Clerks"});
+    let ticket = ask(&owner, json!([clerks])).await;
+    effect(&owner, &ticket, |effect| effect["state"] == "done").await;
+    let mut transaction = admin.begin().await.unwrap();
+    sqlx::query("select set_config('crm.tenant_id', $1, true)")
+        .bind(tenant.to_string())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let told: Vec<String> = sqlx::query_scalar(
+        "select u.name from crm_notifications n join crm_users u on n.user_id = 'local:' || u.id
+        where n.title = 'Clerks'",
+    )
+    .fetch_all(&mut *transaction)
+    .await
+    .unwrap();
+    assert_eq!(told, ["a"]);
+    drop(transaction);
 
     let nobody = json!({"kind": "notify", "to": ["role:nobody"], "title": "Look"});
     let ticket = ask(&owner, json!([nobody])).await;

@@ -279,6 +279,7 @@ async fn check_policies(admin: &mut PgConnection) {
             "crm_field_forget",
             "crm_field_forget_runs",
             "crm_jobs_lease",
+            "crm_plan_set",
             "crm_plugin_kills_list",
             "crm_quota_set",
             "crm_record_purge",

@@ -366,6 +366,18 @@ async fn a_plugin_that_always_traps_is_left_alone() {
         runs["data"][0]["status"] == "queued" && error.contains("is left alone")
     })
     .await;
+    let metrics = app.anonymous().get("/metrics").await.expect(200);
+    let metrics = metrics.as_str().unwrap();
+    // Whose it is nobody reads there, unless the operator says so.
+    let pair = "plugin=\"bad\",tenant=\"other\"";
+    for series in [
+        format!("crm_plugin_runs_total{{{pair},outcome=\"trapped\"}}"),
+        format!("crm_plugin_deferred_total{{{pair},reason=\"left_alone\"}}"),
+        format!("crm_plugin_run_seconds{{{pair},quantile=\"0.99\"}}"),
+        format!("crm_plugin_fuel_total{{{pair}}}"),
+    ] {
+        assert!(metrics.contains(&series), "{series}: {metrics}");
+    }
     // Others go on.
     let good = owner.run("welcome", &patient, &["done", "dead"]).await;
     assert_eq!(good["status"], "done");

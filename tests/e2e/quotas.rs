@@ -573,6 +573,8 @@ async fn the_runtimes_role_reads_quotas_and_sets_none() {
         .unwrap();
     for statement in [
         "insert into crm_quotas values ($1, 'records', 1, now(), 'x')",
+        "insert into crm_plans values ($1, 'x', '{}', now(), 'x')",
+        "delete from crm_plans where tenant_id = $1",
         "update crm_quotas set amount = 1 where tenant_id = $1",
         "delete from crm_quotas where tenant_id = $1",
         "delete from crm_deferrals where tenant_id = $1",

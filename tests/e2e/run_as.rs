@@ -48,8 +48,14 @@ async fn a_workflow_runs_as_the_person_unless_it_may_run_as_itself() {
     let seen = clerk.get(&path).await.expect(200);
     assert!(seen["data"].get("welcome_note").is_none(), "{seen}");
     let told = owner.get("audit?action=workflow.edited").await.expect(200);
-    assert_eq!(told["data"][0]["before"], json!({"run_as": "person"}));
-    assert_eq!(told["data"][0]["after"], json!({"run_as": "itself"}));
+    assert_eq!(
+        told["data"][0]["before"],
+        json!({"run_as": "person", "order": 100})
+    );
+    assert_eq!(
+        told["data"][0]["after"],
+        json!({"run_as": "itself", "order": 100})
+    );
     let back = json!({"run_as": "person"});
     owner.patch("workflows/welcome", back).await.expect(200);
     let last = clerk.create("patients", patient()).await;

@@ -105,7 +105,7 @@ impl Thing {
             Self::WorkflowEdit(slug) => {
                 let mut workflows = model.workflows().iter();
                 let found = workflows.find(|workflow| workflow.definition().slug == *slug)?;
-                Some(json!({ "run_as": found.run_as() }))
+                Some(json!({ "run_as": found.run_as(), "order": found.order() }))
             }
             Self::Role(role) => value(&model.role(role)?.definition),
             Self::Member(user) => value(model.members().get(user)?),

@@ -17,6 +17,7 @@ pub mod export;
 pub mod history;
 pub mod import;
 pub mod login;
+pub mod plans;
 pub mod plugins;
 pub mod publish;
 pub mod query;
@@ -51,6 +52,7 @@ mod reach;
 mod reindex;
 mod run;
 mod run_sight;
+mod series;
 mod time;
 mod uncancelled;
 
@@ -74,6 +76,7 @@ pub struct Engine {
     inner: Arc<Inner>,
     /// The ways to other systems.
     outside: Outside,
+    series: Arc<series::PluginSeries>,
 }
 
 struct Inner {
@@ -127,6 +130,18 @@ impl Engine {
                 tasks_waiting: Notify::new(),
             }),
             outside: Outside::default(),
+            series: Arc::default(),
+        }
+    }
+
+    /// The same with metrics for so many pairs of plugin and tenant.
+    pub fn with_plugin_series(self, most: usize) -> Self {
+        Self {
+            series: Arc::new(series::PluginSeries::new(
+                most,
+                crm_model::limits::PLUGIN_SERIES_MAX_PLUGINS,
+            )),
+            ..self
         }
     }
 

@@ -114,6 +114,7 @@ pub fn template_compile(
         teams: Default::default(),
         building: BTreeSet::new(),
         suspended: false,
+        plan: Default::default(),
     })?;
     let is_known = |name: &str| {
         let mut modules = definition.modules.iter();

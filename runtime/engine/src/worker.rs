@@ -3,7 +3,8 @@
 
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, LEASE_MAX_JOBS};
 use crm_model::quota::QuotaSpent;
-use crm_model::{JobId, TenantId};
+use crm_model::{JobId, Model, TenantId};
+use crm_store::jobs::LoadedJob;
 use crm_store::{StoreError, TenantTx};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::run::Lease;
+use crate::run::{Lease, span};
 use crate::time::delta;
 use crate::{Engine, EngineError, fresh};
 
@@ -136,13 +138,13 @@ impl Engine {
         mut places: OwnedSemaphorePermit,
         running: &Arc<Semaphore>,
     ) -> Result<(), EngineError> {
-        if let Some(spent) = self.fuel_spent(tenant).await? {
-            return self.defer(tenant, token, jobs, spent).await;
-        }
         let (version, loaded) = crm_store::jobs::jobs_load(self.store(), tenant, jobs).await?;
         let Some(model) = self.model_at(tenant, version).await? else {
             return Ok(());
         };
+        if let Some(spent) = self.fuel_spent(tenant).await? {
+            return self.defer(&model, token, loaded, spent).await;
+        }
         let mut attempts = JoinSet::new();
         let mut loaded = loaded.into_iter();
         while let Some(job) = loaded.next() {
@@ -151,9 +153,8 @@ impl Engine {
             };
             // The attempts before it may have burnt what was left.
             if let Some(spent) = self.fuel_spent(tenant).await? {
-                let rest = std::iter::once(job).chain(loaded);
-                let rest: Vec<JobId> = rest.map(|job| job.id).collect();
-                self.defer(tenant, token, &rest, spent).await?;
+                let rest = std::iter::once(job).chain(loaded).collect();
+                self.defer(&model, token, rest, spent).await?;
                 break;
             }
             let place = places.split(1);
@@ -167,13 +168,12 @@ impl Engine {
             // On the guests' runtime as a whole: changing over for the guest's call alone would
             // cost more than the call.
             let guests = self.sandbox().handle();
-            attempts.spawn_on(
-                async move {
-                    engine.attempt(&model, lease).await;
-                    drop((turn, place));
-                },
-                guests,
-            );
+            let span = span(&model, &lease);
+            let attempt = async move {
+                engine.attempt(&model, lease).await;
+                drop((turn, place));
+            };
+            attempts.spawn_on(attempt.instrument(span), guests);
         }
         while attempts.join_next().await.is_some() {}
         Ok(())
@@ -182,17 +182,23 @@ impl Engine {
     /// Gives jobs back untouched; all of the tenant's wait for the next window of its fuel.
     async fn defer(
         &self,
-        tenant: TenantId,
+        model: &Model,
         token: Uuid,
-        jobs: &[JobId],
+        jobs: Vec<LoadedJob>,
         spent: QuotaSpent,
     ) -> Result<(), EngineError> {
+        let tenant = model.tenant_id();
+        for step in jobs.iter().flat_map(|job| model.run_step(&job.workflow)) {
+            let plugin = step.name;
+            self.series.deferred(tenant, plugin, "fuel");
+        }
+        let jobs: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         let now = fresh::now();
         let until = spent.resets_at.unwrap_or(now);
         tracing::info!(tenant.id = %tenant, %spent, "workflow runs wait");
         metrics::counter!("crm_runs_total", "status" => "deferred").increment(jobs.len() as u64);
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        crm_store::quotas::jobs_defer(&mut tx, jobs, token, now, until).await?;
+        crm_store::quotas::jobs_defer(&mut tx, &jobs, token, now, until).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -263,6 +263,9 @@ pub struct WorkflowDefinition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
     pub steps: Vec<StepDefinition>,
+    /// Its place among the workflows that one event starts: lower ones first, ties by slug.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<u32>,
 }
 
 /// What starts a workflow.

@@ -93,7 +93,7 @@ impl HttpRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notification {
-    /// Ids of users; `role:` and a role's name stand for everybody who has it.
+    /// Ids of users; `role:` and a role's name stand for the members and local users who have it.
     pub to: Vec<String>,
     pub title: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,7 @@ pub mod names;
 pub mod operator;
 pub mod overlay;
 pub mod permission;
+pub mod plan;
 pub mod query;
 pub mod quota;
 pub mod reach;

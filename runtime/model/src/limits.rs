@@ -19,6 +19,10 @@ pub const MODEL_MAX_WORKFLOWS: usize = 500;
 pub const SELECT_MAX_OPTIONS: usize = 1_000;
 /// Steps of one workflow. One, until runs keep their place between steps.
 pub const WORKFLOW_MAX_STEPS: usize = 1;
+/// The place of a workflow that says none, so that others can go before it and after it.
+pub const WORKFLOW_DEFAULT_ORDER: u32 = 100;
+/// The last place of a workflow among those that one event starts.
+pub const WORKFLOW_MAX_ORDER: u32 = 10_000;
 /// A regular expression of a field's `pattern`.
 pub const PATTERN_MAX_CHARACTERS: usize = 500;
 /// What a field's compiled pattern may take.
@@ -262,6 +266,13 @@ pub const PLAN_MAX_HOST_CALLS: u32 = 1_000;
 pub const PLAN_MAX_EFFECTS: usize = 100;
 /// Mutations of one run, whatever a plan says.
 pub const PLAN_MAX_MUTATIONS: usize = 200;
+/// Pairs of plugin and tenant with metrics of their own, unless configured: none, because who may
+/// read `/metrics` would learn which tenants there are.
+pub const PLUGIN_SERIES_DEFAULT_PAIRS: usize = 0;
+/// Plugins with metrics of their own.
+pub const PLUGIN_SERIES_MAX_PLUGINS: usize = 200;
+/// What the operator calls a plan.
+pub const PLAN_NAME_MAX_CHARACTERS: usize = 60;
 
 /// Compiled code kept in memory; what was used longest ago goes.
 pub const CODE_MEMORY_MAX_BYTES: u64 = 1 << 30;

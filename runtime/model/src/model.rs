@@ -15,6 +15,7 @@ use crate::limits;
 use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId};
 use crate::overlay::{MergedModule, Overlay};
 use crate::permission::{Action, Actor};
+use crate::plan::Plan;
 use crate::query::{Filter, Scope};
 use crate::reach::Reaches;
 use crate::relations::{Links, ReferenceRule, RollupUse};
@@ -74,6 +75,8 @@ pub struct ModelSource {
     pub building: BTreeSet<(ModuleSlug, FieldKey)>,
     /// Whether the tenant is read only for now.
     pub suspended: bool,
+    /// What the operator says of its limits.
+    pub plan: Plan,
 }
 
 /// A plugin as a tenant has it.
@@ -104,6 +107,7 @@ pub struct Model {
     roles: Roles,
     plugins: BTreeMap<PluginName, InstalledPlugin>,
     suspended: bool,
+    plan: Plan,
 }
 
 impl Model {
@@ -122,6 +126,7 @@ impl Model {
             overlay,
             building,
             suspended,
+            plan,
             ..
         } = source;
         let roles = overlay.merge_roles(&definition);
@@ -145,6 +150,7 @@ impl Model {
             roles,
             plugins,
             suspended,
+            plan,
         };
         model.check_rollup_filters()?;
         model
@@ -173,6 +179,11 @@ impl Model {
     /// Whether the tenant is read only for now: then nobody writes.
     pub fn suspended(&self) -> bool {
         self.suspended
+    }
+
+    /// What the operator says of the limits of its guests' calls.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Whose model it is.

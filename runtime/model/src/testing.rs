@@ -34,6 +34,7 @@ pub(crate) fn source(definition: Value) -> ModelSource {
         teams: BTreeMap::new(),
         building: std::collections::BTreeSet::new(),
         suspended: false,
+        plan: crate::plan::Plan::default(),
     }
 }
 

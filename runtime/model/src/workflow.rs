@@ -19,9 +19,11 @@ pub struct Workflow {
     definition: WorkflowDefinition,
     condition: Option<Expression>,
     run_as: RunAs,
+    order: u32,
 }
 
 impl Workflow {
+    /// All of them, in the order in which those that one event starts run.
     pub(crate) fn compile_all(
         definitions: impl Iterator<Item = WorkflowDefinition>,
         modules: &BTreeMap<ModuleSlug, Module>,
@@ -37,10 +39,18 @@ impl Workflow {
             }
             let edit = edits.get(&definition.slug);
             let mut workflow = Self::compile(definition, modules, plugins)
-                .map_err(|message| ModelError::new(place, message))?;
+                .map_err(|message| ModelError::new(place.clone(), message))?;
             workflow.run_as = edit.map(|edit| edit.run_as).unwrap_or_default();
+            let edited = edit.and_then(|edit| edit.order);
+            workflow.order = edited.unwrap_or(workflow.order);
+            if workflow.order > limits::WORKFLOW_MAX_ORDER {
+                let most = limits::WORKFLOW_MAX_ORDER;
+                let message = format!("order is at most {most}, not {}", workflow.order);
+                return Err(ModelError::new(place, message));
+            }
             workflows.push(Arc::new(workflow));
         }
+        workflows.sort_by(|a, b| a.place().cmp(&b.place()));
         if workflows.len() > limits::MODEL_MAX_WORKFLOWS {
             let most = limits::MODEL_MAX_WORKFLOWS;
             return Err(ModelError::new(
@@ -106,6 +116,7 @@ impl Workflow {
             .transpose()
             .map_err(|error| format!("condition: {error}"))?;
         Ok(Self {
+            order: definition.order.unwrap_or(limits::WORKFLOW_DEFAULT_ORDER),
             definition,
             condition,
             run_as: RunAs::default(),
@@ -120,6 +131,15 @@ impl Workflow {
     /// On whose word it runs: the tenant says so, whoever wrote the workflow.
     pub fn run_as(&self) -> RunAs {
         self.run_as
+    }
+
+    /// Its place among the workflows that one event starts: the tenant's word, else its author's.
+    pub fn order(&self) -> u32 {
+        self.order
+    }
+
+    fn place(&self) -> (u32, &WorkflowSlug) {
+        (self.order, &self.definition.slug)
     }
 
     /// What it does, in order.

@@ -21,6 +21,7 @@ use crate::failure::{RunFailure, Stage, failure_of, over};
 use crate::host::Gate;
 use crate::host::question::NoHost;
 use crate::mutation::data_decode;
+use crate::plan::LimitOverrides;
 use crate::plugin::{Guest, Plugin};
 use crate::report::LogLine;
 use crate::store::{GuestState, store_close, store_new};
@@ -46,6 +47,8 @@ pub struct SaveCall {
     /// The tenant's language: `de`.
     pub locale: Arc<str>,
     pub seed: u64,
+    /// What the tenant's plan says of its calls.
+    pub plan: LimitOverrides,
 }
 
 /// What a template says to a change.

@@ -51,7 +51,7 @@ pub use host::question::{
     Answer, Answering, FoundRecord, GuestHost, NoHost, Question, Refusal, StateEntry,
 };
 pub use inspect::{Inspected, component_inspect};
-pub use plan::{LimitError, LimitOverrides};
+pub use plan::{EffectiveLimit, LimitError, LimitOverrides, over_caps};
 pub use plugin::Plugin;
 pub use report::{ActionReport, LogLevel, LogLine, Outcome};
 pub use sandbox::Sandbox;

@@ -2,27 +2,10 @@
 //! hold for everybody.
 
 use crm_model::limits;
-use serde::{Deserialize, Serialize};
+pub use crm_model::plan::LimitOverrides;
 use std::time::Duration;
 
 use crate::class::GuestLimits;
-
-/// Limits of one call in the place of the defaults; what is not said stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitOverrides {
-    pub memory_max_bytes: Option<usize>,
-    pub table_max_elements: Option<usize>,
-    pub fuel_max_units: Option<u64>,
-    pub call_max_milliseconds: Option<u64>,
-    pub before_save_max_milliseconds: Option<u64>,
-    pub input_max_bytes: Option<usize>,
-    pub output_max_bytes: Option<usize>,
-    pub log_max_bytes: Option<usize>,
-    pub max_host_calls: Option<u32>,
-    pub max_mutations: Option<usize>,
-    pub max_effects: Option<usize>,
-}
 
 /// A plan wants more than anybody gets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,48 +16,140 @@ pub struct LimitError {
     pub cap: u64,
 }
 
+/// What a plan says of each limit, beside the cap.
+fn wanted(plan: &LimitOverrides) -> [(&'static str, Option<u64>, u64); 11] {
+    let bytes = |bytes: Option<usize>| bytes.map(|bytes| bytes as u64);
+    [
+        (
+            "memory_max_bytes",
+            bytes(plan.memory_max_bytes),
+            limits::PLAN_MEMORY_MAX_BYTES as u64,
+        ),
+        (
+            "table_max_elements",
+            bytes(plan.table_max_elements),
+            limits::PLAN_TABLE_MAX_ELEMENTS as u64,
+        ),
+        (
+            "fuel_max_units",
+            plan.fuel_max_units,
+            limits::PLAN_FUEL_MAX_UNITS,
+        ),
+        (
+            "call_max_milliseconds",
+            plan.call_max_milliseconds,
+            limits::PLAN_CALL_MAX_MILLISECONDS,
+        ),
+        (
+            "before_save_max_milliseconds",
+            plan.before_save_max_milliseconds,
+            limits::PLAN_BEFORE_SAVE_MAX_MILLISECONDS,
+        ),
+        (
+            "input_max_bytes",
+            bytes(plan.input_max_bytes),
+            limits::PLAN_INPUT_OUTPUT_MAX_BYTES as u64,
+        ),
+        (
+            "output_max_bytes",
+            bytes(plan.output_max_bytes),
+            limits::PLAN_INPUT_OUTPUT_MAX_BYTES as u64,
+        ),
+        (
+            "log_max_bytes",
+            bytes(plan.log_max_bytes),
+            limits::PLAN_LOG_MAX_BYTES as u64,
+        ),
+        (
+            "max_host_calls",
+            plan.max_host_calls.map(u64::from),
+            u64::from(limits::PLAN_MAX_HOST_CALLS),
+        ),
+        (
+            "max_mutations",
+            bytes(plan.max_mutations),
+            limits::PLAN_MAX_MUTATIONS as u64,
+        ),
+        (
+            "max_effects",
+            bytes(plan.max_effects),
+            limits::PLAN_MAX_EFFECTS as u64,
+        ),
+    ]
+}
+
+/// Every limit of a plan that goes past its cap.
+pub fn over_caps(plan: &LimitOverrides) -> Vec<LimitError> {
+    let wanted = wanted(plan).into_iter();
+    wanted
+        .filter_map(|(limit, wanted, cap)| {
+            let wanted = wanted.filter(|wanted| *wanted > cap)?;
+            Some(LimitError { limit, wanted, cap })
+        })
+        .collect()
+}
+
+/// One limit of a tenant's calls, and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectiveLimit {
+    pub limit: &'static str,
+    pub value: u64,
+    /// Whether its plan says so.
+    pub is_planned: bool,
+    /// What a plan can say at most.
+    pub cap: u64,
+}
+
 impl GuestLimits {
+    /// Each limit as it is under a plan that goes past no cap.
+    pub fn explained(&self, plan: &LimitOverrides) -> Vec<EffectiveLimit> {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let defaults = [
+            self.memory_max_bytes as u64,
+            self.table_max_elements as u64,
+            self.fuel_max_units,
+            milliseconds(self.call_max),
+            milliseconds(self.before_save_max),
+            self.input_max_bytes as u64,
+            self.output_max_bytes as u64,
+            self.log_max_bytes as u64,
+            u64::from(self.max_host_calls),
+            self.max_mutations as u64,
+            self.max_effects as u64,
+        ];
+        let limits = wanted(plan).into_iter().zip(defaults);
+        limits
+            .map(|((limit, wanted, cap), default)| EffectiveLimit {
+                limit,
+                value: wanted.unwrap_or(default),
+                is_planned: wanted.is_some(),
+                cap,
+            })
+            .collect()
+    }
+
     /// These limits, narrowed or widened by a plan.
     ///
     /// # Errors
     /// [`LimitError`] with the first limit that goes past its cap.
-    pub fn with(mut self, plan: &LimitOverrides) -> Result<Self, LimitError> {
-        macro_rules! set {
-            ($($limit:ident, $cap:ident);* $(;)?) => {
-                $(if let Some(wanted) = plan.$limit {
-                    let cap = limits::$cap;
-                    if wanted > cap {
-                        return Err(LimitError {
-                            limit: stringify!($limit),
-                            wanted: wanted as u64,
-                            cap: cap as u64,
-                        });
-                    }
-                    set!(@ $limit, wanted);
-                })*
-            };
-            (@ call_max_milliseconds, $wanted:ident) => {
-                self.call_max = Duration::from_millis($wanted)
-            };
-            (@ before_save_max_milliseconds, $wanted:ident) => {
-                self.before_save_max = Duration::from_millis($wanted)
-            };
-            (@ $limit:ident, $wanted:ident) => { self.$limit = $wanted };
+    pub fn with(self, plan: &LimitOverrides) -> Result<Self, LimitError> {
+        if let Some(error) = over_caps(plan).into_iter().next() {
+            return Err(error);
         }
-        set! {
-            memory_max_bytes, PLAN_MEMORY_MAX_BYTES;
-            table_max_elements, PLAN_TABLE_MAX_ELEMENTS;
-            fuel_max_units, PLAN_FUEL_MAX_UNITS;
-            call_max_milliseconds, PLAN_CALL_MAX_MILLISECONDS;
-            before_save_max_milliseconds, PLAN_BEFORE_SAVE_MAX_MILLISECONDS;
-            input_max_bytes, PLAN_INPUT_OUTPUT_MAX_BYTES;
-            output_max_bytes, PLAN_INPUT_OUTPUT_MAX_BYTES;
-            log_max_bytes, PLAN_LOG_MAX_BYTES;
-            max_host_calls, PLAN_MAX_HOST_CALLS;
-            max_mutations, PLAN_MAX_MUTATIONS;
-            max_effects, PLAN_MAX_EFFECTS;
-        }
-        Ok(self)
+        let milliseconds = |wanted: Option<u64>, time| wanted.map_or(time, Duration::from_millis);
+        Ok(Self {
+            memory_max_bytes: plan.memory_max_bytes.unwrap_or(self.memory_max_bytes),
+            table_max_elements: plan.table_max_elements.unwrap_or(self.table_max_elements),
+            fuel_max_units: plan.fuel_max_units.unwrap_or(self.fuel_max_units),
+            call_max: milliseconds(plan.call_max_milliseconds, self.call_max),
+            before_save_max: milliseconds(plan.before_save_max_milliseconds, self.before_save_max),
+            input_max_bytes: plan.input_max_bytes.unwrap_or(self.input_max_bytes),
+            output_max_bytes: plan.output_max_bytes.unwrap_or(self.output_max_bytes),
+            log_max_bytes: plan.log_max_bytes.unwrap_or(self.log_max_bytes),
+            max_host_calls: plan.max_host_calls.unwrap_or(self.max_host_calls),
+            max_mutations: plan.max_mutations.unwrap_or(self.max_mutations),
+            max_effects: plan.max_effects.unwrap_or(self.max_effects),
+        })
     }
 }
 
@@ -90,6 +165,12 @@ mod tests {
     #[test]
     fn a_plan_says_only_what_differs() {
         assert_eq!(plan("{}"), Ok(GuestLimits::default()));
+        let shown = GuestLimits::default().explained(&LimitOverrides::default());
+        let text = serde_json::to_value(GuestLimits::default()).unwrap();
+        for limit in &shown {
+            assert_eq!(text[limit.limit], limit.value, "{}", limit.limit);
+        }
+        assert_eq!(shown.len(), text.as_object().unwrap().len());
         let limits = plan(r#"{"memory_max_bytes": 1048576, "call_max_milliseconds": 9000}"#);
         assert_eq!(
             limits,

@@ -1,6 +1,6 @@
 //! The sandbox itself: one engine, its compiled components by digest, and the guests' runtime.
 
-use crm_model::{Data, ModuleSlug};
+use crm_model::{Data, GuestClass, ModuleSlug};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::sync::Arc;
@@ -85,6 +85,11 @@ impl Sandbox {
     pub fn limits_of(&self, plugin: &Plugin, plan: &LimitOverrides) -> GuestLimits {
         let limits = *self.room.limits_of(plugin.manifest().class);
         limits.with(plan).unwrap_or(limits)
+    }
+
+    /// What a call of a component of that class may take, without a plan.
+    pub fn class_limits(&self, class: GuestClass) -> GuestLimits {
+        *self.room.limits_of(class)
     }
 
     /// A component that is ready to be called: the one in memory, else linked from what is kept
@@ -193,8 +198,11 @@ impl Sandbox {
         let (room, hooks) = (Arc::clone(&self.room), Arc::clone(&self.hooks));
         let (span, plugin) = (call_span(plugin), Arc::clone(plugin));
         let task = async move {
-            let limits = room.limits_of(plugin.manifest().class);
-            hooks.before_save(&plugin, limits, &call).await
+            let limits = room.limits_of(plugin.manifest().class).with(&call.plan);
+            match limits {
+                Ok(limits) => hooks.before_save(&plugin, &limits, &call).await,
+                Err(error) => HookReport::not_run(RunFailure::host(error)),
+            }
         };
         joined(self.hook_handle.spawn(task.instrument(span)))
             .await

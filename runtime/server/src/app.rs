@@ -238,6 +238,10 @@ fn api() -> OpenApiRouter<App> {
             routes::usage::usage_list,
             routes::usage::quotas_set
         ))
+        .routes(routes!(
+            routes::limits::limits_list,
+            routes::limits::plan_set
+        ))
         .routes(routes!(routes::tasks::tasks_list))
         .routes(routes!(routes::tasks::task_get))
         .routes(routes!(routes::tasks::task_cancel))

@@ -1,6 +1,7 @@
 //! What the owner of the database does: migrate, publish, stand in for a host OS where there is
 //! none. Never used to serve a request.
 
+mod plans;
 mod quotas;
 
 use crm_model::definition::TemplateDefinition;

@@ -1,6 +1,6 @@
 //! Writing: the one statement behind the one door. It takes only [`ValidChange`]s, which only
 //! the model can make, and writes everything that follows from them in one transaction and one
-//! round trip (migrations/0054_owners.sql).
+//! round trip (migrations/0089_job_order.sql).
 
 use chrono::{DateTime, Utc};
 use crm_model::activity::{ActivityContent, ActivityKind};
@@ -64,6 +64,12 @@ pub struct NewJob {
     pub record_id: RecordId,
     /// Why it must not even start: such a job is born dead, for people to see.
     pub error: Option<String>,
+    /// Whether it is the next of another.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
+    /// The job that starts once this one has ended its first attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<JobId>,
 }
 
 /// A timeline entry.

@@ -175,7 +175,7 @@ pub struct JobCounts {
 /// [`StoreError::Unavailable`].
 pub async fn jobs_count(tx: &mut TenantTx) -> Result<JobCounts, StoreError> {
     let counts = sqlx::query_as(
-        "select count(*) filter (where state in ('queued', 'leased')) as open,
+        "select count(*) filter (where state in ('waiting', 'queued', 'leased')) as open,
             count(*) filter (where state = 'done') as done,
             count(*) filter (where state = 'dead') as dead
         from crm_jobs where tenant_id = $1",
@@ -192,7 +192,9 @@ pub async fn jobs_count(tx: &mut TenantTx) -> Result<JobCounts, StoreError> {
 /// [`StoreError::Unavailable`].
 pub async fn jobs_open(tx: &mut TenantTx) -> Result<i64, StoreError> {
     let open = sqlx::query_scalar(
-        "select count(*) from crm_jobs where tenant_id = $1 and state in ('queued', 'leased')",
+        "select
+            (select count(*) from crm_jobs where tenant_id = $1 and state in ('queued', 'leased'))
+            + (select count(*) from crm_jobs where tenant_id = $1 and state = 'waiting')",
     )
     .bind(tx.tenant_id().uuid())
     .fetch_one(tx.connection())
@@ -200,7 +202,8 @@ pub async fn jobs_open(tx: &mut TenantTx) -> Result<i64, StoreError> {
     Ok(open)
 }
 
-/// Gives leased jobs back as if nobody had taken them, not to be taken before `until`.
+/// Gives leased jobs back as if nobody had taken them, not to be taken before `until`; those that
+/// come after them need not wait.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

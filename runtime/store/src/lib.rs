@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod models;
 pub mod notifications;
 pub mod overlay;
+pub mod plans;
 pub mod plugin_state;
 pub mod plugins;
 pub mod query;

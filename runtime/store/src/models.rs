@@ -5,6 +5,7 @@ use crm_model::definition::{InstallDefinition, TemplateDefinition, WorkflowDefin
 use crm_model::hooks::TemplateHooks;
 use crm_model::manifest::Manifest;
 use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
+use crm_model::plan::Plan;
 use crm_model::settings::Settings;
 use crm_model::{Grant, TemplateSlug, UserId};
 use sqlx::postgres::PgQueryResult;
@@ -26,6 +27,7 @@ struct ConfigRow {
     time_zone: String,
     language: String,
     suspended: bool,
+    plan: Option<Json<Plan>>,
     definition: Json<TemplateDefinition>,
     digest: Option<String>,
     manifest: Option<Json<Manifest>>,
@@ -58,6 +60,8 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     let row: Option<ConfigRow> = sqlx::query_as(
         "select c.template_slug, c.template_version, c.model_version, c.time_zone, c.language,
             exists (select from crm_suspensions s where s.tenant_id = c.tenant_id) as suspended,
+            (select jsonb_build_object('plan', l.name, 'limits', l.limits)
+            from crm_plans l where l.tenant_id = c.tenant_id) as plan,
             t.definition, p.digest, p.manifest
         from tenant_crm_configs c
         join crm_templates t on t.slug = c.template_slug and t.version = c.template_version
@@ -116,6 +120,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         teams,
         building,
         suspended: config.suspended,
+        plan: config.plan.map(|plan| plan.0).unwrap_or_default(),
     }))
 }
 

@@ -19,7 +19,7 @@ pub struct Run {
     pub module_slug: ModuleSlug,
     pub record_id: Uuid,
     pub event_id: Uuid,
-    /// `queued`, `leased`, `done` or `dead`.
+    /// `waiting` (for the run before it), `queued`, `leased`, `done` or `dead`.
     pub state: String,
     pub attempts: i32,
     /// When it is due, or its lease ends.
@@ -72,7 +72,7 @@ pub async fn runs_page(
         from crm_jobs
         where tenant_id = $1 and id < $2
             and ($3::text is null or workflow_slug = $3)
-            and ($4::text is null or state = $4)
+            and ($4::text is null or state = $4 or ($4 = 'queued' and state = 'waiting'))
             and ($5::uuid is null or record_id = $5)
             and ($7::text[] is null or module_slug = any($7))
         order by id desc

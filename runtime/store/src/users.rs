@@ -167,6 +167,30 @@ pub async fn users_page(
     rows.into_iter().map(LocalUser::try_from).collect()
 }
 
+/// At most so many of the people who have one of these roles and can log in.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn users_with_roles(
+    tx: &mut TenantTx,
+    roles: &[RoleSlug],
+    limit: u32,
+) -> Result<Vec<LocalUserId>, StoreError> {
+    let users: Vec<Uuid> = sqlx::query_scalar(
+        "select id from crm_users
+        where tenant_id = $1 and password is not null and disabled_at is null
+            and roles ?| $2
+        order by id
+        limit $3",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(roles.iter().map(RoleSlug::as_str).collect::<Vec<_>>())
+    .bind(i64::from(limit))
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(users.into_iter().map(LocalUserId::new).collect())
+}
+
 /// How many there are.
 ///
 /// # Errors

@@ -50,6 +50,11 @@ pub(crate) struct ServeArguments {
     /// request stands in that tenant's audit log
     #[arg(long, env = "CRM_SUPER_ADMIN_ROLE", value_name = "ROLE")]
     super_admin_role: Option<RoleSlug>,
+    /// Pairs of plugin and tenant with metrics of their own; what further tenants' plugins do
+    /// counts as that of the tenant "other"
+    #[arg(long, env = "CRM_METRICS_PLUGIN_PAIRS", value_name = "NUMBER",
+        default_value_t = crm_model::limits::PLUGIN_SERIES_DEFAULT_PAIRS)]
+    metrics_plugin_pairs: usize,
     /// What the host OS's roles, as tokens name them, are in the CRM: a JSON object, or a file
     /// that holds one, such as {"staff": ["manager"], "tenant_admin": ["admin"], "user": ["agent"]}
     #[arg(long, env = "CRM_OS_ROLES", value_name = "JSON|FILE")]
@@ -139,6 +144,9 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
             host = Host::prepare(&database, settings, say::step) => host?,
             () = stop_signal() => return Ok(()),
         };
+        host.engine = host
+            .engine
+            .with_plugin_series(arguments.metrics_plugin_pairs);
         host.super_admin_role = arguments.super_admin_role;
         host.os_roles = os_roles;
         host.delivery = delivery;

@@ -1,5 +1,6 @@
 //! `crm tenant`: tenants of an installation without a host OS.
 
+mod plan;
 mod quota;
 
 use anyhow::{Context, Result};
@@ -43,6 +44,8 @@ pub(crate) enum TenantCommand {
     },
     /// What a tenant may use up, where that differs from what `crm serve` is told
     Quota(quota::QuotaArguments),
+    /// What one call of a tenant's plugins may take, where that differs from the defaults
+    Plan(plan::PlanArguments),
 }
 
 pub(crate) async fn tenant(common: &Common, command: TenantCommand) -> Result<()> {
@@ -56,6 +59,7 @@ pub(crate) async fn tenant(common: &Common, command: TenantCommand) -> Result<()
         TenantCommand::Suspend { tenant } => suspend(&database, &tenant, true).await,
         TenantCommand::Resume { tenant } => suspend(&database, &tenant, false).await,
         TenantCommand::Quota(arguments) => quota::quota(common, &database, arguments).await,
+        TenantCommand::Plan(arguments) => plan::plan(common, &database, arguments).await,
     };
     database.close().await;
     done

@@ -6,16 +6,20 @@ use crm_model::{Model, RoleSlug, TenantId, UserId};
 use crm_store::TenantTx;
 use crm_store::effects::{EffectEnd, LoadedEffect};
 use crm_store::notifications::{NewNotification, notifications_insert};
+use crm_store::users::users_with_roles;
 use std::collections::BTreeSet;
 
 use super::End;
+use crate::users::user_id_of;
 use crate::{Engine, EngineError, fresh};
 
 const ROLE_START: &str = "role:";
 
-/// Whom it is for: those who are named, and the members who have a role that is.
-fn people(model: &Model, note: &Notification) -> BTreeSet<UserId> {
+/// Whom it is for as far as the model says: those who are named, and the members who have a role
+/// that is; and those roles.
+fn people(model: &Model, note: &Notification) -> (BTreeSet<UserId>, Vec<RoleSlug>) {
     let mut people = BTreeSet::new();
+    let mut roles = Vec::new();
     for one in &note.to {
         match one.strip_prefix(ROLE_START).map(str::parse::<RoleSlug>) {
             None => people.extend(one.parse::<UserId>().ok()),
@@ -24,14 +28,16 @@ fn people(model: &Model, note: &Notification) -> BTreeSet<UserId> {
                 let members = model.members().iter();
                 let holders = members.filter(|(_, member)| member.roles.contains(&role));
                 people.extend(holders.map(|(user, _)| user.clone()));
+                roles.push(role);
             }
         }
     }
-    people
+    (people, roles)
 }
 
 impl Engine {
-    /// Keeps a note for each of its people.
+    /// Keeps a note for each of its people. Of those who have a role, that is members and people
+    /// who log in here: whom an issuer elsewhere gives it, nobody knows before they come.
     pub(super) async fn notify(
         &self,
         tenant: TenantId,
@@ -39,7 +45,15 @@ impl Engine {
         (effect, end): (&LoadedEffect, EffectEnd),
         note: &Notification,
     ) -> Result<End, EngineError> {
-        let people = people(model, note);
+        let (mut people, roles) = people(model, note);
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        if !roles.is_empty() {
+            let most = u32::try_from(NOTIFICATION_MAX_PEOPLE).unwrap_or(u32::MAX);
+            let users = users_with_roles(&mut tx, &roles, most.saturating_add(1)).await?;
+            for user in users {
+                people.insert(user_id_of(user)?);
+            }
+        }
         if people.is_empty() {
             return Ok(End::never("nobody has the roles that the note is for"));
         }
@@ -50,7 +64,6 @@ impl Engine {
             )));
         }
         let at = fresh::now();
-        let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let note = NewNotification {
             people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
             title: &note.title,

@@ -4,7 +4,7 @@
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::Authority;
 use crm_model::{Effect, Event, Grant, JobId, Model, PluginName};
-use crm_sandbox::{ActionCall, LimitOverrides};
+use crm_sandbox::ActionCall;
 use std::sync::Arc;
 
 use super::host::{Kept, RunHost};
@@ -40,7 +40,7 @@ pub(crate) fn action_call(
         idempotency_key: job.to_string(),
         seed,
         grant: plugin.grant.clone(),
-        plan: LimitOverrides::default(),
+        plan: model.plan().limits,
     })
 }
 

@@ -21,6 +21,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::field::{Empty, display};
+use tracing::{Span, info_span};
 use uuid::Uuid;
 
 use crate::breaker::{Key, Wait};
@@ -32,6 +34,19 @@ use host::Kept;
 
 pub(crate) use call::{Told, action_call, effects_check};
 pub(crate) use fold::fold;
+
+/// The span of an attempt: what happens in it is of this tenant, plugin, version and job.
+pub(crate) fn span(model: &Model, lease: &Lease) -> Span {
+    let span = info_span!(
+        "run", tenant.id = %lease.tenant, job.id = %lease.job.id, workflow = %lease.job.workflow,
+        attempt = lease.job.attempt, plugin.name = Empty, plugin.version = Empty,
+    );
+    if let Ok(step) = model.run_step(&lease.job.workflow) {
+        span.record("plugin.name", display(step.name));
+        span.record("plugin.version", display(&step.plugin.version));
+    }
+    span
+}
 
 /// A job under a lease.
 pub(crate) struct Lease {
@@ -91,8 +106,8 @@ fn raw(value: &serde_json::Value) -> Box<RawValue> {
 }
 
 impl Engine {
-    /// Runs one attempt, on the guests' runtime, and writes down how it ended. What the database does not take now is
-    /// taken up again when the lease ends.
+    /// Runs one attempt, on the guests' runtime, and writes down how it ended. What the database
+    /// does not take now is taken up again when the lease ends.
     pub(crate) async fn attempt(&self, model: &Arc<Model>, lease: Lease) {
         match self.attempt_and_record(model, &lease).await {
             Ok(status) => metrics::counter!("crm_runs_total", "status" => status).increment(1),
@@ -103,6 +118,14 @@ impl Engine {
             Err(error) => {
                 tracing::warn!(job.id = %lease.job.id, %error, "the attempt could not be recorded");
             }
+        }
+        // Whatever waited for this one may go.
+        let event = &lease.job.event;
+        let workflows = model.workflows().iter();
+        let workflows = workflows.filter(|workflow| workflow.is_triggered_by(event));
+        let hook = model.after_event(&event.module, event.kind);
+        if workflows.count() + usize::from(hook.is_some()) > 1 {
+            self.inner.jobs_waiting.notify_one();
         }
     }
 
@@ -117,6 +140,7 @@ impl Engine {
             let breakers = &self.inner.breakers;
             let key = Key::run(lease.tenant, step.name);
             if let Err(wait) = breakers.check(&key, step.plugin, fresh::now()) {
+                self.series.deferred(lease.tenant, step.name, wait.status);
                 return self.postpone(lease, &wait).await;
             }
         }
@@ -294,19 +318,7 @@ impl Engine {
 
     /// Counts what came of a plugin's call, and leaves it alone where it was one failure too many.
     fn judged(&self, lease: &Lease, name: &PluginName, report: &ActionReport) {
-        let outcome = match &report.outcome {
-            Ok(_) => "done",
-            Err(failure) => failure.code(),
-        };
-        let plugin = name.to_string();
-        metrics::counter!(
-            "crm_plugin_runs_total", "plugin" => plugin.clone(), "outcome" => outcome
-        )
-        .increment(1);
-        metrics::counter!("crm_plugin_fuel_total", "plugin" => plugin.clone())
-            .increment(report.fuel);
-        metrics::histogram!("crm_plugin_run_seconds", "plugin" => plugin)
-            .record(report.duration.as_secs_f64());
+        self.series.ran(lease.tenant, name, report);
         let breakers = &self.inner.breakers;
         let key = Key::run(lease.tenant, name);
         match &report.outcome {

@@ -324,5 +324,6 @@ fn call(
         zone: settings.time_zone.name().into(),
         locale: settings.locale().into(),
         seed: seed ^ would_be.base_version.unsigned_abs(),
+        plan: model.plan().limits,
     })
 }

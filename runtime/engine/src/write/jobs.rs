@@ -38,9 +38,9 @@ fn cut(event: &Event, source: &RunSource) -> Option<String> {
     })
 }
 
-/// One job for each workflow that the change starts, and one where the template's `after-event` is
-/// told of it. What must not start is a job too, born
-/// dead, so that people can see it.
+/// One job for each workflow that the change starts, and at the end one where the template's
+/// `after-event` is told of it, each waiting for the one before it. What must not start is a job
+/// too, born dead, so that people can see it.
 pub(super) fn jobs_of(
     model: &Model,
     proposal: &Proposal<'_>,
@@ -76,6 +76,8 @@ pub(super) fn jobs_of(
         event_id,
         module: event.module.clone(),
         record_id: event.record_id,
+        waits: false,
+        next: None,
     };
     let triggered = model
         .workflows()
@@ -90,5 +92,19 @@ pub(super) fn jobs_of(
         Some(job(workflow.definition().slug.clone().into(), broken))
     });
     let hooks = hook.into_iter().map(|source| job(source, None));
-    runs.chain(hooks).collect()
+    let mut jobs: Vec<NewJob> = runs.chain(hooks).collect();
+    chain(&mut jobs);
+    jobs
+}
+
+/// Lets each job that starts wait for the one before it.
+fn chain(jobs: &mut [NewJob]) {
+    let mut before: Option<&mut NewJob> = None;
+    for job in jobs.iter_mut().filter(|job| job.error.is_none()) {
+        let id = job.id;
+        job.waits = before.is_some();
+        if let Some(before) = before.replace(job) {
+            before.next = Some(id);
+        }
+    }
 }

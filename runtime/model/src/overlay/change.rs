@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::edit::{FieldEdit, ModuleEdit, WorkflowEdit, attributes};
+use super::edit::{FieldEdit, ModuleEdit, WorkflowEdit, WorkflowPatch, attributes};
 use crate::Data;
 use crate::definition::{
     FieldDefinition, ModuleDefinition, RoleDefinition, TeamDefinition, WorkflowDefinition,
@@ -37,7 +37,7 @@ pub enum ModelChange {
     /// A workflow of the tenant's own.
     WorkflowAdd(WorkflowDefinition),
     /// What is said of a workflow beside what stands in it.
-    WorkflowEdit(WorkflowSlug, WorkflowEdit),
+    WorkflowEdit(WorkflowSlug, WorkflowPatch),
     /// A merge patch of the settings.
     Settings(Data),
     /// A role of the tenant's own.
@@ -171,7 +171,7 @@ pub fn revise(
         }
         ModelChange::FieldRemove(module, key) => super::fields::remove(source, module, key),
         ModelChange::WorkflowAdd(workflow) => workflow_add(source, workflow),
-        ModelChange::WorkflowEdit(slug, edit) => workflow_edit(source, slug, edit),
+        ModelChange::WorkflowEdit(slug, patch) => workflow_edit(source, slug, patch),
         ModelChange::RoleAdd(role) => super::roles::add(source, role),
         ModelChange::RoleEdit(slug, patch) => super::roles::edit(source, slug, patch),
         ModelChange::RoleRemove(slug) => super::roles::remove(source, slug),
@@ -237,16 +237,22 @@ fn workflow_add(
 fn workflow_edit(
     source: &mut ModelSource,
     slug: WorkflowSlug,
-    edit: WorkflowEdit,
+    patch: WorkflowPatch,
 ) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
     let mut there = source.definition.workflows.iter().chain(&source.workflows);
     if !there.any(|there| there.slug == slug) {
         return Err(OverlayRefusal::NotFound("workflow"));
     }
-    let known = source.overlay.workflow_edits.insert(slug.clone(), edit);
-    if known.unwrap_or_default() == edit {
+    let edits = &mut source.overlay.workflow_edits;
+    let known = edits.get(&slug).copied().unwrap_or_default();
+    let edit = WorkflowEdit {
+        run_as: patch.run_as.unwrap_or(known.run_as),
+        order: patch.order.or(known.order),
+    };
+    if known == edit {
         return Ok(Vec::new());
     }
+    edits.insert(slug.clone(), edit);
     Ok(vec![OverlayWrite::WorkflowEdit(slug, edit)])
 }
 

@@ -271,4 +271,14 @@ fn module_reason(attribute: &str) -> &'static str {
 pub struct WorkflowEdit {
     #[serde(default)]
     pub run_as: RunAs,
+    /// In the place of the workflow's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<u32>,
+}
+
+/// What changes of that; what is not said stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkflowPatch {
+    pub run_as: Option<RunAs>,
+    pub order: Option<u32>,
 }

@@ -14,7 +14,7 @@ mod roles;
 pub(crate) use change::check_characters;
 pub use change::{ModelChange, OverlayRefusal, OverlayWrite, revise};
 pub(crate) use edit::attributes;
-pub use edit::{FieldEdit, ModuleEdit, WorkflowEdit};
+pub use edit::{FieldEdit, ModuleEdit, WorkflowEdit, WorkflowPatch};
 pub use fields::field_input;
 pub use rebuild::{Rebuild, rebuild};
 

@@ -17,6 +17,7 @@ fn data(value: Value) -> Data {
 
 pub(crate) fn save() -> SaveCall {
     SaveCall {
+        plan: crm_sandbox::LimitOverrides::default(),
         kind: SaveKind::Create,
         module: "items".parse().unwrap(),
         record_id: None,

@@ -16,6 +16,7 @@ pub(crate) mod hook_failures;
 pub(crate) mod import_form;
 pub(crate) mod import_upload;
 pub(crate) mod imports;
+pub(crate) mod limits;
 pub(crate) mod login;
 pub(crate) mod members;
 pub(crate) mod modules;

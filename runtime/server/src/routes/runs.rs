@@ -39,8 +39,8 @@ pub(crate) struct RunBody {
     created_at: DateTime<Utc>,
     /// When a queued run is due.
     due_at: Option<DateTime<Utc>>,
-    /// What a queued run waits for beside its turn: `fuel`, of which the tenant has used up what
-    /// it may until `due_at`.
+    /// What a queued run waits for beside its turn: `order`, a run of the same event whose workflow
+    /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`.
     waits_for: Option<&'static str>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -86,8 +86,13 @@ impl From<Run> for RunBody {
             "dead" => "dead",
             _ => "queued",
         };
+        let is_queued = run.state == "queued";
         let deferred = run.deferred_until.filter(|until| *until > run.available_at);
-        let is_queued = status == "queued";
+        let waits_for = match run.state.as_str() {
+            "waiting" => Some("order"),
+            "queued" => deferred.map(|_| "fuel"),
+            _ => None,
+        };
         Self {
             id: run.id.to_string(),
             workflow: run.workflow_slug,
@@ -95,7 +100,7 @@ impl From<Run> for RunBody {
             record_id: run.record_id.to_string(),
             event_id: run.event_id.to_string(),
             due_at: is_queued.then(|| deferred.unwrap_or(run.available_at)),
-            waits_for: deferred.filter(|_| is_queued).map(|_| "fuel"),
+            waits_for,
             status,
             attempts: run.attempts,
             error: run.error,

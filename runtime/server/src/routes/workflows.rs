@@ -6,8 +6,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use crm_model::WorkflowSlug;
 use crm_model::definition::WorkflowDefinition;
-use crm_model::overlay::{ModelChange, WorkflowEdit};
+use crm_model::limits::WORKFLOW_DEFAULT_ORDER;
+use crm_model::overlay::{ModelChange, WorkflowPatch};
 use crm_model::permission::RunAs;
+use crm_model::workflow::Workflow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,7 +27,8 @@ use crate::routes::change::change_once;
 pub(crate) struct WorkflowBody {
     /// The same as `slug`.
     pub(crate) id: String,
-    /// `slug`, `name`, `module`, `trigger`, `condition`, `steps`.
+    /// `slug`, `name`, `module`, `trigger`, `condition`, `steps`, and `order`: its place among the
+    /// workflows that one event starts, lower ones first, ties by slug.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     definition: WorkflowDefinition,
@@ -36,10 +39,23 @@ pub(crate) struct WorkflowBody {
 }
 
 impl WorkflowBody {
-    fn of(definition: &WorkflowDefinition, run_as: RunAs) -> Self {
+    fn of(workflow: &Workflow) -> Self {
+        let definition = workflow.definition().clone();
+        Self::made_of(definition, workflow.order(), workflow.run_as())
+    }
+
+    fn added(definition: WorkflowDefinition) -> Self {
+        let order = definition.order.unwrap_or(WORKFLOW_DEFAULT_ORDER);
+        Self::made_of(definition, order, RunAs::Person)
+    }
+
+    fn made_of(definition: WorkflowDefinition, order: u32, run_as: RunAs) -> Self {
         Self {
             id: definition.slug.to_string(),
-            definition: definition.clone(),
+            definition: WorkflowDefinition {
+                order: Some(order),
+                ..definition
+            },
             run_as,
         }
     }
@@ -65,7 +81,7 @@ pub(crate) async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBo
             let text = serde_json::to_string(definition).unwrap_or_default();
             !sight.is_some_and(|sight| sight.tells(&text))
         })
-        .map(|workflow| WorkflowBody::of(workflow.definition(), workflow.run_as()))
+        .map(|workflow| WorkflowBody::of(workflow))
         .collect())
 }
 
@@ -94,8 +110,8 @@ pub(crate) async fn workflow_get(
     found.map(Json).ok_or_else(Problem::not_found)
 }
 
-/// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`. Live for the next
-/// request.
+/// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`, `order` (100 unless
+/// said). Live for the next request.
 #[utoipa::path(post, path = "/workflows", tag = "workflows",
     params(("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
@@ -110,25 +126,27 @@ pub(crate) async fn workflow_add(
     caller: Caller,
     Keyed { key, input }: Keyed<WorkflowDefinition>,
 ) -> Result<Response, Problem> {
-    let added = Answer::json(
-        StatusCode::CREATED,
-        &WorkflowBody::of(&input, RunAs::Person),
-    );
+    let added = Answer::json(StatusCode::CREATED, &WorkflowBody::added(input.clone()));
     let change = ModelChange::WorkflowAdd(input);
     change_once(&app, &caller, key, change, move |_| added.clone()).await
 }
 
-/// What is said of a workflow beside what stands in it.
+/// What is said of a workflow beside what stands in it; what is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WorkflowChange {
     /// `person` or `itself`.
-    #[schema(value_type = String, example = "itself")]
-    run_as: RunAs,
+    #[schema(value_type = Option<String>, example = "itself")]
+    run_as: Option<RunAs>,
+    /// Its place among the workflows that one event starts, from 0 to 10,000: lower ones first,
+    /// ties by slug. The next one starts when the one before it has ended its first attempt.
+    #[schema(maximum = 10_000)]
+    order: Option<u32>,
 }
 
 /// Lets a workflow run as itself: within what its plugin was granted, whoever causes the event; or
-/// as that person again. For those who manage everything.
+/// as that person again. Says when it runs among those that one event starts. For those who manage
+/// everything.
 #[utoipa::path(patch, path = "/workflows/{id}", tag = "workflows",
     params(("id" = String, Path)),
     request_body = WorkflowChange,
@@ -145,20 +163,21 @@ pub(crate) async fn workflow_edit(
     Body(change): Body<WorkflowChange>,
 ) -> Result<Json<WorkflowBody>, Problem> {
     let slug: WorkflowSlug = segment(&id)?;
-    let edit = WorkflowEdit {
+    let patch = WorkflowPatch {
         run_as: change.run_as,
+        order: change.order,
     };
     let model = app
         .engine
         .model_change(
             caller.tenant,
             caller.actor,
-            ModelChange::WorkflowEdit(slug.clone(), edit),
+            ModelChange::WorkflowEdit(slug.clone(), patch),
             None,
         )
         .await?;
     let mut workflows = model.workflows().iter();
     let found = workflows.find(|workflow| workflow.definition().slug == slug);
     let found = found.ok_or_else(Problem::not_found)?;
-    Ok(Json(WorkflowBody::of(found.definition(), found.run_as())))
+    Ok(Json(WorkflowBody::of(found)))
 }
