@@ -8,10 +8,12 @@
 
 mod action_call;
 mod bare;
+mod before_save;
 mod components;
 mod extism;
 mod first_call;
 mod hostile;
+mod hostile_beside;
 mod load;
 mod neighbours;
 mod pgbench;
@@ -34,12 +36,14 @@ use crate::report::Measure;
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The measures by name, in the order in which they run.
-const MEASURES: [&str; 9] = [
+const MEASURES: [&str; 11] = [
     action_call::NAME,
     extism::NAME,
     first_call::NAME,
     components::NAME,
     hostile::NAME,
+    hostile_beside::NAME,
+    before_save::NAME,
     record_create::NAME,
     tenant_create::NAME,
     neighbours::NAME,
@@ -87,6 +91,8 @@ fn main() -> Result<()> {
             first_call::NAME => vec![runtime.block_on(first_call::measure())?],
             components::NAME => vec![runtime.block_on(components::measure())?],
             hostile::NAME => vec![runtime.block_on(hostile::measure())?],
+            hostile_beside::NAME => vec![runtime.block_on(hostile_beside::measure())?],
+            before_save::NAME => vec![runtime.block_on(before_save::measure())?],
             record_create::NAME => vec![runtime.block_on(record_create::measure())?],
             tenant_create::NAME => vec![runtime.block_on(tenant_create::measure())?],
             neighbours::NAME => vec![runtime.block_on(neighbours::measure())?],

@@ -32,7 +32,7 @@ const RATE_PER_SECOND: f64 = 20.0;
 /// How many times as much the noisy one sends, on so many connections.
 const NOISE: f64 = 50.0;
 const NOISY_CONNECTIONS: u64 = 10;
-const NEIGHBOURS: usize = 24;
+pub(crate) const NEIGHBOURS: usize = 24;
 /// What each of them sends: less than it may.
 const NEIGHBOUR_PAUSE: Duration = Duration::from_millis(80);
 /// Pairs of a quiet round and a noisy one.
@@ -163,7 +163,7 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
 }
 
 /// What everybody asks: a page of records, which takes several statements.
-fn list(token: Arc<str>) -> Request {
+pub(crate) fn list(token: Arc<str>) -> Request {
     Request {
         method: "GET",
         path: "/api/crm/records/items?limit=20".to_owned(),
@@ -174,7 +174,7 @@ fn list(token: Arc<str>) -> Request {
 }
 
 /// A round: what each request of the neighbours took, in microseconds.
-async fn neighbours(address: SocketAddr, asked: Vec<Request>) -> Result<Vec<u32>> {
+pub(crate) async fn neighbours(address: SocketAddr, asked: Vec<Request>) -> Result<Vec<u32>> {
     on_a_thread(async move || {
         let began = Instant::now();
         let clients = asked

@@ -186,7 +186,7 @@ async fn the_next_is_leased_when_the_one_before_it_has_ended_an_attempt() {
         loaded.remove(0)
     };
     let first = lease(now).await;
-    assert_eq!(load(&first).await.workflow.as_str(), "first");
+    assert_eq!(load(&first).await.workflow.to_string(), "first");
     assert_eq!(lease(later(9)).await, [], "the others wait");
     assert_eq!(
         lease(later(11)).await,
@@ -199,14 +199,14 @@ async fn the_next_is_leased_when_the_one_before_it_has_ended_an_attempt() {
     let again = (token, JobState::Queued, Some(later(60)));
     finish_as(&store, model, &job, again, now).await.unwrap();
     let second = lease(later(12)).await;
-    assert_eq!(load(&second).await.workflow.as_str(), "second");
+    assert_eq!(load(&second).await.workflow.to_string(), "second");
     let gone = (&second[..], token);
     jobs_postpone(&store, tenant, gone, later(60), "it is left alone")
         .await
         .unwrap();
     let third = lease(later(12)).await;
     let job = load(&third).await;
-    assert_eq!(job.workflow.as_str(), "third");
+    assert_eq!(job.workflow.to_string(), "third");
     finish_as(&store, model, &job, (token, JobState::Done, None), now)
         .await
         .unwrap();

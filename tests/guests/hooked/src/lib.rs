@@ -122,7 +122,7 @@ pub fn migrate(
 }
 
 crm_plugin_sdk::export_template! {
-    modules: ["../guests.json", "../lines.json", "../extras.json", "../plain.json"],
+    modules: ["../guests.json", "../lines.json", "../extras.json", "../bare.json", "../plain.json"],
     workflows: [],
     roles: "../roles.json",
     installs: "../installs.json",
