@@ -3,22 +3,20 @@
 //! the difference of the medians; the reference is what it may be.
 
 use anyhow::Result;
-use crm_cli::postgres::{PrivatePostgres, Settings};
+use crm_cli::postgres::PrivatePostgres;
 use crm_engine::publish::publish;
 use crm_model::TenantId;
 use crm_sandbox::{Sandbox, SandboxSettings};
 use crm_store::admin::Admin;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 use crate::load::{Request, one_by_one, quantile};
 use crate::report::{Aim, Measure, median};
-use crate::serving::Serving;
-use crate::{TEMPORARY, say};
+use crate::say;
+use crate::serving::{Serving, database, on_postgres};
 
 pub(crate) const NAME: &str = "before_save";
 
@@ -32,22 +30,11 @@ const WARM_UP: usize = 50;
 const MOST_MICROSECONDS: f64 = 100.0;
 
 pub(crate) async fn measure() -> Result<Measure> {
-    let settings = Settings {
-        durable: true,
-        max_connections: 100,
-    };
-    let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, say).await?;
-    let measured = on(&postgres).await;
-    postgres.stop().await?;
-    measured
+    on_postgres(on).await
 }
 
 async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
-    let options = postgres.connect_options().database(DATABASE);
-    let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
-    sqlx::query(AssertSqlSafe(format!("create database {DATABASE}")))
-        .execute(&mut connection)
-        .await?;
+    let options = database(postgres, DATABASE).await?;
     let serving = Serving::start(&options).await?;
     let mut admin = Admin::connect(&options).await?;
     let sandbox = Sandbox::new(SandboxSettings::default())?;

@@ -9,6 +9,7 @@
 mod action_call;
 mod bare;
 mod before_save;
+mod beside;
 mod components;
 mod extism;
 mod first_call;

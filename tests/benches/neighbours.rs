@@ -6,22 +6,19 @@
 //! neither the clients nor the server are short of a core: who would be, measures the machine.
 
 use anyhow::{Result, ensure};
-use crm_cli::postgres::{PrivatePostgres, Settings};
+use crm_cli::postgres::PrivatePostgres;
 use crm_server::edges::{Edges, Rate, Rates};
 use crm_store::admin::Admin;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::beside::{in_turns, tenants};
 use crate::load::{Connection, Request, on_a_thread, quantile};
 use crate::report::{Aim, Measure, median};
-use crate::scale::stones;
-use crate::serving::Serving;
-use crate::{TEMPORARY, say};
+use crate::serving::{Serving, database, on_postgres};
 
 pub(crate) const NAME: &str = "neighbours";
 
@@ -43,14 +40,7 @@ const MEASURED: Duration = Duration::from_secs(6);
 const RATIO_MOST: f64 = 1.2;
 
 pub(crate) async fn measure() -> Result<Measure> {
-    let settings = Settings {
-        durable: true,
-        max_connections: 100,
-    };
-    let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, say).await?;
-    let measured = on(&postgres).await;
-    postgres.stop().await?;
-    measured
+    on_postgres(on).await
 }
 
 fn edges() -> Result<Edges> {
@@ -65,69 +55,23 @@ fn edges() -> Result<Edges> {
 }
 
 async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
-    let options = postgres.connect_options().database(DATABASE);
-    let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
-    sqlx::query(AssertSqlSafe(format!("create database {DATABASE}")))
-        .execute(&mut connection)
-        .await?;
+    let options = database(postgres, DATABASE).await?;
     let serving = Serving::start_with(&options, edges()?).await?;
     let mut admin = Admin::connect(&options).await?;
-    let mut tenants = Vec::new();
-    for number in 0..=NEIGHBOURS as u64 {
-        let tenant = stones::tenant(number);
-        admin.tenant_create(tenant, "Bench").await?;
-        let (person, template) = (serving.person.clone(), "jewellery".parse()?);
-        serving
-            .host
-            .engine
-            .template_select(tenant, person, template, None, None)
-            .await?;
-        tenants.push(tenant);
-    }
-    let mut asked = Vec::new();
-    for tenant in tenants {
-        asked.push(list(serving.token(tenant)?));
-    }
+    let mut asked = tenants(&serving, &mut admin, NEIGHBOURS + 1).await?;
     let noisy = asked.pop().map(Arc::new);
     let noisy = noisy.ok_or_else(|| anyhow::anyhow!("there is no noisy tenant"))?;
 
-    let (mut quiet_all, mut noisy_all) = (Vec::new(), Vec::new());
-    let (mut quiet_p99, mut noisy_p99, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut refused, mut sent) = (0, 0);
-    for round in 1..=ROUNDS {
-        let mut p99 = [0.0; 2];
-        // Which of the two comes first changes too.
-        for turn in 0..2 {
-            let with_noise = (turn + round) % 2 == 0;
-            let noise = with_noise.then(|| Noise::begin(serving.address, Arc::clone(&noisy)));
-            let seen = neighbours(serving.address, asked.clone()).await?;
-            if let Some(noise) = noise {
-                let (all, limited) = noise.end().await?;
-                sent += all;
-                refused += limited;
-            }
-            let mut sorted = seen.clone();
-            sorted.sort_unstable();
-            let slow = quantile(&sorted, 0.99);
-            if with_noise {
-                noisy_all.extend(seen);
-                noisy_p99.push(slow);
-                p99[1] = slow;
-            } else {
-                quiet_all.extend(seen);
-                quiet_p99.push(slow);
-                p99[0] = slow;
-            }
-        }
-        let [quiet, loud] = p99;
-        ratios.push(loud / quiet);
-        say(&format!(
-            "round {round}: p99 {quiet:.0} µs without, {loud:.0} µs with the noise"
-        ));
-    }
+    let begin = || Ok(Noise::begin(serving.address, Arc::clone(&noisy)));
+    let end = async |noise: Noise| {
+        let (all, limited) = noise.end().await?;
+        sent += all;
+        refused += limited;
+        Ok(())
+    };
+    let seen = in_turns(&serving, &asked, ROUNDS, begin, end).await?;
     serving.end().await?;
-    quiet_all.sort_unstable();
-    noisy_all.sort_unstable();
     let seconds = f64::from(ROUNDS) * (WARM_UP + MEASURED).as_secs_f64();
     let per_second = sent as f64 / seconds;
     let wanted = RATE_PER_SECOND * NOISE;
@@ -142,21 +86,21 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
     Ok(Measure {
         name: NAME,
         unit: "microseconds_p99",
-        ours: quantile(&noisy_all, 0.99),
-        reference: quantile(&quiet_all, 0.99),
+        ours: quantile(&seen.with, 0.99),
+        reference: quantile(&seen.without, 0.99),
         aim: Aim::AtMost(RATIO_MOST),
         details: json!({
             "neighbours": NEIGHBOURS,
             "tenant_rate": RATE,
             "noisy_per_second": per_second,
             "noisy_refused": refused,
-            "samples_without": quiet_all.len(),
-            "samples_with": noisy_all.len(),
-            "microseconds_p50_without": quantile(&quiet_all, 0.5),
-            "microseconds_p50_with": quantile(&noisy_all, 0.5),
-            "microseconds_p99_without_by_round": quiet_p99,
-            "microseconds_p99_with_by_round": noisy_p99,
-            "ratio_of_p99_median_of_rounds": median(&ratios),
+            "samples_without": seen.without.len(),
+            "samples_with": seen.with.len(),
+            "microseconds_p50_without": quantile(&seen.without, 0.5),
+            "microseconds_p50_with": quantile(&seen.with, 0.5),
+            "microseconds_p99_without_by_round": seen.p99_without,
+            "microseconds_p99_with_by_round": seen.p99_with,
+            "ratio_of_p99_median_of_rounds": median(&seen.ratios),
         }),
         took: Duration::ZERO,
     })

@@ -6,13 +6,12 @@
 //! server makes commits durable, as in production.
 
 use anyhow::{Context, Result, ensure};
-use crm_cli::postgres::{PrivatePostgres, Settings, find_server};
+use crm_cli::postgres::{PrivatePostgres, find_server};
 use crm_model::TenantId;
 use crm_store::StoreSettings;
 use crm_store::admin::Admin;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use std::path::Path;
+use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -20,8 +19,8 @@ use uuid::Uuid;
 use crate::load::{Load, Request, quantile};
 use crate::pgbench::{self, Pgbench};
 use crate::report::{Aim, Measure, median};
-use crate::serving::Serving;
-use crate::{TEMPORARY, say};
+use crate::say;
+use crate::serving::{Serving, database, on_postgres};
 
 pub(crate) const NAME: &str = "record_create";
 
@@ -60,25 +59,13 @@ const STATEMENT: &str = r"select crm_commit(:tenant::uuid, :model_version::bigin
 pub(crate) async fn measure() -> Result<Measure> {
     let server = find_server().await?;
     let pgbench = pgbench::find(&server)?;
-    let settings = Settings {
-        durable: true,
-        max_connections: 100,
-    };
-    let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, crate::say).await?;
-    let measured = on(&postgres, pgbench).await;
-    postgres.stop().await?;
-    measured
+    on_postgres(async |postgres| on(postgres, pgbench).await).await
 }
 
 async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<Measure> {
-    let ours_options = postgres.connect_options().database(OURS);
-    let reference_options = postgres.connect_options().database(REFERENCE);
+    let ours_options = database(postgres, OURS).await?;
+    let reference_options = database(postgres, REFERENCE).await?;
     let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
-    for name in [OURS, REFERENCE] {
-        sqlx::query(AssertSqlSafe(format!("create database {name}")))
-            .execute(&mut connection)
-            .await?;
-    }
     let serving = Serving::start(&ours_options).await?;
     Admin::connect(&reference_options).await?.migrate().await?;
     let mut admin = Admin::connect(&ours_options).await?;

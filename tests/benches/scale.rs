@@ -12,12 +12,11 @@ mod rates;
 pub(crate) mod stones;
 
 use anyhow::{Context, Result};
-use crm_cli::postgres::{PrivatePostgres, Settings, find_server};
+use crm_cli::postgres::{PrivatePostgres, find_server};
 use crm_model::{Model, TenantId};
 use crm_store::admin::Admin;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +25,8 @@ use self::pages::{Asked, Took};
 use crate::load::{Connection as Http, Request, one_by_one, quantile};
 use crate::pgbench::{self, Pgbench};
 use crate::report::{Aim, Measure, resident_bytes};
-use crate::serving::Serving;
-use crate::{TEMPORARY, say};
+use crate::say;
+use crate::serving::{Serving, database, on_postgres};
 
 pub(crate) const NAME: &str = "scale";
 
@@ -71,22 +70,12 @@ impl Sizes {
 pub(crate) async fn measure() -> Result<Vec<Measure>> {
     let server = find_server().await?;
     let pgbench = pgbench::find(&server)?;
-    let settings = Settings {
-        durable: true,
-        max_connections: 100,
-    };
-    let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, say).await?;
-    let measured = on(&postgres, pgbench, Sizes::from_environment()?).await;
-    postgres.stop().await?;
-    measured
+    let sizes = Sizes::from_environment()?;
+    on_postgres(async |postgres| on(postgres, pgbench, sizes).await).await
 }
 
 async fn on(postgres: &PrivatePostgres, pgbench: PathBuf, sizes: Sizes) -> Result<Vec<Measure>> {
-    let options = postgres.connect_options().database(DATABASE);
-    let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
-    sqlx::query(AssertSqlSafe(format!("create database {DATABASE}")))
-        .execute(&mut connection)
-        .await?;
+    let options = database(postgres, DATABASE).await?;
     let serving = Serving::start(&options).await?;
     let first = stones::tenant(0);
     Admin::connect(&options)

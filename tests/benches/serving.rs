@@ -4,13 +4,14 @@
 use anyhow::{Context, Result};
 use crm_cli::Database;
 use crm_cli::host::{Host, HostSettings};
+use crm_cli::postgres::{PrivatePostgres, Settings};
 use crm_model::{Actor, TenantId};
 use crm_sandbox::SandboxSettings;
 use crm_server::App;
 use crm_server::auth::{DevIssuer, Issuers};
 use crm_server::edges::Edges;
 use crm_store::{PgConnectOptions, StoreSettings};
-use sqlx::ConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgConnection};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,32 @@ use crate::TEMPORARY;
 
 /// Longer than any measure takes.
 const TOKEN_SECONDS: u64 = 6 * 3600;
+
+/// Measures on a private PostgreSQL whose commits are durable, which is stopped and gone after it.
+pub(crate) async fn on_postgres<T>(
+    measure: impl AsyncFnOnce(&PrivatePostgres) -> Result<T>,
+) -> Result<T> {
+    let settings = Settings {
+        durable: true,
+        max_connections: 100,
+    };
+    let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, crate::say).await?;
+    let measured = measure(&postgres).await;
+    postgres.stop().await?;
+    measured
+}
+
+/// Makes an empty database.
+pub(crate) async fn database(
+    postgres: &PrivatePostgres,
+    name: &'static str,
+) -> Result<PgConnectOptions> {
+    let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
+    sqlx::query(AssertSqlSafe(format!("create database {name}")))
+        .execute(&mut connection)
+        .await?;
+    Ok(postgres.connect_options().database(name))
+}
 
 /// A server that answers.
 pub(crate) struct Serving {

@@ -3,18 +3,15 @@
 //! take; what counts is the slowest of a hundred.
 
 use anyhow::{Context, Result, ensure};
-use crm_cli::postgres::{PrivatePostgres, Settings};
+use crm_cli::postgres::PrivatePostgres;
 use crm_store::admin::Admin;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::load::{Connection, Request, quantile};
 use crate::report::{Aim, Measure};
 use crate::scale::stones;
-use crate::serving::Serving;
-use crate::{TEMPORARY, say};
+use crate::serving::{Serving, database, on_postgres};
 
 pub(crate) const NAME: &str = "tenant_create";
 
@@ -24,22 +21,11 @@ const TENANTS: usize = 500;
 const LIMIT_MILLISECONDS: f64 = 1000.0;
 
 pub(crate) async fn measure() -> Result<Measure> {
-    let settings = Settings {
-        durable: true,
-        max_connections: 100,
-    };
-    let postgres = PrivatePostgres::temporary(Path::new(TEMPORARY), settings, say).await?;
-    let measured = on(&postgres).await;
-    postgres.stop().await?;
-    measured
+    on_postgres(on).await
 }
 
 async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
-    let options = postgres.connect_options().database(DATABASE);
-    let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
-    sqlx::query(AssertSqlSafe(format!("create database {DATABASE}")))
-        .execute(&mut connection)
-        .await?;
+    let options = database(postgres, DATABASE).await?;
     let serving = Serving::start(&options).await?;
     let mut admin = Admin::connect(&options).await?;
     let mut http = Connection::open(serving.address).await?;

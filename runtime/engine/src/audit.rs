@@ -2,7 +2,6 @@
 //! down in its own transaction, so that there is none without its row and no row without one.
 
 use crm_model::limits::TOTAL_EXACT_MAX_RECORDS;
-use crm_model::permission::manages_all;
 use crm_model::{Actor, AuditId, TenantId};
 use crm_store::TenantTx;
 use crm_store::audit::{AuditEntry, AuditFilter};
@@ -10,7 +9,7 @@ use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 
 use crate::read::{Page, PageRequest, Total};
-use crate::select::may_choose;
+use crate::select::may_manage;
 use crate::{Engine, EngineError, fresh};
 
 tokio::task_local! {
@@ -141,11 +140,8 @@ impl Engine {
         page: PageRequest<AuditId>,
     ) -> Result<Page<AuditEntry>, EngineError> {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        let may = match self.model_at(tenant, tx.model_version()).await? {
-            Some(model) => manages_all(&model, actor),
-            None => may_choose(actor),
-        };
-        if !may {
+        let model = self.model_at(tenant, tx.model_version()).await?;
+        if !may_manage(model.as_deref(), actor) {
             return Err(EngineError::Forbidden(
                 "the audit log is for those who may manage all modules",
             ));

@@ -161,9 +161,8 @@ fn looks_at(text: &str, key: &str) -> bool {
 /// A step is configured as its action's manifest says.
 async fn check_steps(tx: &mut TenantTx, workflow: &WorkflowDefinition) -> Result<(), EngineError> {
     let installs = crm_store::plugins::installs_list(tx).await?;
-    let manifests = || installs.iter().map(|install| &install.manifest.0);
     steps_check(workflow, |action| {
-        let mut manifests = manifests();
+        let mut manifests = installs.iter().map(|install| &install.manifest.0);
         let found = manifests.find(|manifest| manifest.name == *action);
         found?.config_schema.as_ref()
     })

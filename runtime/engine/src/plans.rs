@@ -2,14 +2,13 @@
 //! sets.
 
 use crm_model::limits::PLAN_NAME_MAX_CHARACTERS;
-use crm_model::permission::manages_all;
 use crm_model::plan::Plan;
 use crm_model::{Actor, GuestClass, TenantId, Violations};
 use crm_sandbox::{EffectiveLimit, over_caps};
 use crm_store::TenantTx;
 
 use crate::audit::{Act, audit_write};
-use crate::select::may_choose;
+use crate::select::may_manage;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -53,11 +52,8 @@ impl Engine {
         let plan = crm_store::plans::plan_read(&mut tx).await?;
         let version = tx.model_version();
         drop(tx);
-        let may = match self.model_at(tenant, version).await? {
-            Some(model) => manages_all(&model, actor),
-            None => may_choose(actor),
-        };
-        if !may {
+        let model = self.model_at(tenant, version).await?;
+        if !may_manage(model.as_deref(), actor) {
             return Err(EngineError::Forbidden(
                 "the limits of plugins are for those who may manage all modules",
             ));

@@ -2,6 +2,7 @@
 
 use crm_model::definition::TemplateDefinition;
 use crm_model::model::{Model, TemplateReference};
+use crm_model::permission::manages_all;
 use crm_model::{Actor, TemplateSlug, TenantId, Violations};
 use crm_store::TenantTx;
 use crm_store::plugins::TemplateSummary;
@@ -20,6 +21,12 @@ const CHOOSING_ROLES: [&str; 2] = ["owner", "admin"];
 pub(crate) fn may_choose(actor: &Actor) -> bool {
     let mut roles = actor.roles.iter();
     roles.any(|role| CHOOSING_ROLES.contains(&role.as_str()))
+}
+
+/// Whether somebody manages everything: under a model its permissions say so, before there is one
+/// it is whoever may choose a template.
+pub(crate) fn may_manage(model: Option<&Model>, actor: &Actor) -> bool {
+    model.map_or_else(|| may_choose(actor), |model| manages_all(model, actor))
 }
 
 /// A template that can be chosen.

@@ -94,7 +94,7 @@ impl PluginSeries {
         metrics::counter!("crm_plugin_runs_total", &labels).increment(1);
     }
 
-    /// Runs went back to the queue untouched: `fuel`, `stopped`, `off` or `left_alone`.
+    /// Runs went back to the queue untouched: `fuel`, `stopped`, `switched_off` or `left_alone`.
     pub(crate) fn deferred(&self, tenant: TenantId, plugin: &PluginName, reason: &'static str) {
         let (plugin, tenant) = self.labels(tenant, plugin);
         let labels = [

@@ -1,13 +1,12 @@
 //! What a tenant has used of what it may, and what an operator sets for it.
 
-use crm_model::permission::manages_all;
 use crm_model::quota::{QuotaChoice, QuotaName, QuotaUsage};
 use crm_model::{Actor, TenantId};
 use crm_store::TenantTx;
 use serde_json::{Map, Value, json};
 
 use crate::audit::{Act, audit_write};
-use crate::select::may_choose;
+use crate::select::may_manage;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -24,11 +23,8 @@ impl Engine {
         let tx = TenantTx::begin(self.store(), tenant).await?;
         let version = tx.model_version();
         drop(tx);
-        let may = match self.model_at(tenant, version).await? {
-            Some(model) => manages_all(&model, actor),
-            None => may_choose(actor),
-        };
-        if !may {
+        let model = self.model_at(tenant, version).await?;
+        if !may_manage(model.as_deref(), actor) {
             return Err(EngineError::Forbidden(
                 "what the tenant used is for those who may manage all modules",
             ));

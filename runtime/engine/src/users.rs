@@ -7,7 +7,6 @@ use crm_model::limits::{INVITATION_MAX_SECONDS, TENANT_MAX_USERS};
 use crm_model::local_user::{
     LocalUserEdit, NewLocalUser, check_local_user, check_roles, email_key,
 };
-use crm_model::permission::manages_all;
 use crm_model::{Actor, LocalUserId, Model, TenantId, UserId};
 use crm_store::TenantTx;
 use crm_store::users::LocalUser;
@@ -18,7 +17,7 @@ use crate::audit::{Act, audit_write};
 use crate::read::{Page, PageRequest, Total};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::secret::TenantSecret;
-use crate::select::may_choose;
+use crate::select::may_manage;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -204,11 +203,7 @@ impl Engine {
                 "an API key has no say over people: ask as a person",
             ));
         }
-        let may = match &model {
-            Some(model) => manages_all(model, actor),
-            None => may_choose(actor),
-        };
-        match may {
+        match may_manage(model.as_deref(), actor) {
             true => Ok((tx, model)),
             false => Err(EngineError::Forbidden(
                 "people are for those who may manage all modules",
