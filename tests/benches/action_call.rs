@@ -221,13 +221,13 @@ impl Bench {
             }
             Way::Here { in_flight } => {
                 let (sandbox, plugin) = (Arc::clone(&self.sandbox), Arc::clone(&self.plugin));
-                let call = self.call.clone();
+                let call = Arc::new(self.call.clone());
                 batch(self.sandbox.handle(), in_flight, move || {
                     let (sandbox, plugin) = (Arc::clone(&sandbox), Arc::clone(&plugin));
-                    let call = call.clone();
+                    let call = Arc::clone(&call);
                     async move {
                         let report = sandbox
-                            .run_action_here(&plugin, &call, Box::new(NoHost))
+                            .run_action_here(&plugin, call, Box::new(NoHost))
                             .await;
                         ensure!(!report.outcome?.mutations.is_empty(), "no mutations");
                         Ok(())

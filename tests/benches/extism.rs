@@ -48,12 +48,15 @@ pub(crate) async fn measure() -> Result<Measure> {
     for _ in 0..TURNS {
         theirs.extend(extism(&target, &event)?);
         let (here, plugin, call) = (Arc::clone(&sandbox), Arc::clone(&plugin), call.clone());
+        let call = Arc::new(call);
         let batches = sandbox.handle().spawn(async move {
             let mut micros = Vec::new();
             for _ in 0..BATCHES {
                 let began = Instant::now();
                 for _ in 0..BATCH_CALLS {
-                    let report = here.run_action_here(&plugin, &call, Box::new(NoHost)).await;
+                    let report = here
+                        .run_action_here(&plugin, Arc::clone(&call), Box::new(NoHost))
+                        .await;
                     ensure!(!report.outcome?.mutations.is_empty(), "no mutations");
                 }
                 micros.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH_CALLS));

@@ -3,7 +3,7 @@
 //! a run can be replayed from.
 
 use crm_model::limits::{ROOT_EVENT_MAX_MUTATIONS, RUN_MAX_HOST_CALLS};
-use crm_sandbox::{Bundle, NoHost, RecordedResult, Replay, Sandbox, SandboxSettings};
+use crm_sandbox::{ActionCall, Bundle, NoHost, RecordedResult, Replay, Sandbox, SandboxSettings};
 use crm_tests::app::TestApp;
 use crm_tests::client::Client;
 use serde_json::{Value, json};
@@ -335,7 +335,11 @@ async fn a_bundle_replays_to_the_byte() {
         .unwrap();
     let replay = Replay::new(bundle.journal.clone());
     let report = sandbox
-        .run_action(&plugin, bundle.call.clone().into(), Box::new(replay))
+        .run_action(
+            &plugin,
+            ActionCall::from(bundle.call.clone()),
+            Box::new(replay),
+        )
         .await;
     let nothing: [&str; 0] = [];
     assert_eq!(
@@ -345,7 +349,7 @@ async fn a_bundle_replays_to_the_byte() {
     assert_eq!(report.journal, bundle.journal);
 
     // Without the answers it goes another way.
-    let call = bundle.call.clone().into();
+    let call = ActionCall::from(bundle.call.clone());
     let silent = sandbox.run_action(&plugin, call, Box::new(NoHost)).await;
     let differences = RecordedResult::from(&silent).differences(&bundle.result);
     assert!(differences.contains(&"fuel"), "{differences:?}");

@@ -137,7 +137,9 @@ pub(crate) fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         "records/{module}/{id}/shares" => json!({"with": "user:somebody"}),
         "records/{module}/{id}/clone" | "records/{module}/{id}/restore" => json!({}),
         "workflows/{id}" => json!({"run_as": "itself"}),
-        "tasks/{id}/cancel" => json!({}),
+        "tasks/{id}/cancel" | "runs/{id}/retry" | "runs/{id}/cancel" => json!({}),
+        // No record of anybody's, so that nothing starts.
+        "workflows/{id}/start" => json!({"record_ids": [uuid::Uuid::nil()]}),
         "users/{id}" => json!({"roles": ["viewer"]}),
         "users/{id}/invitation" => json!({}),
         "webhooks/{id}" => json!({"enabled": false}),

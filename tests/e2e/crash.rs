@@ -67,8 +67,9 @@ pub(crate) async fn finish_as(
         state,
         available_at,
         error: None,
+        place: None,
         effects: Vec::new(),
-        log: AttemptLog {
+        log: Some(AttemptLog {
             id: crm_model::RunId::new(uuid::Uuid::now_v7()),
             workflow: job.workflow.clone(),
             attempt: job.attempt,
@@ -79,8 +80,10 @@ pub(crate) async fn finish_as(
             fuel: 0,
             memory_bytes: 0,
             duration_us: 0,
+            error: None,
             started_at: now,
-        },
+            step: None,
+        }),
         keeps: Vec::new(),
         root: None,
     };
@@ -151,6 +154,56 @@ async fn a_killed_workers_jobs_are_done_exactly_once() {
             .iter()
             .filter(|a| a["status"] == "done");
         assert_eq!(successes.count(), 1);
+    }
+}
+
+/// Runs of three steps, each of which counts.
+#[tokio::test]
+async fn a_killed_workers_runs_take_each_step_exactly_once() {
+    const RUNS: usize = 60;
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, owner) = app.owner_of("office").await;
+    let count = |id: &str| json!({"id": id, "action": "field-set", "config": {"set": {"score": "after.score + 1"}}});
+    let workflow = json!({
+        "slug": "count", "name": "Count", "module": "contacts",
+        "trigger": {"on": "record_created"},
+        "steps": [count("a"), {"parallel": [[count("b")], [count("c")]]}],
+    });
+    owner.post("workflows", workflow).await.expect(201);
+    let mut contacts = Vec::new();
+    for number in 0..RUNS {
+        let data = json!({"name": format!("{number}"), "score": 0});
+        contacts.push(owner.create("contacts", data).await);
+    }
+    let counted = async || {
+        let metrics = json!({"metrics": [{"op": "sum", "field": "score", "as": "n"}]});
+        let sum = owner.post("records/contacts/aggregate", metrics).await;
+        sum.expect(200)["data"][0]["n"].to_string()
+    };
+    let url = app.database.url();
+    for _ in 0..6 {
+        let before = counted().await;
+        let worker = start_worker(&url);
+        wait_until("the worker has counted", || async {
+            counted().await != before
+        })
+        .await;
+        drop(worker);
+    }
+    let _last = start_worker(&url);
+    wait_until("every run is done", || async { done(&owner).await == RUNS }).await;
+    for contact in contacts {
+        let record = owner.get(&format!("records/contacts/{contact}")).await;
+        let record = record.expect(200);
+        assert_eq!(
+            (&record["data"]["score"], &record["version"]),
+            (&json!(3), &json!(4))
+        );
+        let run = owner.run("count", &contact, &["done"]).await;
+        let log = run["log"].as_array().unwrap().iter();
+        let log: Vec<_> = log.map(|one| (&one["step"], &one["status"])).collect();
+        let (a, b, c, end) = (json!("a"), json!("b"), json!("c"), json!("done"));
+        assert_eq!(log, [(&a, &end), (&b, &end), (&c, &end)], "{run}");
     }
 }
 

@@ -30,6 +30,7 @@ mod effects;
 mod export;
 mod field_removal;
 mod field_types;
+mod flow;
 mod fuzz_found;
 mod guests;
 mod guide;

@@ -439,6 +439,12 @@ async fn waiting_runs_end_at_the_limit() {
     assert_eq!(bulk["results"][0]["status"], 201);
     assert_eq!(bulk["results"][1]["problem"]["quota"]["name"], "jobs");
     spent(&owner.post(PATIENTS, patient("d")).await, "jobs", 2);
+    let by_hand = json!({"record_ids": [uuid::Uuid::now_v7()]});
+    spent(
+        &owner.post("workflows/welcome/start", by_hand).await,
+        "jobs",
+        2,
+    );
     assert_eq!(usage(&owner, "jobs").await["used"], 2);
     // What starts nothing is written, and so is what others start.
     let doctor = json!({"full_name": "D", "specialty": "neurology"});

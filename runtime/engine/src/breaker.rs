@@ -86,7 +86,7 @@ pub struct BreakerState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) until: DateTime<Utc>,
-    /// `stopped`, `switched_off` or `left_alone`.
+    /// `stopped`, `switched_off`, `left_alone` or `paused`.
     pub(crate) status: &'static str,
     pub(crate) reason: String,
 }

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use crm_model::configuration::steps_check;
 use crm_model::definition::WorkflowDefinition;
-use crm_model::overlay::{ModelChange, rebuild, revise};
+use crm_model::overlay::{ModelChange, OverlayWrite, rebuild, revise};
 use crm_model::permission::{Action, Authority, manages_all, permit};
 use crm_model::{Actor, Model, ModelError, TenantId, UserId, Violations};
 use crm_store::TenantTx;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::acts::ModelAct;
 use crate::audit::audit_write;
 use crate::receipt::{ReceiptMaker, receipt_keep};
+use crate::run::PAUSED;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -85,6 +86,12 @@ impl Engine {
         let (at, by) = (fresh::now(), &actor.user_id);
         for write in &writes {
             crm_store::overlay::overlay_write(&mut tx, write, at, by).await?;
+            if let OverlayWrite::WorkflowEdit(slug, edit) = write
+                && !edit.paused
+            {
+                let source = slug.clone().into();
+                crm_store::jobs::jobs_wake(&mut tx, &source, PAUSED, at).await?;
+            }
         }
         if let Some(spec) = removal {
             task_insert(&mut tx, fresh::id(), &spec, at, by).await?;
@@ -94,6 +101,7 @@ impl Engine {
         receipt_keep(&mut tx, actor, receipt.as_ref(), &after).await?;
         tx.commit().await?;
         self.tasks_notify();
+        self.inner.jobs_waiting.notify_one();
         let after = Arc::new(after);
         self.model_keep(after.clone());
         Ok(after)

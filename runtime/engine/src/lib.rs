@@ -23,6 +23,7 @@ pub mod publish;
 pub mod query;
 pub mod read;
 pub mod receipt;
+pub mod run_control;
 pub mod search;
 pub mod secret;
 pub mod select;

@@ -102,7 +102,7 @@ impl OfRecords for Runs<'_> {
     }
 }
 
-fn check_read<'a>(
+pub(crate) fn check_read<'a>(
     model: Option<&'a Model>,
     actor: &Actor,
     module: &ModuleSlug,

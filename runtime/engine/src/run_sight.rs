@@ -23,13 +23,17 @@ pub(crate) fn show_attempt(model: &Model, reader: &Actor, run: &Run, attempt: &m
         input.remove("record");
     }
     if let Some(event) = attempt.input.0.get_mut("event") {
+        // Within a loop it is of another module than what started the run.
+        let named = event.get("module").and_then(Value::as_str);
+        let named = named.and_then(|name| name.parse::<ModuleSlug>().ok());
+        let of = named.unwrap_or_else(|| run.module_slug.clone());
         for side in ["before", "after"] {
             if let Some(data) = event.get_mut(side) {
-                shown(run.module_slug.as_str(), data);
+                shown(of.as_str(), data);
             }
         }
         if let Some(Value::Array(changed)) = event.get_mut("changed_fields") {
-            let module = model.module(&run.module_slug);
+            let module = model.module(&of);
             let sight = module.map(|module| model.sight(module, Some(reader)));
             changed.retain(|name| {
                 let key = name.as_str().and_then(|name| name.parse().ok());

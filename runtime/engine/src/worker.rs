@@ -168,7 +168,7 @@ impl Engine {
             // On the guests' runtime as a whole: changing over for the guest's call alone would
             // cost more than the call.
             let guests = self.sandbox().handle();
-            let span = span(&model, &lease);
+            let span = span(&lease);
             let attempt = async move {
                 engine.attempt(&model, lease).await;
                 drop((turn, place));
@@ -188,9 +188,10 @@ impl Engine {
         spent: QuotaSpent,
     ) -> Result<(), EngineError> {
         let tenant = model.tenant_id();
-        for step in jobs.iter().flat_map(|job| model.run_step(&job.workflow)) {
-            let plugin = step.name;
-            self.series.deferred(tenant, plugin, "fuel");
+        for flow in jobs.iter().flat_map(|job| model.run_flow(&job.workflow)) {
+            if let Some(step) = flow.first() {
+                self.series.deferred(tenant, step.name, "fuel");
+            }
         }
         let jobs: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         let now = fresh::now();

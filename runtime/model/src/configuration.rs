@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use crate::definition::WorkflowDefinition;
+use crate::flow::{all_steps, expressions_in};
 use crate::names::PluginName;
-use crate::violation::Violations;
+use crate::violation::{Violation, Violations};
 
 /// Whether the schema is one: Draft 2020-12, of an object, and complete in itself.
 ///
@@ -58,13 +59,24 @@ pub fn steps_check<'a>(
     schema_of: impl Fn(&PluginName) -> Option<&'a Value>,
 ) -> Result<(), Violations> {
     let mut violations = Violations::default();
-    for (index, step) in workflow.steps.iter().enumerate() {
-        let Some(schema) = schema_of(&step.action) else {
+    for (place, step) in all_steps(&workflow.steps) {
+        let Some(action) = step.action() else {
             continue;
         };
-        let pointer = format!("/steps/{index}/config");
-        if let Err(wrong) = configuration_check(schema, &step.config, &pointer) {
-            violations.extend(wrong);
+        let Some(schema) = schema_of(&action.action) else {
+            continue;
+        };
+        let pointer = format!("/{place}/config");
+        let Err(wrong) = configuration_check(schema, &action.config, &pointer) else {
+            continue;
+        };
+        // What an expression will give is not known yet.
+        let mut open = Vec::new();
+        expressions_in(&pointer, &action.config, &mut open);
+        let is_open = |one: &Violation| open.iter().any(|open| one.pointer.starts_with(open));
+        let wrong = wrong.as_slice().iter().filter(|one| !is_open(one));
+        for one in wrong.cloned() {
+            violations.add(one.pointer, &one.code, one.message);
         }
     }
     violations.into_result()

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capability::Capabilities;
+use crate::flow::StepDefinition;
 use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TeamSlug, UserId, WorkflowSlug};
 
 /// Everything that a template says.
@@ -276,19 +277,6 @@ pub struct TriggerDefinition {
     /// For `record_updated`: only when one of these changed. Empty: any change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldKey>,
-}
-
-/// One step of a workflow: an action component and its configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepDefinition {
-    pub action: PluginName,
-    #[serde(default = "empty_object")]
-    pub config: Value,
-}
-
-fn empty_object() -> Value {
-    Value::Object(serde_json::Map::new())
 }
 
 /// A set of permissions: actions per module, `*` for all.

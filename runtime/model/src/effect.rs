@@ -27,6 +27,15 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Whether something follows for the workflow that asked: an answer, a time.
+    pub fn comes_back(&self) -> bool {
+        match self {
+            Self::Schedule(_) => true,
+            Self::Http(request) => request.wants_answer,
+            Self::Email(_) | Self::Webhook(_) | Self::Notify(_) => false,
+        }
+    }
+
     /// The kind's name in JSON, in the store and in capabilities.
     pub const fn kind(&self) -> &'static str {
         match self {

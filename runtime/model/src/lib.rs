@@ -15,6 +15,7 @@ pub mod derived;
 pub mod effect;
 pub mod event;
 pub mod fields;
+pub mod flow;
 pub mod form;
 pub mod hooks;
 pub mod ids;
@@ -68,7 +69,8 @@ pub use manifest::{GuestClass, Manifest};
 pub use model::{Model, ModelError, Module};
 pub use mutation::Mutation;
 pub use names::{
-    FieldKey, ModuleSlug, PluginName, RoleSlug, TeamSlug, TemplateSlug, UserId, WorkflowSlug,
+    FieldKey, ModuleSlug, PluginName, RoleSlug, StepName, TeamSlug, TemplateSlug, UserId,
+    WorkflowSlug,
 };
 pub use permission::{Action, Actor, Authority, Denied, Permit};
 pub use relations::{ReferenceRule, RollupUse};

@@ -17,8 +17,26 @@ pub const MODULE_MAX_FIELDS: usize = 500;
 pub const MODEL_MAX_WORKFLOWS: usize = 500;
 /// Options of one select field.
 pub const SELECT_MAX_OPTIONS: usize = 1_000;
-/// Steps of one workflow. One, until runs keep their place between steps.
-pub const WORKFLOW_MAX_STEPS: usize = 1;
+/// Steps of one workflow, those inside of others too.
+pub const WORKFLOW_MAX_STEPS: usize = 200;
+/// Steps of a workflow inside of others.
+pub const FLOW_MAX_DEPTH: usize = 8;
+/// Ways of one `parallel`, and cases of one `switch`.
+pub const FLOW_MAX_WAYS: usize = 20;
+/// Instructions that a run goes through without anything to do, before it counts as stuck.
+pub const FLOW_MAX_INSTRUCTIONS: usize = 10_000;
+/// Actions that one run calls, all rounds of its loops together.
+pub const RUN_MAX_STEPS: u32 = 100_000;
+/// What a run keeps between its steps, as JSON text.
+pub const RUN_PLACE_MAX_BYTES: usize = 256 << 10;
+/// How often a run of a paused workflow looks whether it may go on; it is told when it may.
+pub const PAUSED_LOOK_SECONDS: i64 = 3_600;
+/// Records that one request starts a workflow on.
+pub const START_MAX_RECORDS: usize = 200;
+/// Records that a run looks up at once for its loop.
+pub const LOOP_PAGE_MAX_RECORDS: u32 = 100;
+/// The first pause between two attempts at a step, where its workflow says one.
+pub const STEP_PAUSE_MAX_SECONDS: u32 = 86_400;
 /// The place of a workflow that says none, so that others can go before it and after it.
 pub const WORKFLOW_DEFAULT_ORDER: u32 = 100;
 /// The last place of a workflow among those that one event starts.
@@ -348,8 +366,12 @@ pub const PLUGIN_STATE_VALUE_MAX_BYTES: usize = 64 << 10;
 pub const RUN_MAX_MUTATIONS: usize = 50;
 /// Workflow runs between what a person did and a run; one further is cut.
 pub const CHAIN_MAX_DEPTH: u32 = 8;
-/// Attempts at one job before it is dead.
+/// Attempts at one step of a run that may fail, before the run is dead.
 pub const JOB_MAX_ATTEMPTS: i32 = 5;
+/// Attempts at one step of a run whose worker was gone before they ended, before the run counts as
+/// what stops them. Workers hold jobs in hand that they have not begun, so a run may lose some
+/// without any fault.
+pub const JOB_MAX_LOST_ATTEMPTS: i32 = 25;
 /// Jobs that a worker leases at once.
 pub const LEASE_MAX_JOBS: i32 = 50;
 /// How long a worker holds a job before others may take it.

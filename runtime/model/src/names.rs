@@ -99,6 +99,10 @@ name! {
     WorkflowSlug, "workflow name", &['_', '-'], "- and _"
 }
 name! {
+    /// A step of a workflow: `find_doctor`.
+    StepName, "step name", &['_'], "underscores"
+}
+name! {
     /// A set of permissions: `owner`.
     RoleSlug, "role name", &['_', '-'], "- and _"
 }
@@ -113,6 +117,13 @@ name! {
 name! {
     /// An industry template: `jewellery`.
     TemplateSlug, "template name", &['_', '-'], "- and _"
+}
+
+impl StepName {
+    /// What the first step of a workflow is called that says nothing of it.
+    pub(crate) fn first() -> Self {
+        Self("step_1".into())
+    }
 }
 
 /// The login's name for a person (`sub` of the token). The CRM never interprets it.

@@ -1,13 +1,14 @@
 //! What starts runs, and what its runs call.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::borrow::Cow;
 
 use crate::event::EventKind;
+use crate::flow::{Action, Program};
+use crate::hooks::TemplateHooks;
 use crate::model::{InstalledPlugin, Model};
 use crate::names::{ModuleSlug, NameError, PluginName, TemplateSlug, WorkflowSlug};
 use crate::permission::RunAs;
+use crate::workflow::Workflow;
 
 /// What starts runs. As text a workflow's name, or `template:` and a template's: no name has a
 /// colon, so no workflow passes for a template.
@@ -61,53 +62,110 @@ impl std::fmt::Display for RunSource {
     }
 }
 
-/// What the runs of a source call: which component, configured how, on whose word.
-#[derive(Clone, Debug)]
+/// What the runs of a source do, and on whose word.
+#[derive(Debug)]
+pub struct RunFlow<'a> {
+    model: &'a Model,
+    source: FlowSource<'a>,
+}
+
+#[derive(Debug)]
+enum FlowSource<'a> {
+    Workflow(&'a Workflow),
+    Template(&'a TemplateHooks, Program),
+}
+
+/// What a step of a run calls: which component, on whose word.
+#[derive(Clone, Copy, Debug)]
 pub struct RunStep<'a> {
     pub name: &'a PluginName,
     pub plugin: &'a InstalledPlugin,
-    pub config: Cow<'a, Value>,
     pub run_as: RunAs,
 }
 
 impl Model {
-    /// What the runs of a source call.
+    /// What the runs of a source do.
     ///
     /// # Errors
-    /// A sentence, where this model has no such source, or not what it calls.
-    pub fn run_step(&self, source: &RunSource) -> Result<RunStep<'_>, String> {
-        match source {
-            RunSource::Workflow(slug) => self.workflow_step(slug),
+    /// A sentence, where this model has no such source.
+    pub fn run_flow(&self, source: &RunSource) -> Result<RunFlow<'_>, String> {
+        let source = match source {
+            RunSource::Workflow(slug) => {
+                let mut workflows = self.workflows().iter();
+                let workflow = workflows.find(|workflow| workflow.definition().slug == *slug);
+                let gone = || format!("there is no workflow “{slug}” any more");
+                FlowSource::Workflow(workflow.ok_or_else(gone)?)
+            }
             RunSource::Template(slug) => {
                 let hooks = self.hooks().filter(|_| self.template().slug == *slug);
-                let hooks = hooks
-                    .ok_or_else(|| format!("there is no hook of the template “{slug}” any more"))?;
+                let gone = || format!("there is no hook of the template “{slug}” any more");
+                let hooks = hooks.ok_or_else(gone)?;
+                FlowSource::Template(hooks, Program::of_one(hooks.name.clone()))
+            }
+        };
+        Ok(RunFlow {
+            model: self,
+            source,
+        })
+    }
+}
+
+impl RunFlow<'_> {
+    pub fn program(&self) -> &Program {
+        match &self.source {
+            FlowSource::Workflow(workflow) => workflow.program(),
+            FlowSource::Template(_, program) => program,
+        }
+    }
+
+    /// Whether the tenant has its runs wait.
+    pub fn is_paused(&self) -> bool {
+        match &self.source {
+            FlowSource::Workflow(workflow) => workflow.is_paused(),
+            FlowSource::Template(..) => false,
+        }
+    }
+
+    /// On whose word its records are looked up.
+    pub fn run_as(&self) -> RunAs {
+        match &self.source {
+            FlowSource::Workflow(workflow) => workflow.run_as(),
+            FlowSource::Template(..) => RunAs::Person,
+        }
+    }
+
+    /// What an action of its program calls.
+    ///
+    /// # Errors
+    /// A sentence, where this model has not what it calls.
+    pub fn step<'s>(&'s self, action: &'s Action) -> Result<RunStep<'s>, String> {
+        match &self.source {
+            FlowSource::Template(hooks, _) => Ok(RunStep {
+                name: &hooks.name,
+                plugin: &hooks.plugin,
+                run_as: RunAs::Person,
+            }),
+            FlowSource::Workflow(workflow) => {
+                let plugin = self.model.plugin(&action.action);
                 Ok(RunStep {
-                    name: &hooks.name,
-                    plugin: &hooks.plugin,
-                    config: Cow::Owned(json!({})),
-                    run_as: RunAs::Person,
+                    name: &action.action,
+                    plugin: plugin.ok_or_else(|| {
+                        format!("the action “{}” is not installed", action.action)
+                    })?,
+                    run_as: workflow.run_as(),
                 })
             }
         }
     }
 
-    fn workflow_step(&self, slug: &WorkflowSlug) -> Result<RunStep<'_>, String> {
-        let mut workflows = self.workflows().iter();
-        let workflow = workflows.find(|workflow| workflow.definition().slug == *slug);
-        let step = workflow.and_then(|workflow| Some((workflow, workflow.steps().first()?)));
-        let (workflow, step) =
-            step.ok_or_else(|| format!("there is no workflow “{slug}” any more"))?;
-        let plugin = self.plugin(&step.action);
-        Ok(RunStep {
-            name: &step.action,
-            plugin: plugin
-                .ok_or_else(|| format!("the action “{}” is not installed", step.action))?,
-            config: Cow::Borrowed(&step.config),
-            run_as: workflow.run_as(),
-        })
+    /// What the first of its actions calls, in the order in which they are written.
+    pub fn first(&self) -> Option<RunStep<'_>> {
+        let first = self.program().actions().first()?;
+        self.step(first).ok()
     }
+}
 
+impl Model {
     /// The template's `after-event`, where its manifest has it told of such an event.
     pub fn after_event(&self, module: &ModuleSlug, kind: EventKind) -> Option<RunSource> {
         let template = self.hooks()?;

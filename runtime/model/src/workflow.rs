@@ -1,12 +1,12 @@
 //! Automations, compiled: which events start one, and what its steps are.
 
 use crm_expression::Expression;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::definition::{StepDefinition, WorkflowDefinition};
+use crate::definition::WorkflowDefinition;
 use crate::event::{Event, EventKind};
+use crate::flow::{Program, Surroundings};
 use crate::limits;
 use crate::model::{InstalledPlugin, ModelError, Module};
 use crate::names::{ModuleSlug, PluginName, WorkflowSlug};
@@ -18,8 +18,10 @@ use crate::permission::RunAs;
 pub struct Workflow {
     definition: WorkflowDefinition,
     condition: Option<Expression>,
+    program: Program,
     run_as: RunAs,
     order: u32,
+    is_paused: bool,
 }
 
 impl Workflow {
@@ -41,6 +43,7 @@ impl Workflow {
             let mut workflow = Self::compile(definition, modules, plugins)
                 .map_err(|message| ModelError::new(place.clone(), message))?;
             workflow.run_as = edit.map(|edit| edit.run_as).unwrap_or_default();
+            workflow.is_paused = edit.is_some_and(|edit| edit.paused);
             let edited = edit.and_then(|edit| edit.order);
             workflow.order = edited.unwrap_or(workflow.order);
             if workflow.order > limits::WORKFLOW_MAX_ORDER {
@@ -91,24 +94,12 @@ impl Workflow {
         {
             return Err("trigger: fields go with record_updated".to_owned());
         }
-        let steps = definition.steps.len();
-        if steps == 0 || steps > limits::WORKFLOW_MAX_STEPS {
-            return Err(format!(
-                "a workflow has 1 to {} steps",
-                limits::WORKFLOW_MAX_STEPS
-            ));
-        }
-        for (index, step) in definition.steps.iter().enumerate() {
-            if !plugins.contains_key(&step.action) {
-                return Err(format!(
-                    "steps/{index}: the action “{}” is not installed",
-                    step.action
-                ));
-            }
-            if !matches!(step.config, Value::Object(_)) {
-                return Err(format!("steps/{index}: config is a JSON object"));
-            }
-        }
+        let surroundings = Surroundings {
+            module: &definition.module,
+            is_action: &|action| plugins.contains_key(action),
+            is_module: &|module| modules.contains_key(module),
+        };
+        let program = Program::compile(&definition.steps, &surroundings)?;
         let condition = definition
             .condition
             .as_deref()
@@ -119,7 +110,9 @@ impl Workflow {
             order: definition.order.unwrap_or(limits::WORKFLOW_DEFAULT_ORDER),
             definition,
             condition,
+            program,
             run_as: RunAs::default(),
+            is_paused: false,
         })
     }
 
@@ -133,6 +126,11 @@ impl Workflow {
         self.run_as
     }
 
+    /// Whether the tenant has it rest: events start it no more, and its runs wait.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// Its place among the workflows that one event starts: the tenant's word, else its author's.
     pub fn order(&self) -> u32 {
         self.order
@@ -142,15 +140,22 @@ impl Workflow {
         (self.order, &self.definition.slug)
     }
 
-    /// What it does, in order.
-    pub fn steps(&self) -> &[StepDefinition] {
-        &self.definition.steps
+    /// What it does.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Whether it calls that action anywhere.
+    pub fn calls(&self, action: &PluginName) -> bool {
+        let mut actions = self.program.actions().iter();
+        actions.any(|called| called.action == *action)
     }
 
     /// Whether the event starts it, as far as the trigger goes.
     pub fn is_triggered_by(&self, event: &Event) -> bool {
         let trigger = &self.definition.trigger;
-        self.definition.module == event.module
+        !self.is_paused
+            && self.definition.module == event.module
             && trigger.on == event.kind
             && (trigger.fields.is_empty()
                 || trigger

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use crm_model::limits::TEMPLATE_MODEL_MAX_BYTES;
 use crm_model::{Event, Grant, GuestClass};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
@@ -74,6 +75,7 @@ impl Room {
         plugin: &Plugin,
         call: &ActionCall,
         host: Box<dyn GuestHost>,
+        is_long: Arc<AtomicBool>,
     ) -> ActionReport {
         // Dropped after the store: a turn ends when the instance's place in the pool is free.
         let Ok(_turn) = self.turns.acquire().await else {
@@ -85,7 +87,7 @@ impl Room {
         };
         let gate = Gate::new(host, call.grant.clone(), &limits);
         let settings = Arc::clone(&call.settings);
-        let mut store = match store_new(plugin.engine(), &limits, gate, settings) {
+        let mut store = match store_new(plugin.engine(), &limits, gate, settings, is_long) {
             Ok(store) => store,
             Err(failure) => return ActionReport::not_run(failure),
         };
@@ -120,7 +122,7 @@ impl Room {
             output_max_bytes: TEMPLATE_MODEL_MAX_BYTES,
             ..*self.limits_of(plugin.manifest().class)
         };
-        let mut store = quiet_store(plugin, &limits)?;
+        let mut store = quiet_store(plugin, &limits, Arc::default())?;
         let model = async {
             let template = template_start(&mut store, plugin, &limits).await?;
             let answer = template.call_model(&mut store).await;

@@ -9,6 +9,7 @@ use crm_model::limits::{BEFORE_SAVE_MAX_CONCURRENT, VIOLATIONS_MAX_COUNT};
 use crm_model::manifest::World;
 use crm_model::{Actor, Data, FieldKey, Grant, ModuleSlug, RecordId};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::Store;
@@ -114,6 +115,7 @@ impl HookRoom {
         plugin: &Plugin,
         limits: &GuestLimits,
         call: &SaveCall,
+        is_long: Arc<AtomicBool>,
     ) -> HookReport {
         let limits = GuestLimits {
             call_max: limits.before_save_max,
@@ -123,7 +125,7 @@ impl HookRoom {
         let Ok(_turn) = self.turns.acquire().await else {
             return HookReport::not_run(RunFailure::host("the sandbox is closed"));
         };
-        let mut store = match quiet_store(plugin, &limits) {
+        let mut store = match quiet_store(plugin, &limits, is_long) {
             Ok(store) => store,
             Err(failure) => return HookReport::not_run(failure),
         };
@@ -152,7 +154,7 @@ impl HookRoom {
         let _turn = self.turns.acquire().await.map_err(RunFailure::host)?;
         let data = serde_json::to_string(data).map_err(RunFailure::host)?;
         over("input_max_bytes", data.len(), limits.input_max_bytes)?;
-        let mut store = quiet_store(plugin, limits)?;
+        let mut store = quiet_store(plugin, limits, Arc::default())?;
         let from_version = from_version.to_string();
         let answer = async {
             let template = template_start(&mut store, plugin, limits).await?;
@@ -180,9 +182,10 @@ impl HookRoom {
 pub(crate) fn quiet_store(
     plugin: &Plugin,
     limits: &GuestLimits,
+    is_long: Arc<AtomicBool>,
 ) -> Result<Store<GuestState>, RunFailure> {
     let gate = Gate::new(Box::new(NoHost), Grant::default(), limits);
-    store_new(plugin.engine(), limits, gate, Arc::default())
+    store_new(plugin.engine(), limits, gate, Arc::default(), is_long)
 }
 
 pub(crate) async fn template_start(

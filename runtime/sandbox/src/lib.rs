@@ -32,6 +32,7 @@ mod settings;
 mod shape;
 mod store;
 mod text;
+mod yielding;
 
 pub use artifact::{CacheKey, CodeCache};
 pub use bundle::{

@@ -1,11 +1,17 @@
 //! The sandbox itself: one engine, its compiled components by digest, and the guests' runtime.
 
 use crm_model::{Data, GuestClass, ModuleSlug};
+use futures::FutureExt;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+use tokio::task::coop::consume_budget;
 use tracing::{Instrument, Span, info_span};
 use wasmtime::component::Linker;
 
@@ -26,6 +32,7 @@ use crate::plugin::Plugin;
 use crate::report::ActionReport;
 use crate::settings::SandboxSettings;
 use crate::store::GuestState;
+use crate::yielding::{get_out_of_the_way, let_others_go_first};
 
 /// Runs components. Guests have a runtime of their own, so that one that spins takes nothing
 /// from those who answer requests.
@@ -44,6 +51,9 @@ pub struct Sandbox {
     /// Of hooks. The same.
     hook_runtime: Option<Runtime>,
     hook_handle: Handle,
+    /// Of calls that take long.
+    long: Option<Runtime>,
+    long_handle: Handle,
 }
 
 impl Sandbox {
@@ -54,8 +64,9 @@ impl Sandbox {
     /// directory.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
         let engine = engine_start(&settings)?;
-        let runtime = runtime_new(&settings, "guest")?;
-        let hook_runtime = runtime_new(&settings, "hook")?;
+        let runtime = runtime_new("guest", settings.threads, let_others_go_first)?;
+        let hook_runtime = runtime_new("hook", settings.threads, || {})?;
+        let long = runtime_new("long-guest", settings.long_threads, get_out_of_the_way)?;
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
@@ -72,6 +83,8 @@ impl Sandbox {
             hook_runtime: Some(hook_runtime),
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
+            long_handle: long.handle().clone(),
+            long: Some(long),
         })
     }
 
@@ -154,29 +167,45 @@ impl Sandbox {
     pub async fn run_action(
         &self,
         plugin: &Arc<Plugin>,
-        call: ActionCall,
+        call: impl Into<Arc<ActionCall>>,
         host: Box<dyn GuestHost>,
     ) -> ActionReport {
-        let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
-        let span = call_span(&plugin);
-        let task = async move { room.action(&plugin, &call, host).await };
-        joined(self.handle.spawn(task.instrument(span)))
+        let (task, is_long) = self.action(plugin, call.into(), host);
+        let long = self.long_handle.clone();
+        joined(self.handle.spawn(unless_long(task, is_long, long)))
+            .await
+            .and_then(|ended| ended)
+            .unwrap_or_else(ActionReport::not_run)
+    }
+
+    /// Like [`Sandbox::run_action`], on the caller's runtime until the call has taken more than a tick: for
+    /// callers that are on the guests' runtime already.
+    pub async fn run_action_here(
+        &self,
+        plugin: &Arc<Plugin>,
+        call: impl Into<Arc<ActionCall>>,
+        host: Box<dyn GuestHost>,
+    ) -> ActionReport {
+        let (task, is_long) = self.action(plugin, call.into(), host);
+        unless_long(task, is_long, self.long_handle.clone())
             .await
             .unwrap_or_else(ActionReport::not_run)
     }
 
-    /// Like [`Sandbox::run_action`], on the caller's runtime: for callers that are on the guests'
-    /// runtime already, and for no others, because a guest may keep its thread busy.
-    pub async fn run_action_here(
+    fn action(
         &self,
-        plugin: &Plugin,
-        call: &ActionCall,
+        plugin: &Arc<Plugin>,
+        call: Arc<ActionCall>,
         host: Box<dyn GuestHost>,
-    ) -> ActionReport {
-        self.room
-            .action(plugin, call, host)
-            .instrument(call_span(plugin))
-            .await
+    ) -> (
+        impl Future<Output = ActionReport> + Send + 'static,
+        Arc<AtomicBool>,
+    ) {
+        let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
+        let (span, is_long) = (call_span(&plugin), Arc::<AtomicBool>::default());
+        let told = Arc::clone(&is_long);
+        let task = async move { room.action(&plugin, &call, host, told).await };
+        (task.instrument(span), is_long)
     }
 
     /// Calls a template's `model` on the guests' runtime; JSON text, not yet read.
@@ -194,17 +223,24 @@ impl Sandbox {
 impl Sandbox {
     /// Calls a template's `before-save` in a fresh instance. What the guest does wrong is in the
     /// report; the call itself always comes back.
+    ///
+    /// It begins on the caller's thread, because most hooks are over in less time than it takes
+    /// to change over to another; if it has computed for more than a tick it goes on on the hooks' runtime.
     pub async fn before_save(&self, plugin: &Arc<Plugin>, call: SaveCall) -> HookReport {
         let (room, hooks) = (Arc::clone(&self.room), Arc::clone(&self.hooks));
         let (span, plugin) = (call_span(plugin), Arc::clone(plugin));
+        let is_long = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&is_long);
         let task = async move {
             let limits = room.limits_of(plugin.manifest().class).with(&call.plan);
             match limits {
-                Ok(limits) => hooks.before_save(&plugin, &limits, &call).await,
+                Ok(limits) => hooks.before_save(&plugin, &limits, &call, told).await,
                 Err(error) => HookReport::not_run(RunFailure::host(error)),
             }
         };
-        joined(self.hook_handle.spawn(task.instrument(span)))
+        // Whoever asks about many records lets others go first now and then.
+        consume_budget().await;
+        unless_long(task.instrument(span), is_long, self.hook_handle.clone())
             .await
             .unwrap_or_else(HookReport::not_run)
     }
@@ -236,7 +272,11 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         // Waiting for guests here would block, and panic inside of async code; each of them is
         // stopped by its limits or at its next yield.
-        let runtimes = [self.runtime.take(), self.hook_runtime.take()];
+        let runtimes = [
+            self.runtime.take(),
+            self.hook_runtime.take(),
+            self.long.take(),
+        ];
         for runtime in runtimes.into_iter().flatten() {
             runtime.shutdown_background();
         }
@@ -257,14 +297,37 @@ fn plugins_new(code_max_bytes: u64) -> Cache<Digest, Arc<Plugin>> {
         .build()
 }
 
-fn runtime_new(settings: &SandboxSettings, name: &str) -> Result<Runtime, SandboxError> {
+fn runtime_new(name: &str, threads: usize, start: fn()) -> Result<Runtime, SandboxError> {
     Builder::new_multi_thread()
-        .worker_threads(settings.threads.max(1))
+        .worker_threads(threads.max(1))
         .thread_name(name)
+        .on_thread_start(start)
         .enable_all()
         .build()
         .map_err(unavailable)
 }
+
+/// A call on the caller's thread, and elsewhere when it has computed for more than a tick:
+/// most are over in less time than it takes to change over, and the others are in the way.
+async fn unless_long<T: Send + 'static>(
+    call: impl Future<Output = T> + Send + 'static,
+    is_long: Arc<AtomicBool>,
+    elsewhere: Handle,
+) -> Result<T, RunFailure> {
+    let mut call = Box::pin(AssertUnwindSafe(call).catch_unwind());
+    let begun = poll_fn(|context| match call.as_mut().poll(context) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if is_long.load(Ordering::Relaxed) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    let ended = match begun.await {
+        Some(ended) => ended,
+        None => joined(elsewhere.spawn(call)).await?,
+    };
+    ended.map_err(|_| RunFailure::host(PANICKED))
+}
+
+const PANICKED: &str = "the sandbox failed";
 
 fn call_span(plugin: &Plugin) -> Span {
     let manifest = plugin.manifest();
@@ -274,7 +337,7 @@ fn call_span(plugin: &Plugin) -> Span {
 async fn joined<T>(task: JoinHandle<T>) -> Result<T, RunFailure> {
     task.await.map_err(|error| {
         RunFailure::host(if error.is_panic() {
-            "the sandbox failed"
+            PANICKED
         } else {
             "the sandbox is shutting down"
         })

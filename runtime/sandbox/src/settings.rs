@@ -13,6 +13,8 @@ use crate::compile::CompileCommand;
 pub struct SandboxSettings {
     /// Threads of the guests' own runtime.
     pub threads: usize,
+    /// Threads on which calls go on that take long; they get out of everybody's way.
+    pub long_threads: usize,
     /// Calls that may hold an instance at once; further ones wait their turn.
     pub concurrency: u32,
     /// Where compiled code is kept between starts; none to compile anew at each start.
@@ -32,8 +34,11 @@ pub struct SandboxSettings {
 
 impl Default for SandboxSettings {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
-            threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            threads: cores,
+            // One core stays for those who answer, whatever guests compute.
+            long_threads: cores.saturating_sub(1).max(1),
             // More than there are threads, so that guests that spin to their limits leave room
             // for others to be served in between.
             concurrency: 64,

@@ -2,6 +2,7 @@
 //! after it; nothing of one guest is ever seen by the next.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
@@ -69,12 +70,14 @@ pub(crate) struct Usage {
     pub(crate) journal: Vec<Exchange>,
 }
 
-/// A store with every limit set; its time runs from here.
+/// A store with every limit set; its time runs from here. `is_long` is set when the guest has
+/// computed for more than a tick.
 pub(crate) fn store_new(
     engine: &Engine,
     limits: &GuestLimits,
     gate: Gate,
     settings: Arc<String>,
+    is_long: Arc<AtomicBool>,
 ) -> Result<Store<GuestState>, RunFailure> {
     let started = Instant::now();
     let state = GuestState {
@@ -92,18 +95,20 @@ pub(crate) fn store_new(
         .set_fuel(limits.fuel_max_units)
         .map_err(RunFailure::host)?;
     store.set_hostcall_fuel(limits.crossing_max_bytes());
-    // At each tick: stopped when its time is over, else to the end of the queue. Tokio's own
-    // yield, because it lets everything that is ready go first.
+    // At each tick: stopped when its time is over, else to the end of the queue, but for the first
+    // time. Tokio's own yield, because it lets everything that is ready go first.
+    let mut has_ticked = false;
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|store| {
+    store.epoch_deadline_callback(move |store| {
         if Instant::now() >= store.data().deadline {
-            Ok(UpdateDeadline::Interrupt)
-        } else {
-            Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            ))
+            return Ok(UpdateDeadline::Interrupt);
         }
+        if !std::mem::replace(&mut has_ticked, true) {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        is_long.store(true, Ordering::Relaxed);
+        let yielding = Box::pin(tokio::task::yield_now());
+        Ok(UpdateDeadline::YieldCustom(1, yielding))
     });
     Ok(store)
 }

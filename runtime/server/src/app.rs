@@ -205,6 +205,9 @@ fn api() -> OpenApiRouter<App> {
             routes::workflows::workflow_edit
         ))
         .routes(routes!(routes::runs::workflow_runs_list))
+        .routes(routes!(routes::run_control::workflow_start))
+        .routes(routes!(routes::run_control::run_retry))
+        .routes(routes!(routes::run_control::run_cancel))
         .routes(routes!(routes::runs::runs_list))
         .routes(routes!(routes::runs::run_get))
         .routes(routes!(routes::runs::run_bundle))

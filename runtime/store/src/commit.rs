@@ -5,9 +5,10 @@
 use chrono::{DateTime, Utc};
 use crm_model::activity::{ActivityContent, ActivityKind};
 use crm_model::derived::{Derived, Entry};
+use crm_model::flow::Place;
 use crm_model::{
     ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, PluginName,
-    RecordId, RunId, RunSource, TenantId, UserId, ValidChange,
+    RecordId, RunId, RunSource, StepName, TenantId, UserId, ValidChange,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -131,10 +132,14 @@ pub struct Completion {
     /// When a job that goes back to the queue is due.
     pub available_at: Option<DateTime<Utc>>,
     pub error: Option<String>,
-    /// What the run asks for beyond records; delivered only where the state is done.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Where the run stands, if that is elsewhere than before: then it has come a step further,
+    /// and its attempts count anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// What the run asks for beyond records.
     pub effects: Vec<NewEffect>,
-    pub log: AttemptLog,
+    /// None where nothing was called.
+    pub log: Option<AttemptLog>,
     /// Values that the run keeps.
     pub keeps: Vec<StateWrite>,
     pub root: Option<RootTotal>,
@@ -176,7 +181,10 @@ pub struct AttemptLog {
     /// The largest linear memory of a step.
     pub memory_bytes: usize,
     pub duration_us: u64,
+    pub error: Option<String>,
     pub started_at: DateTime<Utc>,
+    /// The step that it was for.
+    pub step: Option<StepName>,
 }
 
 /// Changes side by side, as crm_commit takes them.

@@ -2,8 +2,10 @@
 //! under their lease. They come with the end of their run ([`crate::commit::Completion`]).
 
 use chrono::{DateTime, Utc};
+use crm_model::flow::Place;
 use crm_model::{
-    Actor, Cause, Effect, EventId, EventKind, JobId, ModuleSlug, RecordId, RunSource, TenantId,
+    Actor, Cause, Effect, EventId, EventKind, JobId, ModuleSlug, RecordId, RunSource, StepName,
+    TenantId,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -25,6 +27,8 @@ pub struct NewEffect {
     pub secrets: Vec<String>,
     /// Not before this; at once unless given.
     pub due: Option<DateTime<Utc>>,
+    /// The step that asks.
+    pub step: Option<StepName>,
 }
 
 /// Takes up to `limit` due effects, the same share from every tenant that has some, starting after
@@ -66,6 +70,8 @@ pub struct LoadedEffect {
     /// Counts from 1.
     pub attempt: i32,
     pub workflow: RunSource,
+    /// The step that asked; none where its run was before there was more than one.
+    pub step: Option<StepName>,
     pub event: EventId,
     pub event_kind: EventKind,
     pub module: ModuleSlug,
@@ -85,6 +91,7 @@ struct Row {
     secrets: Json<Vec<String>>,
     attempts: i32,
     workflow_slug: String,
+    step: Option<String>,
     event_id: Uuid,
     kind: String,
     module_slug: String,
@@ -109,6 +116,7 @@ impl TryFrom<Row> for LoadedEffect {
                 .workflow_slug
                 .parse()
                 .map_err(|error| StoreError::corrupt("workflow name", error))?,
+            step: row.step.and_then(|step| step.parse().ok()),
             event: EventId::new(row.event_id),
             event_kind: crate::jobs::event_kind(&row.kind)?,
             module: row
@@ -181,6 +189,8 @@ pub struct NextRun {
     pub payload: Value,
     pub cause: Cause,
     pub depth: u32,
+    /// Where it starts: at the step that asked.
+    pub place: Place,
     /// Why it must not even start.
     pub error: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! The queue: leasing jobs across tenants, and loading what they need, tenant by tenant.
 
 use chrono::{DateTime, Utc};
+use crm_model::flow::Place;
 use crm_model::validate::Base;
 use crm_model::{Data, Event, EventId, EventKind, JobId, RecordId, RunSource, TenantId};
 use sqlx::types::Json;
@@ -46,6 +47,10 @@ pub struct LoadedJob {
     pub workflow: RunSource,
     /// Counts from 1.
     pub attempt: i32,
+    /// Attempts at this step that ended, and failed.
+    pub failures: i32,
+    /// Where the run stands; none before its first step.
+    pub place: Option<Place>,
     pub event: Event,
     pub current: Option<Base>,
 }
@@ -56,6 +61,8 @@ struct Row {
     job_id: Uuid,
     workflow_slug: String,
     attempts: i32,
+    failures: i32,
+    place: Option<Json<Place>>,
     #[sqlx(flatten)]
     event: EventRow,
     current_version: Option<i64>,
@@ -130,6 +137,8 @@ impl TryFrom<Row> for LoadedJob {
                 .parse()
                 .map_err(|error| StoreError::corrupt("workflow name", error))?,
             attempt: row.attempts,
+            failures: row.failures,
+            place: row.place.map(|place| place.0),
             event: row.event.try_into()?,
             current,
         })
@@ -225,4 +234,27 @@ pub async fn jobs_postpone(
         .execute(lent.connection())
         .await;
     lent.give_back(done).map(|_| ())
+}
+
+/// Lets a workflow's runs go that wait for this reason.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn jobs_wake(
+    tx: &mut TenantTx,
+    workflow: &RunSource,
+    reason: &str,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update crm_jobs set available_at = $4, error = null
+        where tenant_id = $1 and workflow_slug = $2 and state = 'queued' and error = $3",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(workflow.to_string())
+    .bind(reason)
+    .bind(at)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }

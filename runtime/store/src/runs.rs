@@ -1,7 +1,9 @@
 //! Runs, as people look at them: a job and the log of its attempts.
 
 use chrono::{DateTime, Utc};
-use crm_model::{JobId, ModuleSlug, PluginName};
+use crm_model::{
+    Actor, Cause, EventId, EventKind, JobId, ModuleSlug, PluginName, RecordId, RunSource,
+};
 use serde_json::Value;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ pub struct Run {
     pub attempts: i32,
     /// When it is due, or its lease ends.
     pub available_at: DateTime<Utc>,
+    /// Whether a step of it waits for a time.
+    pub is_resting: bool,
     pub error: Option<String>,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
@@ -35,6 +39,8 @@ pub struct Run {
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Attempt {
     pub attempt: i32,
+    /// The step that it was for; none for runs from before there was more than one.
+    pub step: Option<String>,
     /// `done`, `skipped` or `failed`.
     pub status: String,
     pub input: Json<Value>,
@@ -67,7 +73,8 @@ pub async fn runs_page(
 ) -> Result<Vec<Run>, StoreError> {
     let runs = sqlx::query_as(
         "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
-            available_at, error, created_at, finished_at,
+            available_at, place is not null and error is null and available_at > now() as is_resting,
+            error, created_at, finished_at,
             (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
         from crm_jobs
         where tenant_id = $1 and id < $2
@@ -100,7 +107,8 @@ pub async fn run_read(
 ) -> Result<Option<(Run, Vec<Attempt>)>, StoreError> {
     let found: Option<Run> = sqlx::query_as(
         "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
-            available_at, error, created_at, finished_at,
+            available_at, place is not null and error is null and available_at > now() as is_resting,
+            error, created_at, finished_at,
             (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
         from crm_jobs where tenant_id = $1 and id = $2",
     )
@@ -110,11 +118,11 @@ pub async fn run_read(
     .await?;
     let Some(found) = found else { return Ok(None) };
     let attempts = sqlx::query_as(
-        "select attempt, status, input, steps, mutations, fuel, memory_bytes, duration_us, error,
+        "select attempt, step, status, input, steps, mutations, fuel, memory_bytes, duration_us, error,
             started_at
         from crm_workflow_logs
         where tenant_id = $1 and job_id = $2
-        order by attempt, id",
+        order by id",
     )
     .bind(tx.tenant_id().uuid())
     .bind(run.uuid())
@@ -189,4 +197,125 @@ pub async fn plugin_usage(
         p99_us,
         waiting,
     })
+}
+
+/// Puts a dead run back into the queue: it goes on at the step that failed. False where it is not
+/// dead, or never began.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn run_retry(
+    tx: &mut TenantTx,
+    run: JobId,
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "update crm_jobs
+        set state = 'queued', attempts = 0, failures = 0, available_at = $3, error = null,
+            finished_at = null
+        where tenant_id = $1 and id = $2 and state = 'dead' and attempts > 0",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.uuid())
+    .bind(at)
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends a run that has not ended. What is under way commits nothing any more; the run that waits
+/// for its turn behind this one may go. False where it has ended.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn run_cancel(
+    tx: &mut TenantTx,
+    run: JobId,
+    at: DateTime<Utc>,
+    reason: &str,
+) -> Result<bool, StoreError> {
+    let next: Option<(Option<Uuid>,)> = sqlx::query_as(
+        "update crm_jobs
+        set state = 'cancelled', lease_token = null, error = $4, finished_at = $3
+        where tenant_id = $1 and id = $2 and state in ('waiting', 'queued', 'leased')
+        returning next_job_id",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.uuid())
+    .bind(at)
+    .bind(reason)
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some((next,)) = next else {
+        return Ok(false);
+    };
+    if let Some(next) = next {
+        sqlx::query(
+            "update crm_jobs set state = 'queued'
+            where tenant_id = $1 and id = $2 and state = 'waiting'",
+        )
+        .bind(tx.tenant_id().uuid())
+        .bind(next)
+        .execute(tx.connection())
+        .await?;
+    }
+    Ok(true)
+}
+
+/// A run that somebody starts by hand, with the event that it is for.
+#[derive(Clone, Debug)]
+pub struct StartedRun<'a> {
+    pub job: JobId,
+    pub event: EventId,
+    pub workflow: &'a RunSource,
+    pub module: &'a ModuleSlug,
+    pub record: RecordId,
+    pub actor: &'a Actor,
+    pub payload: &'a Value,
+    pub at: DateTime<Utc>,
+}
+
+/// Starts a run. False where the record is not there.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, StoreError> {
+    let event = sqlx::query(
+        "insert into crm_events (
+            tenant_id, id, kind, module_slug, record_id, record_version, changed_fields, payload,
+            actor, cause, depth, occurred_at)
+        select $1, $2, $3, r.module_slug, r.id, r.version, '[]', $6, $7, $8, 0, $9
+        from crm_records r
+        where r.tenant_id = $1 and r.id = $5 and r.module_slug = $4 and r.deleted_at is null",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.event.uuid())
+    .bind(EventKind::StartedByHand.name())
+    .bind(run.module.as_str())
+    .bind(run.record.uuid())
+    .bind(Json(run.payload))
+    .bind(Json(run.actor))
+    .bind(Json(Cause::User))
+    .bind(run.at)
+    .execute(tx.connection())
+    .await?;
+    if event.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "insert into crm_jobs (
+            tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at,
+            created_at)
+        values ($1, $2, $3, $4, $5, $6, 'queued', $7, $7)",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.job.uuid())
+    .bind(run.workflow.to_string())
+    .bind(run.event.uuid())
+    .bind(run.module.as_str())
+    .bind(run.record.uuid())
+    .bind(run.at)
+    .execute(tx.connection())
+    .await?;
+    Ok(true)
 }

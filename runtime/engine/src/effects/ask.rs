@@ -79,6 +79,7 @@ impl Engine {
                 },
                 secrets,
                 effect,
+                step: None,
             })
         });
         asked.collect()

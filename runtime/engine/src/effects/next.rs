@@ -14,7 +14,9 @@ pub(super) fn next_run(
     effect: &LoadedEffect,
     next: Next,
 ) -> Result<NextRun, String> {
-    let step = model.run_step(&effect.workflow)?;
+    let flow = model.run_flow(&effect.workflow)?;
+    let (place, action) = flow.program().only(effect.step.as_ref())?;
+    let step = flow.step(action)?;
     let (chain, depth) = match next.new_chain {
         true => (Vec::new(), 0),
         false => (effect.cause.chain(), effect.depth + 1),
@@ -36,6 +38,7 @@ pub(super) fn next_run(
             }),
         },
         depth,
+        place,
         error: (depth > CHAIN_MAX_DEPTH).then(|| {
             format!(
                 "the chain is cut here: more than {CHAIN_MAX_DEPTH} workflow runs caused each other"

@@ -120,6 +120,7 @@ async fn propose(
         workflows: request.run_workflows,
         dry_run: request.dry_run,
         known: HashMap::new(),
+        new_ids: HashMap::new(),
         completion: None,
         receipt: None,
         place,

@@ -171,10 +171,7 @@ impl Engine {
             None => Vec::new(),
         };
         let workflows = model.workflows().iter();
-        let uses = workflows.filter(|workflow| {
-            let mut steps = workflow.steps().iter();
-            steps.any(|step| step.action == name)
-        });
+        let uses = workflows.filter(|workflow| workflow.calls(&name));
         let newer = versions.iter().map(|version| &version.manifest.0);
         let newer = newer.filter(|other| other.name == name && other.version > manifest.version);
         let mut newer: Vec<Version> = newer.map(|manifest| manifest.version.clone()).collect();

@@ -2,6 +2,7 @@
 //! door up to the commit and no further. For another version than the installed one, what would
 //! change.
 
+use crm_model::flow::all_steps;
 use crm_model::limits::PREVIEW_MAX_EVENTS;
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::{Authority, RunAs};
@@ -224,13 +225,13 @@ impl Engine {
         let component = self.component(model.tenant_id(), &plugin).await?;
         let workflows = model.workflows().iter();
         let mut using = workflows.filter(|workflow| {
-            workflow.definition().module == request.module
-                && workflow.steps().iter().any(|step| step.action == *name)
+            workflow.definition().module == request.module && workflow.calls(name)
         });
         let workflow = using.next();
         let step = workflow.and_then(|workflow| {
-            let mut steps = workflow.steps().iter();
-            steps.find(|step| step.action == *name)
+            let steps = all_steps(&workflow.definition().steps);
+            let mut actions = steps.into_iter().filter_map(|(_, step)| step.action());
+            actions.find(|step| step.action == *name)
         });
         let config = request.config.clone();
         let config = config.or_else(|| step.map(|step| step.config.clone()));
@@ -322,6 +323,7 @@ impl Engine {
             plugin,
             authority,
             job,
+            work: job.uuid(),
         };
         let call = action_call(model, &called, event, &candidate.config);
         let Some(call) = call else {
@@ -367,6 +369,7 @@ impl Engine {
             workflows: false,
             dry_run: true,
             known: Default::default(),
+            new_ids: std::collections::HashMap::new(),
             completion: None,
             receipt: None,
             place: None,

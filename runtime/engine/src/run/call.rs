@@ -6,6 +6,7 @@ use crm_model::permission::Authority;
 use crm_model::{Effect, Event, Grant, JobId, Model, PluginName};
 use crm_sandbox::ActionCall;
 use std::sync::Arc;
+use uuid::Uuid;
 
 use super::host::{Kept, RunHost};
 use crate::Engine;
@@ -16,6 +17,8 @@ pub(crate) struct Told<'a> {
     pub(crate) plugin: &'a InstalledPlugin,
     pub(crate) authority: Authority<'a>,
     pub(crate) job: JobId,
+    /// What the call is, of all that its job does: the same at each attempt.
+    pub(crate) work: Uuid,
 }
 
 /// The call; none where the event's module is no more.
@@ -29,15 +32,14 @@ pub(crate) fn action_call(
     let module = model.module(&event.module)?;
     // What the plugin sees is what the person sees of it, too, unless it runs as itself.
     let sight = model.sight(module, told.authority.reader());
-    let job = told.job.uuid();
-    let (_, seed) = job.as_u64_pair();
+    let (_, seed) = told.work.as_u64_pair();
     Some(ActionCall {
         event: Arc::new(event.visible_to(&plugin.grant, &sight)),
         configuration: Arc::new(configuration.to_string()),
         settings: Arc::clone(&plugin.settings),
         zone: model.settings().time_zone.name().into(),
         locale: model.settings().locale().into(),
-        idempotency_key: job.to_string(),
+        idempotency_key: told.work.to_string(),
         seed,
         grant: plugin.grant.clone(),
         plan: model.plan().limits,

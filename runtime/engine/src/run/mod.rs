@@ -4,14 +4,18 @@
 
 mod bundle;
 mod call;
+mod course;
 mod fold;
 mod host;
 
-use chrono::{DateTime, Utc};
-use crm_model::limits::{JOB_MAX_ATTEMPTS, ROOT_EVENT_MAX_MUTATIONS};
+use chrono::{DateTime, TimeDelta, Utc};
+use crm_model::flow::Action;
+use crm_model::limits::{
+    JOB_MAX_ATTEMPTS, JOB_MAX_LOST_ATTEMPTS, PAUSED_LOOK_SECONDS, ROOT_EVENT_MAX_MUTATIONS,
+};
 use crm_model::permission::Authority;
 use crm_model::run_source::RunStep;
-use crm_model::{Event, EventId, Model, Mutation, PluginName, RunId, TenantId};
+use crm_model::{Effect, Event, Model, Mutation, PluginName, RecordId, RunId, StepName, TenantId};
 use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState, RootTotal};
@@ -28,25 +32,31 @@ use uuid::Uuid;
 use crate::breaker::{Key, Wait};
 use crate::effects::NotAsked;
 use crate::time::{delta, pause};
-use crate::write::{Known, Operation, Proposal};
+use crate::write::{Operation, Proposal};
 use crate::{Engine, EngineError, fresh};
+use course::{Course, End, Turn};
 use host::Kept;
 
 pub(crate) use call::{Told, action_call, effects_check};
 pub(crate) use fold::fold;
 
 /// The span of an attempt: what happens in it is of this tenant, plugin, version and job.
-pub(crate) fn span(model: &Model, lease: &Lease) -> Span {
-    let span = info_span!(
+pub(crate) fn span(lease: &Lease) -> Span {
+    info_span!(
         "run", tenant.id = %lease.tenant, job.id = %lease.job.id, workflow = %lease.job.workflow,
         attempt = lease.job.attempt, plugin.name = Empty, plugin.version = Empty,
-    );
-    if let Ok(step) = model.run_step(&lease.job.workflow) {
-        span.record("plugin.name", display(step.name));
-        span.record("plugin.version", display(&step.plugin.version));
-    }
-    span
+    )
 }
+
+/// Says in the attempt's span which component is called.
+fn span_tell(step: &RunStep<'_>) {
+    let span = Span::current();
+    span.record("plugin.name", display(step.name));
+    span.record("plugin.version", display(&step.plugin.version));
+}
+
+/// Why a run of a paused workflow waits.
+pub(crate) const PAUSED: &str = "the workflow is paused";
 
 /// A job under a lease.
 pub(crate) struct Lease {
@@ -55,6 +65,13 @@ pub(crate) struct Lease {
     pub(crate) job: LoadedJob,
     /// The first pause before trying again; doubles with each attempt.
     pub(crate) backoff: Duration,
+}
+
+impl Lease {
+    /// Attempts at this step that failed, if this one does too.
+    fn failures(&self) -> i32 {
+        self.job.failures + 1
+    }
 }
 
 /// How an attempt ended, before it is written down.
@@ -76,8 +93,13 @@ struct Trace {
     input: Box<RawValue>,
     kept: Kept,
     plugin: Option<PluginName>,
+    step: Option<StepName>,
     steps: serde_json::Value,
     mutations: Vec<Mutation>,
+    /// The record that it is called on.
+    record: Option<RecordId>,
+    /// Ids for the records that it makes, beside the mutations.
+    made: Vec<RecordId>,
     effects: Vec<NewEffect>,
     fuel: u64,
     memory_bytes: usize,
@@ -91,8 +113,11 @@ impl Trace {
             input: raw(&json!({ "event": job.event })),
             kept: Kept::default(),
             plugin: None,
+            step: None,
+            record: None,
             steps: json!([]),
             mutations: Vec::new(),
+            made: Vec::new(),
             effects: Vec::new(),
             fuel: 0,
             memory_bytes: 0,
@@ -135,8 +160,35 @@ impl Engine {
         lease: &Lease,
     ) -> Result<&'static str, StoreError> {
         let mut trace = Trace::empty(&lease.job);
-        let step = model.run_step(&lease.job.workflow);
+        let flow = match model.run_flow(&lease.job.workflow) {
+            Ok(flow) => flow,
+            Err(reason) => {
+                return self
+                    .record_end(model, lease, trace, End::never(reason))
+                    .await;
+            }
+        };
+        if flow.is_paused() {
+            let wait = Wait {
+                until: fresh::now() + TimeDelta::seconds(PAUSED_LOOK_SECONDS),
+                status: "paused",
+                reason: PAUSED.to_owned(),
+            };
+            return self.postpone(lease, &wait).await;
+        }
+        let mut run = Course::new(self, model, &flow, lease);
+        let (thread, action, item) = match run.next().await {
+            Ok(Turn::Act(thread, action, item)) => (thread, action, item),
+            Ok(Turn::Rest(end)) => return self.record_end(model, lease, trace, end).await,
+            Err(reason) => {
+                let end = End::again(lease, reason);
+                return self.record_end(model, lease, trace, end).await;
+            }
+        };
+        trace.step = Some(action.step.clone());
+        let step = flow.step(action);
         if let Ok(step) = &step {
+            span_tell(step);
             let breakers = &self.inner.breakers;
             let key = Key::run(lease.tenant, step.name);
             if let Err(wait) = breakers.check(&key, step.plugin, fresh::now()) {
@@ -144,66 +196,91 @@ impl Engine {
                 return self.postpone(lease, &wait).await;
             }
         }
-        let verdict = match step {
-            _ if lease.job.attempt > JOB_MAX_ATTEMPTS => Verdict::Never(format!(
-                "none of {JOB_MAX_ATTEMPTS} attempts came to an end: the worker stopped in the \
-                 middle of each"
-            )),
-            Err(reason) => Verdict::Never(reason),
-            Ok(step) => match self.call(model, lease, &step, &mut trace).await {
-                Err(verdict) => verdict,
-                Ok(()) => match self.apply(lease, &step, &trace).await? {
-                    None => return Ok("done"),
-                    Some(verdict) => verdict,
-                },
-            },
+        let verdict = match &step {
+            _ if lease.job.attempt - lease.job.failures > JOB_MAX_LOST_ATTEMPTS => {
+                Verdict::Never(format!(
+                    "{JOB_MAX_LOST_ATTEMPTS} attempts did not come to an end: the worker stopped \
+                     in the middle of each"
+                ))
+            }
+            Err(reason) => Verdict::Never(reason.clone()),
+            Ok(step) => {
+                let called = self.call(&run, (step, action), item, &mut trace).await;
+                called.err().unwrap_or(Verdict::Done)
+            }
         };
-        self.record_end(model, lease, trace, verdict).await
+        let mut end = run.end((thread, action), &trace, verdict);
+        if let (Ok(step), Some(AttemptStatus::Done)) = (&step, end.status)
+            && !trace.mutations.is_empty()
+        {
+            match self.apply(&run, (step, item), &trace, &end).await? {
+                None => {
+                    if end.is_due_now() {
+                        self.inner.jobs_waiting.notify_one();
+                    }
+                    return Ok("done");
+                }
+                Some(refused) => end = run.end((thread, action), &trace, refused),
+            }
+        }
+        self.record_end(model, lease, trace, end).await
     }
 
     /// Runs the plugin; leaves its mutations in the trace.
     async fn call(
         &self,
-        model: &Arc<Model>,
-        lease: &Lease,
-        step: &RunStep<'_>,
+        run: &Course<'_>,
+        (step, action): (&RunStep<'_>, &Action),
+        item: Option<RecordId>,
         trace: &mut Trace,
     ) -> Result<(), Verdict> {
         let again = |reason: String| Verdict::Again {
             reason,
             after: Duration::ZERO,
         };
-        let plugin = step.plugin;
+        let (model, lease, plugin) = (run.model, run.lease, step.plugin);
         let component = self.component(lease.tenant, plugin).await;
         let component = component.map_err(|error| again(error.to_string()))?;
-        let event = &lease.job.event;
+        let event = run.event(action, item);
+        let event = event.ok_or_else(|| Verdict::Skipped("the record is gone".to_owned()))?;
+        trace.record = Some(event.record_id);
         let manifest = component.manifest();
         let told = Told {
             name: &manifest.name,
             plugin,
-            authority: authority(step, event),
+            authority: authority(step, &event),
             job: lease.job.id,
+            work: run.key(),
         };
-        let config = &*step.config;
-        let Some(call) = action_call(model, &told, event, config) else {
+        let config = run.config(action, item).map_err(Verdict::Never)?;
+        let Some(mut call) = action_call(model, &told, &event, &config) else {
             return Err(Verdict::Never(format!(
                 "there is no module “{}” any more",
                 event.module
             )));
         };
+        let limits = self.sandbox().limits_of(&component, &call.plan);
+        if let Some(timeout) = action.timeout
+            && timeout < limits.call_max
+        {
+            let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            call.plan.call_max_milliseconds = Some(millis);
+        }
+        let call = Arc::new(call);
         let (host, kept) = self.run_host(model, &told);
         trace.plugin = Some(manifest.name.clone());
         trace.kept = kept;
         let report = self
             .sandbox()
-            .run_action_here(&component, &call, Box::new(host))
+            .run_action_here(&component, Arc::clone(&call), Box::new(host))
             .await;
         self.fuel_used(lease.tenant, report.fuel);
         self.judged(lease, &manifest.name, &report);
         let limits = self.sandbox().limits_of(&component, &call.plan);
         trace.input = raw(&json!({
             "event": &*call.event,
-            "config": config,
+            // Without the values of its expressions: not everybody who sees the log may see them.
+            "config": action.written,
             // What a replay needs beside them; `crate::run::bundle` takes it up.
             "record": bundle::record(&component, &limits, &call, &report),
         }));
@@ -213,13 +290,28 @@ impl Engine {
         trace.duration = report.duration;
         match report.outcome {
             Ok(outcome) => {
-                trace.mutations = outcome.mutations;
+                if item.is_some() && outcome.effects.iter().any(Effect::comes_back) {
+                    return Err(Verdict::Never(
+                        "what comes back later (the answer to a request, a scheduled time) cannot \
+                         be asked for within a `for_each`: start a workflow for each record \
+                         instead"
+                            .to_owned(),
+                    ));
+                }
                 let (tenant, job, grant) = (lease.tenant, lease.job.id, &plugin.grant);
                 let asked = self.effects_ask(tenant, job, grant, outcome.effects).await;
-                trace.effects = asked.map_err(|no| match no {
+                let mut effects = asked.map_err(|no| match no {
                     NotAsked::Refused(reason) => Verdict::Never(reason),
                     NotAsked::NotNow(reason) => again(reason),
                 })?;
+                for effect in &mut effects {
+                    effect.step = Some(action.step.clone());
+                }
+                let created = outcome.mutations.iter();
+                let created = created.filter(|one| matches!(one, Mutation::Create { .. }));
+                trace.made = created.map(|_| RecordId::new(fresh::id())).collect();
+                trace.mutations = outcome.mutations;
+                trace.effects = effects;
                 Ok(())
             }
             Err(RunFailure::Skip(reason)) => Err(Verdict::Skipped(reason)),
@@ -232,38 +324,44 @@ impl Engine {
     /// Takes the mutations to the door. `None`: committed, with the end of the attempt.
     async fn apply(
         &self,
-        lease: &Lease,
-        step: &RunStep<'_>,
+        run: &Course<'_>,
+        (step, item): (&RunStep<'_>, Option<RecordId>),
         trace: &Trace,
+        end: &End,
     ) -> Result<Option<Verdict>, StoreError> {
-        if trace.mutations.is_empty() {
-            return Ok(Some(Verdict::Done));
-        }
         let again = |reason: String| {
             Ok(Some(Verdict::Again {
                 reason,
                 after: Duration::ZERO,
             }))
         };
+        let lease = run.lease;
         let mutations = match fold(&trace.mutations) {
             Ok(mutations) => mutations,
             Err(violations) => return again(format!("the mutations are refused: {violations}")),
         };
         let event = &lease.job.event;
-        let mut completion = completion(lease, trace, &Verdict::Done);
+        let mut completion = completion(lease, trace, end);
         completion.root = Some(RootTotal {
-            event_id: root_of(event),
+            event_id: run.root(item),
             mutations: mutations.len(),
             limit: ROOT_EVENT_MAX_MUTATIONS,
         });
+        let mut made = trace.made.iter();
+        let new_ids = mutations
+            .iter()
+            .enumerate()
+            .filter_map(|(index, mutation)| {
+                let is_new = matches!(mutation, Mutation::Create { .. });
+                is_new.then(|| Some((index, *made.next()?))).flatten()
+            });
+        let new_ids = new_ids.collect();
         let operations: Vec<Operation> = mutations.into_iter().map(Operation::Mutation).collect();
         let cause = event.cause_of(
             lease.job.id,
             lease.job.workflow.clone(),
             (step.name.clone(), &step.plugin.version),
         );
-        let current = lease.job.current.clone();
-        let known = current.map(|base| (event.record_id, Known { base, record: None }));
         let proposal = Proposal {
             tenant: lease.tenant,
             authority: authority(step, event),
@@ -273,7 +371,8 @@ impl Engine {
             atomic: true,
             workflows: true,
             dry_run: false,
-            known: known.into_iter().collect(),
+            known: run.known(item).into_iter().collect(),
+            new_ids,
             completion: Some(completion),
             receipt: None,
             place: None,
@@ -281,7 +380,9 @@ impl Engine {
         match self.propose(proposal).await {
             Ok(outcomes) => match outcomes.into_iter().find_map(Result::err) {
                 None => {
-                    self.job_ended(lease.tenant);
+                    if end.state != JobState::Queued {
+                        self.job_ended(lease.tenant);
+                    }
                     if !trace.effects.is_empty() {
                         self.effects_notify();
                     }
@@ -325,7 +426,7 @@ impl Engine {
             Err(failure) if failure.is_fault() => {
                 // What is tried again counts when it is given up, unless it was to show whether
                 // the plugin works again.
-                let counts = lease.job.attempt >= JOB_MAX_ATTEMPTS || breakers.is_probing(&key);
+                let counts = lease.failures() >= JOB_MAX_ATTEMPTS || breakers.is_probing(&key);
                 if counts && breakers.failed(key, fresh::now()) {
                     tracing::warn!(
                         tenant.id = %lease.tenant, plugin = %name,
@@ -344,16 +445,17 @@ impl Engine {
         model: &Model,
         lease: &Lease,
         trace: Trace,
-        verdict: Verdict,
+        end: End,
     ) -> Result<&'static str, StoreError> {
-        let completion = completion(lease, &trace, &verdict);
-        let status = match (completion.log.status, completion.state) {
-            (AttemptStatus::Done, _) => "done",
-            (AttemptStatus::Skipped, _) => "skipped",
-            (AttemptStatus::Failed, JobState::Dead) => "dead",
-            (AttemptStatus::Failed, _) => "failed",
+        let completion = completion(lease, &trace, &end);
+        let status = match (end.status, completion.state) {
+            (_, JobState::Dead) => "dead",
+            (None, JobState::Queued) => "waits",
+            (None | Some(AttemptStatus::Done), _) => "done",
+            (Some(AttemptStatus::Skipped), _) => "skipped",
+            (Some(AttemptStatus::Failed), _) => "failed",
         };
-        if let Some(error) = &completion.error {
+        if let Some(error) = end.call_error.as_ref().or(end.error.as_ref()) {
             tracing::info!(
                 tenant.id = %lease.tenant, job.id = %lease.job.id,
                 workflow = %lease.job.workflow, attempt = lease.job.attempt, status, error,
@@ -391,6 +493,9 @@ impl Engine {
         if !completion.effects.is_empty() {
             self.effects_notify();
         }
+        if end.is_due_now() {
+            self.inner.jobs_waiting.notify_one();
+        }
         Ok(status)
     }
 
@@ -398,12 +503,6 @@ impl Engine {
     fn job_ended(&self, tenant: TenantId) {
         self.inner.meter.committed(tenant, 0, -1);
     }
-}
-
-/// The event that no run led to.
-fn root_of(event: &Event) -> EventId {
-    let chain = event.cause.chain();
-    chain.first().map_or(event.id, |first| first.event.id)
 }
 
 fn authority<'a>(step: &RunStep<'a>, event: &'a Event) -> Authority<'a> {
@@ -434,54 +533,46 @@ pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn completion(lease: &Lease, trace: &Trace, verdict: &Verdict) -> Completion {
-    let last = lease.job.attempt >= JOB_MAX_ATTEMPTS;
-    let (state, status, error) = match verdict {
-        Verdict::Done => (JobState::Done, AttemptStatus::Done, None),
-        Verdict::Skipped(reason) => (JobState::Done, AttemptStatus::Skipped, Some(reason)),
-        Verdict::Never(reason) => (JobState::Dead, AttemptStatus::Failed, Some(reason)),
-        Verdict::Again { reason, .. } if last => {
-            (JobState::Dead, AttemptStatus::Failed, Some(reason))
-        }
-        Verdict::Again { reason, .. } => (JobState::Queued, AttemptStatus::Failed, Some(reason)),
-    };
-    let available_at = match verdict {
-        Verdict::Again { after, .. } if !last => Some(again_at(lease, *after)),
-        _ => None,
+fn completion(lease: &Lease, trace: &Trace, end: &End) -> Completion {
+    let is_done = end.status == Some(AttemptStatus::Done);
+    let log = |status| AttemptLog {
+        id: RunId::new(fresh::id()),
+        workflow: lease.job.workflow.clone(),
+        attempt: lease.job.attempt,
+        status,
+        input: trace.input.clone(),
+        steps: trace.steps.clone(),
+        mutations: trace.mutations.clone(),
+        fuel: trace.fuel,
+        memory_bytes: trace.memory_bytes,
+        duration_us: micros(trace.duration),
+        error: end.call_error.clone(),
+        started_at: trace.started_at,
+        step: trace.step.clone(),
     };
     Completion {
         job_id: lease.job.id,
         lease_token: lease.token,
-        state,
-        available_at,
-        error: error.cloned(),
-        effects: match verdict {
-            Verdict::Done => trace.effects.clone(),
-            _ => Vec::new(),
+        state: end.state,
+        available_at: end.available_at,
+        error: end.error.clone(),
+        place: end.place.clone(),
+        effects: match is_done {
+            true => trace.effects.clone(),
+            false => Vec::new(),
         },
-        log: AttemptLog {
-            id: RunId::new(fresh::id()),
-            workflow: lease.job.workflow.clone(),
-            attempt: lease.job.attempt,
-            status,
-            input: trace.input.clone(),
-            steps: trace.steps.clone(),
-            mutations: trace.mutations.clone(),
-            fuel: trace.fuel,
-            memory_bytes: trace.memory_bytes,
-            duration_us: micros(trace.duration),
-            started_at: trace.started_at,
-        },
-        keeps: match (&verdict, trace.plugin.as_ref()) {
-            (Verdict::Done, Some(plugin)) => trace.kept.writes(plugin),
+        log: end.status.map(log),
+        keeps: match trace.plugin.as_ref() {
+            Some(plugin) if is_done => trace.kept.writes(plugin),
             _ => Vec::new(),
         },
         root: None,
     }
 }
 
-fn again_at(lease: &Lease, at_least: Duration) -> DateTime<Utc> {
-    let pauses = (lease.backoff, Duration::MAX);
-    let pause = pause(pauses, lease.job.attempt, lease.token);
+/// When an attempt is made again: after the step's own pause, where its workflow says one.
+fn again_at(lease: &Lease, first: Option<Duration>, at_least: Duration) -> DateTime<Utc> {
+    let pauses = (first.unwrap_or(lease.backoff), Duration::MAX);
+    let pause = pause(pauses, lease.failures(), lease.token);
     fresh::now() + delta(pause.max(at_least))
 }

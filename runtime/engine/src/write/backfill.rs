@@ -36,6 +36,7 @@ impl Engine {
             workflows: false,
             dry_run: false,
             known: HashMap::new(),
+            new_ids: HashMap::new(),
             completion: None,
             receipt: None,
             place: None,

@@ -219,7 +219,8 @@ impl Hooks {
             let Some(call) = call(model, proposal, (mutation, kind), gathered, at) else {
                 continue;
             };
-            let record_id = mutation.record_id();
+            let made = proposal.new_ids.get(&operation).copied();
+            let record_id = mutation.record_id().or(made);
             let question = Question {
                 operation,
                 record_id: record_id.unwrap_or_else(|| RecordId::new(fresh::id())),

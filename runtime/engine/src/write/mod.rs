@@ -109,6 +109,8 @@ pub(crate) struct Proposal<'a> {
     pub(crate) dry_run: bool,
     /// Records as they were read a moment ago.
     pub(crate) known: HashMap<RecordId, Known>,
+    /// The ids of records that are to be made, by the place of the operation; others get one.
+    pub(crate) new_ids: HashMap<usize, RecordId>,
     /// The job whose result this is.
     pub(crate) completion: Option<Completion>,
     pub(crate) receipt: Option<ReceiptMaker>,
@@ -216,6 +218,7 @@ impl Engine {
                 workflows: batch.workflows,
                 dry_run: batch.dry_run,
                 known: HashMap::new(),
+                new_ids: HashMap::new(),
                 completion: None,
                 receipt: batch.receipt.clone(),
                 place: None,

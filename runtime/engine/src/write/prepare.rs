@@ -240,6 +240,7 @@ impl Prepared {
         let record_id = mutation
             .record_id()
             .or(said.map(|said| said.record_id))
+            .or(proposal.new_ids.get(&operation).copied())
             .unwrap_or_else(|| RecordId::new(fresh::id()));
         let nothing = BTreeMap::new();
         let numbers = gathered.numbers.get(module).unwrap_or(&nothing);

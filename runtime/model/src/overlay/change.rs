@@ -248,6 +248,7 @@ fn workflow_edit(
     let edit = WorkflowEdit {
         run_as: patch.run_as.unwrap_or(known.run_as),
         order: patch.order.or(known.order),
+        paused: patch.paused.unwrap_or(known.paused),
     };
     if known == edit {
         return Ok(Vec::new());

@@ -274,6 +274,9 @@ pub struct WorkflowEdit {
     /// In the place of the workflow's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<u32>,
+    /// Events start it no more, and its runs wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// What changes of that; what is not said stays.
@@ -281,4 +284,5 @@ pub struct WorkflowEdit {
 pub struct WorkflowPatch {
     pub run_as: Option<RunAs>,
     pub order: Option<u32>,
+    pub paused: Option<bool>,
 }

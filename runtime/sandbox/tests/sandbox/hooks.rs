@@ -5,6 +5,8 @@ use crm_model::hooks::SaveKind;
 use crm_model::{Actor, Data};
 use crm_sandbox::{GuestLimits, HookVerdict, NoHost, RunFailure, SaveCall};
 use serde_json::{Value, json};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +81,32 @@ async fn a_hook_has_a_time_of_its_own() {
         other => panic!("{other:?}"),
     }
     assert!(report.fuel > 0, "what it burnt is counted");
+}
+
+/// The thread of whoever waits for it is needed for others.
+#[tokio::test]
+async fn a_hook_that_lasts_moves_to_threads_of_hooks() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX >> 1,
+        before_save_max: Duration::from_millis(200),
+        ..usual()
+    };
+    let sandbox = sandbox(limits);
+    let spin = template_with("(loop (br 0)) (unreachable)", "{}", 0);
+    let plugin = sandbox.load(&spin).unwrap();
+    let mut asked = pin!(sandbox.before_save(&plugin, save()));
+    let mut polls = 0;
+    let report = poll_fn(|context| {
+        polls += 1;
+        asked.as_mut().poll(context)
+    });
+    let verdict = report.await.verdict;
+    assert!(
+        matches!(verdict, Err(RunFailure::TimedOut { .. })),
+        "{verdict:?}"
+    );
+    // It yields at each tick: were it still here, it would be polled each time.
+    assert!(polls <= 4, "{polls}");
 }
 
 #[tokio::test]

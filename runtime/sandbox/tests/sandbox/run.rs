@@ -150,7 +150,7 @@ async fn a_caller_on_the_guests_runtime_needs_no_second_task() {
             for _ in 0..3 {
                 reports.push(
                     inside
-                        .run_action_here(&plugin, &call(), Box::new(NoHost))
+                        .run_action_here(&plugin, call(), Box::new(NoHost))
                         .await,
                 );
             }

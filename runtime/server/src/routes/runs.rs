@@ -18,7 +18,7 @@ use crate::problem::{Problem, ProblemBody};
 use crate::routes::effects::EffectBody;
 use crate::routes::workflows::visible;
 
-const STATUSES: [&str; 4] = ["queued", "running", "done", "dead"];
+const STATUSES: [&str; 5] = ["queued", "running", "done", "dead", "cancelled"];
 
 /// A workflow, or the template's `after-event`, that an event started.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,7 +31,7 @@ pub(crate) struct RunBody {
     module: String,
     record_id: String,
     event_id: String,
-    /// `queued`, `running`, `done` or `dead`.
+    /// `queued`, `running`, `done`, `dead` or `cancelled`.
     status: &'static str,
     attempts: i32,
     /// Why the last attempt did not succeed, or was skipped.
@@ -40,7 +40,8 @@ pub(crate) struct RunBody {
     /// When a queued run is due.
     due_at: Option<DateTime<Utc>>,
     /// What a queued run waits for beside its turn: `order`, a run of the same event whose workflow
-    /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`.
+    /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`;
+    /// `delay`, a step that waits until then.
     waits_for: Option<&'static str>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -56,17 +57,19 @@ pub(crate) struct RunDetailBody {
     effects: Vec<EffectBody>,
 }
 
-/// One attempt at a run.
+/// One attempt at a step of a run.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
 struct AttemptBody {
-    /// Counts from 1.
+    /// The step that it was for; none for runs from before there was more than one.
+    step: Option<String>,
+    /// Counts from 1, at each step anew.
     attempt: i32,
     /// `done`, `skipped` or `failed`.
     status: String,
     /// The event and the configuration, as the plugin got them.
     input: Value,
-    /// Each step: action, version, status, fuel, memory, duration, log lines.
+    /// What was called: action, version, status, fuel, memory, duration, log lines.
     steps: Value,
     /// What the plugin proposed; committed where the status is `done`.
     mutations: Value,
@@ -84,13 +87,15 @@ impl From<Run> for RunBody {
             "leased" => "running",
             "done" => "done",
             "dead" => "dead",
+            "cancelled" => "cancelled",
             _ => "queued",
         };
         let is_queued = run.state == "queued";
         let deferred = run.deferred_until.filter(|until| *until > run.available_at);
         let waits_for = match run.state.as_str() {
             "waiting" => Some("order"),
-            "queued" => deferred.map(|_| "fuel"),
+            "queued" if deferred.is_some() => Some("fuel"),
+            "queued" if run.is_resting => Some("delay"),
             _ => None,
         };
         Self {
@@ -114,6 +119,7 @@ impl From<Attempt> for AttemptBody {
     fn from(attempt: Attempt) -> Self {
         Self {
             attempt: attempt.attempt,
+            step: attempt.step,
             status: attempt.status,
             input: attempt.input.0,
             steps: attempt.steps.0,
@@ -134,7 +140,7 @@ impl From<Attempt> for AttemptBody {
 pub(crate) struct RunParameters {
     /// A workflow's name, or `template:` and the template's.
     workflow: Option<String>,
-    /// `queued`, `running`, `done` or `dead`.
+    /// `queued`, `running`, `done`, `dead` or `cancelled`.
     status: Option<String>,
     record_id: Option<String>,
     /// Runs on a page: 1 to 200, 50 unless given.

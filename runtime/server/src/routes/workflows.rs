@@ -36,12 +36,17 @@ pub(crate) struct WorkflowBody {
     /// `itself`: within the grant alone.
     #[schema(value_type = String, example = "person")]
     run_as: RunAs,
+    /// Events start it no more, and its runs wait.
+    paused: bool,
 }
 
 impl WorkflowBody {
     fn of(workflow: &Workflow) -> Self {
         let definition = workflow.definition().clone();
-        Self::made_of(definition, workflow.order(), workflow.run_as())
+        Self {
+            paused: workflow.is_paused(),
+            ..Self::made_of(definition, workflow.order(), workflow.run_as())
+        }
     }
 
     fn added(definition: WorkflowDefinition) -> Self {
@@ -57,6 +62,7 @@ impl WorkflowBody {
                 ..definition
             },
             run_as,
+            paused: false,
         }
     }
 }
@@ -111,7 +117,9 @@ pub(crate) async fn workflow_get(
 }
 
 /// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`, `order` (100 unless
-/// said). Live for the next request.
+/// said). A step is an `action` with its `config`, or one of `if`, `switch`, `for_each`, `parallel`,
+/// `delay` and `stop`; `{"$expression": "…"}` in a `config` stands for a value, over what started
+/// the run and what the steps before said. Live for the next request.
 #[utoipa::path(post, path = "/workflows", tag = "workflows",
     params(("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
@@ -142,11 +150,13 @@ pub(crate) struct WorkflowChange {
     /// ties by slug. The next one starts when the one before it has ended its first attempt.
     #[schema(maximum = 10_000)]
     order: Option<u32>,
+    /// Events start it no more, and its runs wait until it is no longer paused.
+    paused: Option<bool>,
 }
 
 /// Lets a workflow run as itself: within what its plugin was granted, whoever causes the event; or
-/// as that person again. Says when it runs among those that one event starts. For those who manage
-/// everything.
+/// as that person again. Says when it runs among those that one event starts, and pauses it. For
+/// those who manage everything.
 #[utoipa::path(patch, path = "/workflows/{id}", tag = "workflows",
     params(("id" = String, Path)),
     request_body = WorkflowChange,
@@ -166,6 +176,7 @@ pub(crate) async fn workflow_edit(
     let patch = WorkflowPatch {
         run_as: change.run_as,
         order: change.order,
+        paused: change.paused,
     };
     let model = app
         .engine

@@ -1,0 +1,464 @@
+//! The way of one attempt through its workflow: what it is to do, and where its run stands when
+//! that has ended.
+
+use chrono::{DateTime, Utc};
+use crm_model::flow::{Action, Facts, Next, Output, Place};
+use crm_model::limits::{
+    JOB_MAX_ATTEMPTS, LOOP_PAGE_MAX_RECORDS, QUERY_MAX_MILLISECONDS, RUN_PLACE_MAX_BYTES,
+};
+use crm_model::permission::RunAs;
+use crm_model::query::{Query, QueryInput, Scope};
+use crm_model::run_source::RunFlow;
+use crm_model::validate::Base;
+use crm_model::{Actor, Data, Event, EventId, EventKind, Model, ModuleSlug, Mutation, RecordId};
+use crm_store::TenantTx;
+use crm_store::commit::{AttemptStatus, JobState};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use super::{Lease, Trace, Verdict, again_at};
+use crate::query::read_page;
+use crate::write::Known;
+use crate::{Engine, EngineError, fresh};
+
+/// Where an attempt goes.
+pub(super) struct Course<'a> {
+    engine: &'a Engine,
+    pub(super) model: &'a Arc<Model>,
+    pub(super) flow: &'a RunFlow<'a>,
+    pub(super) lease: &'a Lease,
+    place: Place,
+    /// As the attempt found it, once it had gone to its step.
+    before: Place,
+    items: BTreeMap<RecordId, Option<Data>>,
+    versions: BTreeMap<RecordId, i64>,
+}
+
+/// What an attempt has to do.
+pub(super) enum Turn<'a> {
+    /// Call an action, in that thread of the run, on that record where it is not the event's.
+    Act(u32, &'a Action, Option<RecordId>),
+    /// Nothing now.
+    Rest(End),
+}
+
+/// How an attempt ends.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    /// Of what was called; none where nothing was.
+    pub(super) status: Option<AttemptStatus>,
+    pub(super) state: JobState,
+    /// When it goes on; none: at once.
+    pub(super) available_at: Option<DateTime<Utc>>,
+    /// Of the run.
+    pub(super) error: Option<String>,
+    /// Of what was called.
+    pub(super) call_error: Option<String>,
+    pub(super) place: Option<Place>,
+}
+
+impl End {
+    fn new(state: JobState) -> Self {
+        Self {
+            status: None,
+            state,
+            available_at: None,
+            error: None,
+            call_error: None,
+            place: None,
+        }
+    }
+
+    pub(super) fn never(reason: String) -> Self {
+        Self {
+            status: Some(AttemptStatus::Failed),
+            error: Some(reason.clone()),
+            call_error: Some(reason),
+            ..Self::new(JobState::Dead)
+        }
+    }
+
+    /// The attempt came to nothing, and is made again or not.
+    pub(super) fn again(lease: &Lease, reason: String) -> Self {
+        let last = lease.failures() >= JOB_MAX_ATTEMPTS;
+        match last {
+            true => Self::never(reason),
+            false => Self {
+                state: JobState::Queued,
+                available_at: Some(again_at(lease, None, std::time::Duration::ZERO)),
+                ..Self::never(reason)
+            },
+        }
+    }
+
+    /// Whether the next step may go at once.
+    pub(super) fn is_due_now(&self) -> bool {
+        self.state == JobState::Queued && self.available_at.is_none()
+    }
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(
+        engine: &'a Engine,
+        model: &'a Arc<Model>,
+        flow: &'a RunFlow<'a>,
+        lease: &'a Lease,
+    ) -> Self {
+        let place = lease.job.place.clone().unwrap_or_default();
+        Self {
+            engine,
+            model,
+            flow,
+            lease,
+            before: place.clone(),
+            place,
+            items: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        }
+    }
+
+    /// Goes on to the next action, or until the run rests.
+    pub(super) async fn next(&mut self) -> Result<Turn<'a>, String> {
+        let turn = self.go_on().await;
+        self.before = self.place.clone();
+        turn
+    }
+
+    async fn go_on(&mut self) -> Result<Turn<'a>, String> {
+        let program = self.flow.program();
+        loop {
+            let current = self.lease.job.current.as_ref();
+            let facts = Facts {
+                event: &self.lease.job.event,
+                record: current.map(|base| &base.data),
+                items: &self.items,
+                now: fresh::now(),
+                zone: self.model.settings().time_zone,
+            };
+            let next = program.advance(&mut self.place, &facts);
+            match next {
+                Next::Act {
+                    thread,
+                    action,
+                    item,
+                } => {
+                    let action = program.action(action);
+                    let action = action.ok_or("the workflow has no such step any more")?;
+                    return Ok(Turn::Act(thread, action, item));
+                }
+                Next::Page {
+                    thread,
+                    each,
+                    cursor,
+                } => self.page(thread, each, cursor).await?,
+                Next::Load { module, record } => self.load(&module, record).await?,
+                rest => return Ok(Turn::Rest(self.over(rest))),
+            }
+        }
+    }
+
+    /// Where there is nothing to do now.
+    fn over(&self, next: Next) -> End {
+        match next {
+            Next::Wait(at) => self.kept(End {
+                available_at: Some(at),
+                ..End::new(JobState::Queued)
+            }),
+            Next::Failed(reason) => End {
+                error: Some(reason),
+                // What was done was taken back: whoever tries again begins anew.
+                place: Some(Place::default()),
+                ..End::new(JobState::Dead)
+            },
+            Next::Done(reason) => self.kept(End {
+                error: reason,
+                ..End::new(JobState::Done)
+            }),
+            Next::Act { .. } | Next::Page { .. } | Next::Load { .. } => {
+                self.kept(End::new(JobState::Queued))
+            }
+        }
+    }
+
+    /// The end with where the run stands; a run of one step keeps nothing.
+    fn kept(&self, end: End) -> End {
+        if end.state == JobState::Done && self.lease.job.place.is_none() {
+            return end;
+        }
+        let place = self.place.clone();
+        let bytes = serde_json::to_string(&place).map_or(usize::MAX, |text| text.len());
+        if bytes > RUN_PLACE_MAX_BYTES {
+            return End {
+                status: end.status,
+                ..End::never(format!(
+                    "a run keeps at most {RUN_PLACE_MAX_BYTES} bytes between its steps, not {bytes}"
+                ))
+            };
+        }
+        End {
+            place: Some(place),
+            ..end
+        }
+    }
+
+    /// How the attempt ends, after what it called has ended so.
+    pub(super) fn end(
+        &mut self,
+        (thread, action): (u32, &Action),
+        trace: &Trace,
+        verdict: Verdict,
+    ) -> End {
+        self.place = self.before.clone();
+        let (status, call_error) = match &verdict {
+            Verdict::Done => (AttemptStatus::Done, None),
+            Verdict::Skipped(reason) => (AttemptStatus::Skipped, Some(reason.clone())),
+            Verdict::Never(reason) | Verdict::Again { reason, .. } => {
+                (AttemptStatus::Failed, Some(reason.clone()))
+            }
+        };
+        if let Verdict::Again { after, reason } = &verdict
+            && self.lease.failures() < action.attempts
+        {
+            return End {
+                status: Some(status),
+                available_at: Some(again_at(self.lease, action.pause, *after)),
+                error: Some(reason.clone()),
+                call_error,
+                ..End::new(JobState::Queued)
+            };
+        }
+        let goes_on = match &verdict {
+            Verdict::Never(reason) | Verdict::Again { reason, .. } => {
+                self.place.failed(thread, action, reason)
+            }
+            Verdict::Done | Verdict::Skipped(_) => {
+                let output = output(self.event_record(), trace, status);
+                self.place.acted(thread, action, &output);
+                true
+            }
+        };
+        let end = match goes_on {
+            // Whoever tries again goes on with this step.
+            false => End {
+                error: call_error.clone(),
+                place: self.lease.job.place.is_some().then(|| self.before.clone()),
+                ..End::new(JobState::Dead)
+            },
+            true => match self.flow.program().settle(&mut self.place) {
+                Some(next) => self.over(next),
+                None => self.kept(End::new(JobState::Queued)),
+            },
+        };
+        let is_skipped = matches!(verdict, Verdict::Skipped(_)) && end.state == JobState::Done;
+        End {
+            status: Some(status),
+            error: end
+                .error
+                .or_else(|| call_error.clone().filter(|_| is_skipped)),
+            call_error,
+            ..end
+        }
+    }
+
+    fn event_record(&self) -> RecordId {
+        self.lease.job.event.record_id
+    }
+
+    /// The event that an action is told of: what started the run, and after the first step with
+    /// the record as it stands by now; within a loop, that it was called for that record.
+    pub(super) fn event(&self, action: &Action, item: Option<RecordId>) -> Option<Cow<'a, Event>> {
+        let event = &self.lease.job.event;
+        let Some(item) = item else {
+            let current = self.lease.job.current.as_ref();
+            let Some(current) = current.filter(|_| self.before.steps() > 0) else {
+                return Some(Cow::Borrowed(event));
+            };
+            return Some(Cow::Owned(Event {
+                after: Some(current.data.clone()),
+                record_version: current.version,
+                payload: Some(self.payload()),
+                ..event.clone()
+            }));
+        };
+        let data = self.items.get(&item)?.clone()?;
+        Some(Cow::Owned(Event {
+            kind: EventKind::Called,
+            module: action.module.clone()?,
+            record_id: item,
+            record_version: self.versions.get(&item).copied()?,
+            before: None,
+            after: Some(data),
+            changed_fields: Vec::new(),
+            payload: Some(self.payload()),
+            ..event.clone()
+        }))
+    }
+
+    /// What came with the event, and beside it how the steps before ended and which records they
+    /// made. Not what they set: the record shows that, as far as who is told may see it.
+    fn payload(&self) -> Value {
+        let mut payload = match &self.lease.job.event.payload {
+            Some(Value::Object(members)) => members.clone(),
+            _ => Data::new(),
+        };
+        payload.insert("steps".to_owned(), self.place.made());
+        Value::Object(payload)
+    }
+
+    /// What is known of the record that an action is called on.
+    pub(super) fn known(&self, item: Option<RecordId>) -> Option<(RecordId, Known)> {
+        let (id, base) = match item {
+            None => (self.event_record(), self.lease.job.current.clone()?),
+            Some(item) => {
+                let data = self.items.get(&item)?.clone()?;
+                let version = self.versions.get(&item).copied()?;
+                (item, Base { version, data })
+            }
+        };
+        Some((id, Known { base, record: None }))
+    }
+
+    /// The configuration of an action, with the values of its expressions.
+    pub(super) fn config(&self, action: &Action, item: Option<RecordId>) -> Result<Value, String> {
+        let config = action.config();
+        let context = match config.is_plain() {
+            true => Value::Null,
+            false => self.context(item),
+        };
+        let filled = config.fill(&context);
+        filled.map_err(|error| format!("{}: config: {error}", action.step))
+    }
+
+    fn context(&self, item: Option<RecordId>) -> Value {
+        let current = self.lease.job.current.as_ref();
+        let facts = Facts {
+            event: &self.lease.job.event,
+            record: current.map(|base| &base.data),
+            items: &self.items,
+            now: fresh::now(),
+            zone: self.model.settings().time_zone,
+        };
+        facts.context(&self.place.outputs(), item)
+    }
+
+    /// The work that this step is, in this run: the same at each attempt, and no other's.
+    pub(super) fn key(&self) -> Uuid {
+        let job = self.lease.job.id.uuid();
+        let steps = u128::from(self.before.steps());
+        // The low bits are random; the first step's key is the job's.
+        Uuid::from_u128(job.as_u128() ^ steps)
+    }
+
+    /// What the mutations of one event are counted for: in a loop, each record's by themselves.
+    pub(super) fn root(&self, item: Option<RecordId>) -> EventId {
+        let event = &self.lease.job.event;
+        let chain = event.cause.chain();
+        let root = chain.first().map_or(event.id, |first| first.event.id);
+        match item {
+            None => root,
+            Some(item) => {
+                let job = self.lease.job.id.uuid().as_u128();
+                EventId::new(Uuid::from_u128(job ^ item.uuid().as_u128()))
+            }
+        }
+    }
+
+    fn reader(&self) -> Option<&'a Actor> {
+        match self.flow.run_as() {
+            RunAs::Person => Some(&self.lease.job.event.actor),
+            RunAs::Itself => None,
+        }
+    }
+
+    fn scope(&self) -> Scope<'a> {
+        match self.reader() {
+            Some(actor) => Scope::person(self.model, actor, fresh::now()),
+            None => Scope::host(self.model, fresh::now()),
+        }
+    }
+
+    async fn page(
+        &mut self,
+        thread: u32,
+        each: usize,
+        cursor: Option<String>,
+    ) -> Result<(), String> {
+        let each = self.flow.program().each(each);
+        let each = each.ok_or("the workflow has no such loop any more")?;
+        let item = None;
+        let filter = each.filter().map(|filter| filter.fill(&self.context(item)));
+        let input = QueryInput {
+            filter: filter
+                .transpose()
+                .map_err(|error| format!("{}: {error}", each.step))?,
+            limit: Some(LOOP_PAGE_MAX_RECORDS),
+            cursor,
+            ..QueryInput::default()
+        };
+        let scope = self.scope();
+        let query = Query::parse(scope, &each.module, &input)
+            .map_err(|violations| format!("{}: {violations}", each.step))?;
+        let page = async {
+            let (store, tenant) = (self.engine.store(), self.lease.tenant);
+            let mut tx = TenantTx::begin_query(store, tenant, QUERY_MAX_MILLISECONDS).await?;
+            read_page(&mut tx, scope, &query).await
+        };
+        let page: Result<_, EngineError> = page.await;
+        let page = page.map_err(|error| format!("{}: {error}", each.step))?;
+        let records = page.rows.iter().map(|row| row.found.record.id);
+        self.place.page(thread, records.collect(), page.next_cursor);
+        Ok(())
+    }
+
+    async fn load(&mut self, module: &ModuleSlug, id: RecordId) -> Result<(), String> {
+        let (store, tenant) = (self.engine.store(), self.lease.tenant);
+        let found = crm_store::records::record_read(store, tenant, module, id).await;
+        let (_, mut found) = found.map_err(|error| error.to_string())?;
+        if let (Some(_), Some(reader)) = (&found, self.reader()) {
+            match self
+                .engine
+                .check_there(self.model, reader, (module, id))
+                .await
+            {
+                Ok(()) => {}
+                Err(EngineError::Store(error)) => return Err(error.to_string()),
+                Err(_) => found = None,
+            }
+        }
+        if let Some(record) = &found {
+            self.versions.insert(id, record.version);
+        }
+        self.items.insert(id, found.map(|record| record.data));
+        Ok(())
+    }
+}
+
+/// What later steps can say of this one.
+fn output(record: RecordId, trace: &Trace, status: AttemptStatus) -> Output {
+    let mut made = trace.made.iter();
+    let (mut created, mut set) = (Vec::new(), Data::new());
+    if status == AttemptStatus::Done {
+        for mutation in &trace.mutations {
+            match mutation {
+                Mutation::Create { module, .. } => {
+                    created.push(json!({ "module": module, "id": made.next() }));
+                }
+                Mutation::Update {
+                    record_id, patch, ..
+                } if *record_id == trace.record.unwrap_or(record) => set.extend(patch.clone()),
+                _ => {}
+            }
+        }
+    }
+    Output {
+        status: match status {
+            AttemptStatus::Skipped => "skipped",
+            _ => "done",
+        },
+        created,
+        set: Value::Object(set),
+    }
+}

@@ -1,0 +1,246 @@
+//! Where a run stands between its commits: kept as JSON with its job.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use super::program::{Action, Recovery};
+use crate::ids::RecordId;
+use crate::names::StepName;
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its ways: one, more within a `parallel`.
+    pub(super) threads: Vec<Thread>,
+    /// What steps said, by their names; of a step that was taken more than once, the last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    outputs: BTreeMap<StepName, Value>,
+    /// Actions that were called.
+    pub(super) steps: u32,
+    /// Where the instructions are that take back what was done, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) undo: Vec<usize>,
+    /// Why the run fails, once what was done is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failing: Option<String>,
+    next_thread: u32,
+    /// One step is called, and none that follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Thread {
+    pub(super) id: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
+    /// The next instruction.
+    pub(super) at: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) waits: Option<Waits>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rounds: Vec<Round>,
+}
+
+/// What a way waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Waits {
+    Until(DateTime<Utc>),
+    /// So many of the ways that it started.
+    Ways(usize),
+}
+
+/// A loop that a way is in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Round {
+    pub(super) each: usize,
+    /// The instruction that takes the next record.
+    pub(super) start: usize,
+    /// Records of the page that were not yet taken, the next one last.
+    pub(super) rest: Vec<RecordId>,
+    /// Where the next page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cursor: Option<String>,
+    /// No page follows.
+    pub(super) is_last: bool,
+    pub(super) taken: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) item: Option<RecordId>,
+}
+
+/// What an action said.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// `done` or `skipped`.
+    pub status: &'static str,
+    /// Ids and modules of the records that it made.
+    pub created: Vec<Value>,
+    /// What it set on the record that it was called on.
+    pub set: Value,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            threads: vec![Thread::new(0, None, 0)],
+            outputs: BTreeMap::new(),
+            steps: 0,
+            undo: Vec::new(),
+            failing: None,
+            next_thread: 1,
+            only: false,
+        }
+    }
+}
+
+impl Thread {
+    fn new(id: u32, parent: Option<u32>, at: usize) -> Self {
+        Self {
+            id,
+            parent,
+            at,
+            waits: None,
+            rounds: Vec::new(),
+        }
+    }
+
+    /// The record that the innermost loop is at.
+    pub(super) fn item(&self) -> Option<RecordId> {
+        self.rounds.last().and_then(|round| round.item)
+    }
+}
+
+impl Place {
+    /// At one instruction alone.
+    pub(super) fn only(at: usize) -> Self {
+        Self {
+            threads: vec![Thread::new(0, None, at)],
+            only: true,
+            ..Self::default()
+        }
+    }
+
+    /// What steps said so far.
+    pub fn outputs(&self) -> Value {
+        json!(self.outputs)
+    }
+
+    /// How steps ended so far, and which records they made.
+    pub fn made(&self) -> Value {
+        let said = self.outputs.iter().map(|(step, said)| {
+            let told = json!({ "status": said.get("status"), "created": said.get("created") });
+            (step.to_string(), told)
+        });
+        Value::Object(said.collect())
+    }
+
+    /// Actions that were called so far.
+    pub fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    pub(super) fn thread(&mut self, id: u32) -> Option<&mut Thread> {
+        self.threads.iter_mut().find(|thread| thread.id == id)
+    }
+
+    /// A way of its own, which `parent` waits for.
+    pub(super) fn start(&mut self, parent: Option<u32>, at: usize) {
+        let id = self.next_thread;
+        self.next_thread += 1;
+        let mut thread = Thread::new(id, parent, at);
+        let rounds = parent.and_then(|parent| self.thread(parent));
+        // What it does is about the record that the loop around it is at, and no loop goes on
+        // while it lasts.
+        thread.rounds = rounds
+            .map(|parent| parent.rounds.clone())
+            .unwrap_or_default();
+        self.threads.push(thread);
+    }
+
+    /// A way came to its end.
+    pub(super) fn end(&mut self, id: u32) {
+        let Some(index) = self.threads.iter().position(|thread| thread.id == id) else {
+            return;
+        };
+        let ended = self.threads.remove(index);
+        let Some(parent) = ended.parent.and_then(|parent| self.thread(parent)) else {
+            return;
+        };
+        if let Some(Waits::Ways(left)) = &mut parent.waits {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                parent.waits = None;
+            }
+        }
+    }
+
+    /// An action was done.
+    pub fn acted(&mut self, thread: u32, action: &Action, output: &Output) {
+        let said = json!({
+            "status": output.status,
+            "created": output.created,
+            "set": output.set,
+        });
+        self.outputs.insert(action.step.clone(), said);
+        self.steps += 1;
+        if self.failing.is_none() && !self.only {
+            self.undo.extend(action.undo);
+        }
+        self.go(thread, None);
+    }
+
+    /// An action failed for good. Whether the run has anything to do yet.
+    pub fn failed(&mut self, thread: u32, action: &Action, error: &str) -> bool {
+        let said = json!({ "status": "failed", "error": error });
+        self.outputs.insert(action.step.clone(), said);
+        self.steps += 1;
+        match action.on_error {
+            Recovery::Continue => self.go(thread, None),
+            Recovery::Go(at) => self.go(thread, Some(at)),
+            Recovery::Fail => {
+                let has_more = self.failing.is_some() || !self.undo.is_empty();
+                self.fail(format!("{}: {error}", action.step));
+                return has_more;
+            }
+        }
+        true
+    }
+
+    /// A way goes on, after the others.
+    fn go(&mut self, thread: u32, at: Option<usize>) {
+        if self.only {
+            self.threads.clear();
+        }
+        let Some(index) = self.threads.iter().position(|other| other.id == thread) else {
+            return;
+        };
+        let mut thread = self.threads.remove(index);
+        thread.at = at.unwrap_or(thread.at + 1);
+        self.threads.push(thread);
+    }
+
+    /// The run fails; what is to be taken back is taken back first.
+    pub(super) fn fail(&mut self, reason: String) {
+        self.threads.clear();
+        self.failing = Some(match self.failing.take() {
+            None => reason,
+            Some(first) => format!("{first}; and it could not be taken back as a whole: {reason}"),
+        });
+    }
+
+    /// A page of records came.
+    pub fn page(&mut self, thread: u32, records: Vec<RecordId>, cursor: Option<String>) {
+        let round = self
+            .thread(thread)
+            .and_then(|thread| thread.rounds.last_mut());
+        if let Some(round) = round {
+            round.rest = records;
+            round.rest.reverse();
+            round.is_last = cursor.is_none();
+            round.cursor = cursor;
+        }
+    }
+}

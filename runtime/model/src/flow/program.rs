@@ -1,0 +1,506 @@
+//! A workflow's steps, compiled: a list of instructions, so that where a run stands is a number.
+
+use crm_expression::Expression;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::definition::{
+    ActionStep, Delay, ForEach, OnError, StepDefinition, StepKind, Stop, StopAs,
+};
+use super::place::Place;
+use super::template::Template;
+use crate::limits::{
+    FLOW_MAX_DEPTH, FLOW_MAX_WAYS, JOB_MAX_ATTEMPTS, RUN_MAX_STEPS, STEP_PAUSE_MAX_SECONDS,
+    WORKFLOW_MAX_STEPS,
+};
+use crate::names::{ModuleSlug, PluginName, StepName};
+
+/// What a run of a workflow does, one instruction after the other.
+#[derive(Debug)]
+pub struct Program {
+    pub(super) code: Vec<Op>,
+    actions: Vec<Action>,
+    loops: Vec<Loop>,
+}
+
+#[derive(Debug)]
+pub(super) enum Op {
+    /// Calls an action; goes on at the next instruction, or where its error is taken care of.
+    Act(usize),
+    /// Goes on there unless the condition holds.
+    Unless {
+        step: StepName,
+        condition: Expression,
+        to: usize,
+    },
+    /// Goes on where the value says.
+    Switch {
+        step: StepName,
+        on: Expression,
+        cases: Vec<(Value, usize)>,
+        otherwise: usize,
+    },
+    Go(usize),
+    /// Starts a thread at each of these; the one that did goes on when all have ended.
+    Fork(Vec<usize>),
+    /// The end of a way of a `parallel`, or of what takes back a step.
+    End,
+    /// Takes the next record and goes on; at `after` when there is none.
+    Each {
+        each: usize,
+        after: usize,
+    },
+    Delay {
+        step: StepName,
+        delay: CompiledDelay,
+    },
+    Stop {
+        is_failure: bool,
+        message: Option<String>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum CompiledDelay {
+    For(Duration),
+    Until(Expression),
+}
+
+/// An action of a program.
+#[derive(Debug)]
+pub struct Action {
+    pub step: StepName,
+    pub action: PluginName,
+    /// As its author wrote it.
+    pub written: Value,
+    config: Template,
+    /// Attempts, and the first pause between them.
+    pub attempts: i32,
+    pub pause: Option<Duration>,
+    pub timeout: Option<Duration>,
+    pub(super) on_error: Recovery,
+    pub(super) undo: Option<usize>,
+    /// The module whose records it is called on, where that is not the workflow's.
+    pub module: Option<ModuleSlug>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    Fail,
+    Continue,
+    Go(usize),
+}
+
+/// Records that a program goes through.
+#[derive(Debug)]
+pub struct Loop {
+    pub step: StepName,
+    pub module: ModuleSlug,
+    filter: Option<Template>,
+    pub limit: u32,
+}
+
+impl Action {
+    /// What the component is configured with, and whether expressions stand in it.
+    pub fn config(&self) -> &Template {
+        &self.config
+    }
+}
+
+impl Loop {
+    /// A filter of the API.
+    pub fn filter(&self) -> Option<&Template> {
+        self.filter.as_ref()
+    }
+}
+
+/// What a program is compiled against.
+pub struct Surroundings<'a> {
+    pub module: &'a ModuleSlug,
+    pub is_action: &'a dyn Fn(&PluginName) -> bool,
+    pub is_module: &'a dyn Fn(&ModuleSlug) -> bool,
+}
+
+impl Program {
+    /// Compiles steps; a sentence that begins with the place, where one cannot be right.
+    pub(crate) fn compile(
+        steps: &[StepDefinition],
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self, String> {
+        let mut compiler = Compiler {
+            surroundings,
+            program: Self {
+                code: Vec::new(),
+                actions: Vec::new(),
+                loops: Vec::new(),
+            },
+            names: BTreeSet::new(),
+            count: 0,
+            depth: 0,
+            modules: vec![surroundings.module.clone()],
+            undo: Vec::new(),
+        };
+        compiler.steps("steps", steps)?;
+        compiler.undo_sections()?;
+        if compiler.count == 0 {
+            return Err(format!("a workflow has 1 to {WORKFLOW_MAX_STEPS} steps"));
+        }
+        Ok(compiler.program)
+    }
+
+    /// A program that calls one action, configured with nothing.
+    pub(crate) fn of_one(action: PluginName) -> Self {
+        let nothing = Value::Object(serde_json::Map::new());
+        let compiled = Action {
+            step: StepName::first(),
+            action,
+            written: nothing.clone(),
+            config: Template::Plain(nothing),
+            attempts: JOB_MAX_ATTEMPTS,
+            pause: None,
+            timeout: None,
+            on_error: Recovery::Fail,
+            undo: None,
+            module: None,
+        };
+        Self {
+            code: vec![Op::Act(0)],
+            actions: vec![compiled],
+            loops: Vec::new(),
+        }
+    }
+
+    /// Where a run starts that calls one step alone, and what that calls: for what comes back to
+    /// it. Without a name, the first.
+    ///
+    /// # Errors
+    /// A sentence, where there is no such step.
+    pub fn only(&self, step: Option<&StepName>) -> Result<(Place, &Action), String> {
+        let mut acts = self
+            .code
+            .iter()
+            .enumerate()
+            .filter_map(|(at, op)| match op {
+                Op::Act(action) => Some((at, self.actions.get(*action)?)),
+                _ => None,
+            });
+        let found = acts.find(|(_, action)| step.is_none_or(|step| action.step == *step));
+        let (at, action) = found.ok_or_else(|| match step {
+            Some(step) => format!("the workflow has no step “{step}” any more"),
+            None => "the workflow calls no action any more".to_owned(),
+        })?;
+        Ok((Place::only(at), action))
+    }
+
+    /// The actions, in the order in which they are written.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    pub fn action(&self, index: usize) -> Option<&Action> {
+        self.actions.get(index)
+    }
+
+    pub fn each(&self, index: usize) -> Option<&Loop> {
+        self.loops.get(index)
+    }
+}
+
+struct Compiler<'a> {
+    surroundings: &'a Surroundings<'a>,
+    program: Program,
+    names: BTreeSet<StepName>,
+    count: usize,
+    depth: usize,
+    /// The module whose records the steps are about, loops within loops.
+    modules: Vec<ModuleSlug>,
+    /// Steps that take back an action, which are compiled at the end.
+    undo: Vec<(usize, String, Vec<StepDefinition>)>,
+}
+
+impl Compiler<'_> {
+    fn here(&self) -> usize {
+        self.program.code.len()
+    }
+
+    fn push(&mut self, op: Op) -> usize {
+        self.program.code.push(op);
+        self.program.code.len() - 1
+    }
+
+    /// Puts an instruction where a place was kept for it.
+    fn put(&mut self, at: usize, op: Op) {
+        if let Some(there) = self.program.code.get_mut(at) {
+            *there = op;
+        }
+    }
+
+    fn steps(&mut self, place: &str, steps: &[StepDefinition]) -> Result<(), String> {
+        if self.depth > FLOW_MAX_DEPTH {
+            return Err(format!(
+                "{place}: steps stand at most {FLOW_MAX_DEPTH} deep in others"
+            ));
+        }
+        self.depth += 1;
+        for (index, step) in steps.iter().enumerate() {
+            self.step(&format!("{place}/{index}"), step)?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn step(&mut self, place: &str, step: &StepDefinition) -> Result<(), String> {
+        self.count += 1;
+        if self.count > WORKFLOW_MAX_STEPS {
+            return Err(format!("a workflow has 1 to {WORKFLOW_MAX_STEPS} steps"));
+        }
+        let name = match &step.id {
+            Some(id) => id.clone(),
+            None => {
+                let name = format!("step_{}", self.count).parse();
+                name.map_err(|error| format!("{place}: {error}"))?
+            }
+        };
+        if !self.names.insert(name.clone()) {
+            return Err(format!("{place}: another step is called “{name}” too"));
+        }
+        match &step.kind {
+            StepKind::Action(action) => self.act(place, name, action),
+            StepKind::If {
+                condition,
+                then,
+                otherwise,
+            } => {
+                let condition = expression(&format!("{place}/if"), condition)?;
+                let unless = self.push(Op::End);
+                self.steps(&format!("{place}/then"), then)?;
+                let mut to = self.here();
+                if !otherwise.is_empty() {
+                    let over = self.push(Op::End);
+                    to = self.here();
+                    self.steps(&format!("{place}/else"), otherwise)?;
+                    let end = self.here();
+                    self.put(over, Op::Go(end));
+                }
+                let op = Op::Unless {
+                    step: name,
+                    condition,
+                    to,
+                };
+                self.put(unless, op);
+                Ok(())
+            }
+            StepKind::Switch {
+                on,
+                cases,
+                otherwise,
+            } => {
+                let on = expression(&format!("{place}/switch"), on)?;
+                ways(place, cases.len(), "cases")?;
+                let switch = self.push(Op::End);
+                let (mut starts, mut overs) = (Vec::new(), Vec::new());
+                for (index, case) in cases.iter().enumerate() {
+                    starts.push((case.is.clone(), self.here()));
+                    self.steps(&format!("{place}/cases/{index}/then"), &case.then)?;
+                    overs.push(self.push(Op::End));
+                }
+                let other = self.here();
+                self.steps(&format!("{place}/else"), otherwise)?;
+                let end = self.here();
+                for over in overs {
+                    self.put(over, Op::Go(end));
+                }
+                let op = Op::Switch {
+                    step: name,
+                    on,
+                    cases: starts,
+                    otherwise: other,
+                };
+                self.put(switch, op);
+                Ok(())
+            }
+            StepKind::ForEach { each, body } => self.for_each(place, name, each, body),
+            StepKind::Parallel(branches) => {
+                ways(place, branches.len(), "ways")?;
+                let fork = self.push(Op::End);
+                let over = self.push(Op::End);
+                let mut starts = Vec::new();
+                for (index, branch) in branches.iter().enumerate() {
+                    starts.push(self.here());
+                    self.steps(&format!("{place}/parallel/{index}"), branch)?;
+                    self.push(Op::End);
+                }
+                let end = self.here();
+                self.put(fork, Op::Fork(starts));
+                self.put(over, Op::Go(end));
+                Ok(())
+            }
+            StepKind::Delay(delay) => {
+                let delay = delay_of(&format!("{place}/delay"), delay)?;
+                self.push(Op::Delay { step: name, delay });
+                Ok(())
+            }
+            StepKind::Stop(Stop { end, message }) => {
+                self.push(Op::Stop {
+                    is_failure: *end == StopAs::Failed,
+                    message: message.clone(),
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn act(&mut self, place: &str, step: StepName, action: &ActionStep) -> Result<(), String> {
+        if !(self.surroundings.is_action)(&action.action) {
+            return Err(format!(
+                "{place}: the action “{}” is not installed",
+                action.action
+            ));
+        }
+        if !action.config.is_object() {
+            return Err(format!("{place}: config is a JSON object"));
+        }
+        let retry = action.retry;
+        let attempts = retry.map_or(JOB_MAX_ATTEMPTS, |retry| {
+            i32::try_from(retry.attempts).unwrap_or(i32::MAX)
+        });
+        if !(1..=JOB_MAX_ATTEMPTS).contains(&attempts) {
+            return Err(format!(
+                "{place}/retry/attempts: from 1 to {JOB_MAX_ATTEMPTS}"
+            ));
+        }
+        let pause = retry.and_then(|retry| retry.pause_seconds);
+        if pause.is_some_and(|pause| pause > STEP_PAUSE_MAX_SECONDS) {
+            return Err(format!(
+                "{place}/retry/pause_seconds: at most {STEP_PAUSE_MAX_SECONDS}"
+            ));
+        }
+        if action.timeout_seconds == Some(0) {
+            return Err(format!("{place}/timeout_seconds: at least 1"));
+        }
+        let config = Template::compile(&format!("{place}/config"), &action.config)?;
+        let inner = self.modules.len() > 1;
+        let index = self.program.actions.len();
+        self.program.actions.push(Action {
+            step,
+            action: action.action.clone(),
+            written: action.config.clone(),
+            config,
+            attempts,
+            pause: pause.map(|pause| Duration::from_secs(u64::from(pause))),
+            timeout: action
+                .timeout_seconds
+                .map(|seconds| Duration::from_secs(u64::from(seconds))),
+            on_error: Recovery::Fail,
+            undo: None,
+            module: self.modules.last().filter(|_| inner).cloned(),
+        });
+        self.push(Op::Act(index));
+        let on_error = match &action.on_error {
+            OnError::Stop => Recovery::Fail,
+            OnError::Continue => Recovery::Continue,
+            OnError::Steps(steps) => {
+                let over = self.push(Op::End);
+                let start = self.here();
+                self.steps(&format!("{place}/on_error/steps"), steps)?;
+                let end = self.here();
+                self.put(over, Op::Go(end));
+                Recovery::Go(start)
+            }
+        };
+        if let Some(compiled) = self.program.actions.get_mut(index) {
+            compiled.on_error = on_error;
+        }
+        if !action.undo.is_empty() {
+            if inner {
+                return Err(format!(
+                    "{place}/undo: what is done for each of many records is not taken back; put \
+                     it into a workflow of its own"
+                ));
+            }
+            let undo = (index, format!("{place}/undo"), action.undo.clone());
+            self.undo.push(undo);
+        }
+        Ok(())
+    }
+
+    fn for_each(
+        &mut self,
+        place: &str,
+        step: StepName,
+        each: &ForEach,
+        body: &[StepDefinition],
+    ) -> Result<(), String> {
+        if !(self.surroundings.is_module)(&each.module) {
+            return Err(format!(
+                "{place}/for_each: there is no module “{}”",
+                each.module
+            ));
+        }
+        let limit = each.limit.unwrap_or(RUN_MAX_STEPS);
+        if limit == 0 || limit > RUN_MAX_STEPS {
+            return Err(format!("{place}/for_each/limit: from 1 to {RUN_MAX_STEPS}"));
+        }
+        let filter = each.filter.as_ref();
+        let filter = filter.map(|filter| Template::compile(&format!("{place}/filter"), filter));
+        let index = self.program.loops.len();
+        self.program.loops.push(Loop {
+            step,
+            module: each.module.clone(),
+            filter: filter.transpose()?,
+            limit,
+        });
+        let start = self.push(Op::End);
+        self.modules.push(each.module.clone());
+        self.steps(&format!("{place}/do"), body)?;
+        self.modules.pop();
+        self.push(Op::Go(start));
+        let after = self.here();
+        self.put(start, Op::Each { each: index, after });
+        Ok(())
+    }
+
+    /// What takes back stands behind everything else, so that nobody walks into it.
+    fn undo_sections(&mut self) -> Result<(), String> {
+        self.push(Op::End);
+        let mut done: BTreeMap<usize, usize> = BTreeMap::new();
+        while let Some((action, place, steps)) = self.undo.pop() {
+            done.insert(action, self.here());
+            let nested = self.undo.len();
+            self.steps(&place, &steps)?;
+            self.push(Op::End);
+            if self.undo.len() > nested {
+                return Err(format!("{place}: what takes back is not taken back itself"));
+            }
+        }
+        for (action, start) in done {
+            if let Some(action) = self.program.actions.get_mut(action) {
+                action.undo = Some(start);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expression(place: &str, source: &str) -> Result<Expression, String> {
+    Expression::parse(source).map_err(|error| format!("{place}: {error}"))
+}
+
+fn ways(place: &str, count: usize, what: &str) -> Result<(), String> {
+    match (1..=FLOW_MAX_WAYS).contains(&count) {
+        true => Ok(()),
+        false => Err(format!("{place}: has 1 to {FLOW_MAX_WAYS} {what}")),
+    }
+}
+
+fn delay_of(place: &str, delay: &Delay) -> Result<CompiledDelay, String> {
+    match (delay.seconds, &delay.until) {
+        (Some(seconds), None) => Ok(CompiledDelay::For(Duration::from_secs(u64::from(seconds)))),
+        (None, Some(until)) => Ok(CompiledDelay::Until(expression(
+            &format!("{place}/until"),
+            until,
+        )?)),
+        _ => Err(format!("{place}: either `seconds` or `until`")),
+    }
+}

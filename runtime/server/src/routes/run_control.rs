@@ -1,0 +1,127 @@
+//! Starting, ending and repeating runs by hand.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use crm_engine::run_control::RunWord;
+use crm_model::{JobId, RecordId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::extract::segment;
+use crate::once::{Answer, Keyed, KeyedOrEmpty, Nothing, once, receipt_of};
+use crate::problem::{Problem, ProblemBody};
+
+/// Records to start a workflow on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StartInput {
+    /// Ids of records of the workflow's module, 1 to 200.
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 200)]
+    record_ids: Vec<RecordId>,
+}
+
+/// Runs that were started.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StartedBody {
+    /// Their ids, in the records' order; `GET /runs/{id}` tells what becomes of them.
+    runs: Vec<String>,
+}
+
+fn started(runs: &[JobId]) -> Answer {
+    let runs = runs.iter().map(ToString::to_string).collect();
+    Answer::json(StatusCode::ACCEPTED, &StartedBody { runs })
+}
+
+/// Starts a workflow on records, one run for each. One whose trigger is `started_by_hand` may be
+/// started by whoever may read the records, and acts on their behalf; any other by those who manage
+/// everything. Its condition is not asked.
+#[utoipa::path(post, path = "/workflows/{id}/start", tag = "workflows",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = StartInput,
+    responses(
+        (status = 202, body = StartedBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+    ))]
+pub(crate) async fn workflow_start(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Keyed { key, input }: Keyed<StartInput>,
+) -> Result<Response, Problem> {
+    let workflow = segment(&id)?;
+    once(&app, &caller, key, async |key| {
+        let (tenant, actor) = (caller.tenant, caller.actor.clone());
+        let kept = receipt_of(key, started);
+        let runs = app
+            .engine
+            .workflow_start(tenant, actor, workflow, input.record_ids, kept);
+        Ok(started(&runs.await?))
+    })
+    .await
+}
+
+async fn word(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    key: Option<crm_engine::receipt::RequestKey>,
+    word: RunWord,
+) -> Result<Response, Problem> {
+    let run = segment(id)?;
+    once(app, caller, key, async |key| {
+        let (tenant, actor) = (caller.tenant, caller.actor.clone());
+        let kept = receipt_of(key, |(): &()| Answer::empty(StatusCode::NO_CONTENT));
+        app.engine.run_word(tenant, actor, run, word, kept).await?;
+        Ok(Answer::empty(StatusCode::NO_CONTENT))
+    })
+    .await
+}
+
+/// Has a dead run tried again: it goes on at the step that failed, under the same keys. For those
+/// who manage everything.
+#[utoipa::path(post, path = "/runs/{id}/retry", tag = "workflows",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses(
+        (status = 204),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody),
+    ))]
+pub(crate) async fn run_retry(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    KeyedOrEmpty(Keyed {
+        key,
+        input: Nothing {},
+    }): KeyedOrEmpty<Nothing>,
+) -> Result<Response, Problem> {
+    word(&app, &caller, &id, key, RunWord::Retry).await
+}
+
+/// Ends a run that has not ended: what it did stays, what is under way commits nothing any more.
+/// For those who manage everything.
+#[utoipa::path(post, path = "/runs/{id}/cancel", tag = "workflows",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses(
+        (status = 204),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody),
+    ))]
+pub(crate) async fn run_cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    KeyedOrEmpty(Keyed {
+        key,
+        input: Nothing {},
+    }): KeyedOrEmpty<Nothing>,
+) -> Result<Response, Problem> {
+    word(&app, &caller, &id, key, RunWord::Cancel).await
+}
