@@ -183,10 +183,12 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// The end with where the run stands; a run of one step keeps nothing.
+    /// The end with where the run stands. A run that is done keeps nothing: what its steps said are
+    /// values of records.
     fn kept(&self, end: End) -> End {
-        if end.state == JobState::Done && self.lease.job.place.is_none() {
-            return end;
+        if end.state == JobState::Done {
+            let place = self.lease.job.place.is_some().then(Place::default);
+            return End { place, ..end };
         }
         let place = self.place.clone();
         let bytes = serde_json::to_string(&place).map_or(usize::MAX, |text| text.len());
