@@ -315,6 +315,8 @@ async fn a_paused_workflow_keeps_its_runs() {
         assert_eq!(body["paused"], paused);
     };
     pause(true).await;
+    let audit = owner.get("audit").await.expect(200);
+    assert_eq!(audit["data"][0]["after"]["paused"], true, "{audit}");
     let while_paused = owner.create("contacts", json!({ "name": "Grace" })).await;
     let _worker = start_worker_with(&app.database.url(), &[]);
     let mut run = owner.run("flow", &before, &["queued"]).await;
@@ -331,4 +333,15 @@ async fn a_paused_workflow_keeps_its_runs() {
         json!([]),
         "nothing started"
     );
+}
+
+#[tokio::test]
+async fn the_workflow_of_the_documentation_is_taken_as_it_stands() {
+    let document = include_str!("../../runtime/model/WORKFLOWS.md");
+    let (_, rest) = document.split_once("```json\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, owner) = app.owner_of("office").await;
+    let example = serde_json::from_str(example).unwrap();
+    owner.post("workflows", example).await.expect(201);
 }

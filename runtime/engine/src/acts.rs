@@ -103,9 +103,12 @@ impl Thing {
             }
             Self::Workflow(workflow) => workflow.clone(),
             Self::WorkflowEdit(slug) => {
-                let mut workflows = model.workflows().iter();
-                let found = workflows.find(|workflow| workflow.definition().slug == *slug)?;
-                Some(json!({ "run_as": found.run_as(), "order": found.order() }))
+                let found = model.workflow(slug)?;
+                let mut told = json!({ "run_as": found.run_as(), "order": found.order() });
+                if let (Value::Object(told), true) = (&mut told, found.is_paused()) {
+                    told.insert("paused".to_owned(), true.into());
+                }
+                Some(told)
             }
             Self::Role(role) => value(&model.role(role)?.definition),
             Self::Member(user) => value(model.members().get(user)?),

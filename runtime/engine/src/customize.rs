@@ -88,6 +88,7 @@ impl Engine {
             crm_store::overlay::overlay_write(&mut tx, write, at, by).await?;
             if let OverlayWrite::WorkflowEdit(slug, edit) = write
                 && !edit.paused
+                && before.workflow(slug).is_some_and(|was| was.is_paused())
             {
                 let source = slug.clone().into();
                 crm_store::jobs::jobs_wake(&mut tx, &source, PAUSED, at).await?;

@@ -11,6 +11,7 @@ use crm_store::runs::StartedRun;
 use serde_json::json;
 
 use crate::audit::{Act, audit_write};
+use crate::reach::Reading;
 use crate::read::check_read;
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
@@ -49,8 +50,8 @@ impl Engine {
                     "only who manages everything ends runs and has them tried again",
                 ));
             }
-            let found = crm_store::runs::run_read(&mut tx, run).await?;
-            let (there, _) = found.ok_or(NO_RUN)?;
+            let there = crm_store::runs::run_find(&mut tx, run).await?;
+            let there = there.ok_or(NO_RUN)?;
             let now = fresh::now();
             let (done, otherwise, counted) = match word {
                 RunWord::Retry => (
@@ -125,8 +126,9 @@ impl Engine {
             let (at, source) = (fresh::now(), RunSource::from(workflow));
             let payload = json!({});
             let mut runs = Vec::with_capacity(records.len());
+            let asked = records.iter().map(|record| (module.clone(), *record));
+            let there = Reading::new(&model, &actor).passing(&mut tx, asked).await?;
             for (index, record) in records.into_iter().enumerate() {
-                let there = engine.check_there(&model, &actor, (&module, record)).await;
                 let run = StartedRun {
                     job: JobId::new(fresh::id()),
                     event: EventId::new(fresh::id()),
@@ -137,18 +139,12 @@ impl Engine {
                     payload: &payload,
                     at,
                 };
-                let started = match there {
-                    Ok(()) => crm_store::runs::run_start(&mut tx, &run).await?,
-                    Err(EngineError::Store(error)) => return Err(error.into()),
-                    Err(_) => false,
-                };
-                match started {
-                    true => runs.push(run.job),
-                    false => missing.add(
-                        format!("/record_ids/{index}"),
-                        "reference",
-                        format!("there is no such record of “{module}”"),
-                    ),
+                let is_there = there.contains(&record);
+                if is_there && crm_store::runs::run_start(&mut tx, &run).await? {
+                    runs.push(run.job);
+                } else {
+                    let message = format!("there is no such record of “{module}”");
+                    missing.add(format!("/record_ids/{index}"), "reference", message);
                 }
             }
             missing.into_result().map_err(EngineError::invalid)?;
@@ -168,8 +164,7 @@ fn startable(
     actor: &Actor,
     slug: &WorkflowSlug,
 ) -> Result<crm_model::ModuleSlug, EngineError> {
-    let mut workflows = model.workflows().iter();
-    let found = workflows.find(|workflow| workflow.definition().slug == *slug);
+    let found = model.workflow(slug);
     let definition = found.ok_or(EngineError::NotFound("workflow"))?.definition();
     check_read(Some(model), actor, &definition.module)
         .map_err(|_| EngineError::NotFound("workflow"))?;

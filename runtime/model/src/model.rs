@@ -12,7 +12,9 @@ use crate::definition::{TeamDefinition, TemplateDefinition};
 use crate::hooks::TemplateHooks;
 use crate::ids::TenantId;
 use crate::limits;
-use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId};
+use crate::names::{
+    FieldKey, ModuleSlug, PluginName, RoleSlug, TemplateSlug, UserId, WorkflowSlug,
+};
 use crate::overlay::{MergedModule, Overlay};
 use crate::permission::{Action, Actor};
 use crate::plan::Plan;
@@ -224,6 +226,12 @@ impl Model {
     /// All workflows: the template's, then the tenant's.
     pub fn workflows(&self) -> &[Arc<Workflow>] {
         &self.workflows
+    }
+
+    /// The workflow of that name.
+    pub fn workflow(&self, slug: &WorkflowSlug) -> Option<&Arc<Workflow>> {
+        let mut workflows = self.workflows.iter();
+        workflows.find(|workflow| workflow.definition().slug == *slug)
     }
 
     /// All installed plugins, by name.

@@ -91,10 +91,8 @@ impl Model {
     pub fn run_flow(&self, source: &RunSource) -> Result<RunFlow<'_>, String> {
         let source = match source {
             RunSource::Workflow(slug) => {
-                let mut workflows = self.workflows().iter();
-                let workflow = workflows.find(|workflow| workflow.definition().slug == *slug);
                 let gone = || format!("there is no workflow “{slug}” any more");
-                FlowSource::Workflow(workflow.ok_or_else(gone)?)
+                FlowSource::Workflow(self.workflow(slug).ok_or_else(gone)?)
             }
             RunSource::Template(slug) => {
                 let hooks = self.hooks().filter(|_| self.template().slug == *slug);

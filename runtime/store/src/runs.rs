@@ -97,15 +97,12 @@ pub async fn runs_page(
     Ok(runs)
 }
 
-/// One run with its attempts, first to last.
+/// One run.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn run_read(
-    tx: &mut TenantTx,
-    run: JobId,
-) -> Result<Option<(Run, Vec<Attempt>)>, StoreError> {
-    let found: Option<Run> = sqlx::query_as(
+pub async fn run_find(tx: &mut TenantTx, run: JobId) -> Result<Option<Run>, StoreError> {
+    let found = sqlx::query_as(
         "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
             available_at, place is not null and error is null and available_at > now() as is_resting,
             error, created_at, finished_at,
@@ -116,7 +113,20 @@ pub async fn run_read(
     .bind(run.uuid())
     .fetch_optional(tx.connection())
     .await?;
-    let Some(found) = found else { return Ok(None) };
+    Ok(found)
+}
+
+/// One run with its attempts, first to last.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn run_read(
+    tx: &mut TenantTx,
+    run: JobId,
+) -> Result<Option<(Run, Vec<Attempt>)>, StoreError> {
+    let Some(found) = run_find(tx, run).await? else {
+        return Ok(None);
+    };
     let attempts = sqlx::query_as(
         "select attempt, step, status, input, steps, mutations, fuel, memory_bytes, duration_us, error,
             started_at

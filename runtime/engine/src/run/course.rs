@@ -130,16 +130,8 @@ impl<'a> Course<'a> {
     async fn go_on(&mut self) -> Result<Turn<'a>, String> {
         let program = self.flow.program();
         loop {
-            let current = self.lease.job.current.as_ref();
-            let facts = Facts {
-                event: &self.lease.job.event,
-                record: current.map(|base| &base.data),
-                items: &self.items,
-                now: fresh::now(),
-                zone: self.model.settings().time_zone,
-            };
-            let next = program.advance(&mut self.place, &facts);
-            match next {
+            let facts = facts(self.model, self.lease, &self.items);
+            match program.advance(&mut self.place, &facts) {
                 Next::Act {
                     thread,
                     action,
@@ -335,23 +327,16 @@ impl<'a> Course<'a> {
     }
 
     fn context(&self, item: Option<RecordId>) -> Value {
-        let current = self.lease.job.current.as_ref();
-        let facts = Facts {
-            event: &self.lease.job.event,
-            record: current.map(|base| &base.data),
-            items: &self.items,
-            now: fresh::now(),
-            zone: self.model.settings().time_zone,
-        };
+        let facts = facts(self.model, self.lease, &self.items);
         facts.context(&self.place.outputs(), item)
     }
 
-    /// The work that this step is, in this run: the same at each attempt, and no other's.
-    pub(super) fn key(&self) -> Uuid {
+    /// The work that the next step of a way is, in this run: the same at each attempt, whatever
+    /// other ways did in between, and no other's.
+    pub(super) fn key(&self, thread: u32) -> Uuid {
         let job = self.lease.job.id.uuid();
-        let steps = u128::from(self.before.steps());
         // The low bits are random; the first step's key is the job's.
-        Uuid::from_u128(job.as_u128() ^ steps)
+        Uuid::from_u128(job.as_u128() ^ u128::from(self.before.work(thread)))
     }
 
     /// What the mutations of one event are counted for: in a loop, each record's by themselves.
@@ -390,8 +375,7 @@ impl<'a> Course<'a> {
     ) -> Result<(), String> {
         let each = self.flow.program().each(each);
         let each = each.ok_or("the workflow has no such loop any more")?;
-        let item = None;
-        let filter = each.filter().map(|filter| filter.fill(&self.context(item)));
+        let filter = each.filter().map(|filter| filter.fill(&self.context(None)));
         let input = QueryInput {
             filter: filter
                 .transpose()
@@ -435,6 +419,21 @@ impl<'a> Course<'a> {
         }
         self.items.insert(id, found.map(|record| record.data));
         Ok(())
+    }
+}
+
+/// What a program is told of the run that it goes on with.
+fn facts<'f>(
+    model: &Model,
+    lease: &'f Lease,
+    items: &'f BTreeMap<RecordId, Option<Data>>,
+) -> Facts<'f> {
+    Facts {
+        event: &lease.job.event,
+        record: lease.job.current.as_ref().map(|base| &base.data),
+        items,
+        now: fresh::now(),
+        zone: model.settings().time_zone,
     }
 }
 

@@ -205,7 +205,9 @@ impl Engine {
             }
             Err(reason) => Verdict::Never(reason.clone()),
             Ok(step) => {
-                let called = self.call(&run, (step, action), item, &mut trace).await;
+                let called = self
+                    .call(&run, (thread, step, action), item, &mut trace)
+                    .await;
                 called.err().unwrap_or(Verdict::Done)
             }
         };
@@ -230,7 +232,7 @@ impl Engine {
     async fn call(
         &self,
         run: &Course<'_>,
-        (step, action): (&RunStep<'_>, &Action),
+        (thread, step, action): (u32, &RunStep<'_>, &Action),
         item: Option<RecordId>,
         trace: &mut Trace,
     ) -> Result<(), Verdict> {
@@ -250,7 +252,7 @@ impl Engine {
             plugin,
             authority: authority(step, &event),
             job: lease.job.id,
-            work: run.key(),
+            work: run.key(thread),
         };
         let config = run.config(action, item).map_err(Verdict::Never)?;
         let Some(mut call) = action_call(model, &told, &event, &config) else {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::place::{Place, Round, Waits};
-use super::program::{CompiledDelay, Op, Program};
+use super::program::{Action, CompiledDelay, Op, Program};
 use crate::Data;
 use crate::event::Event;
 use crate::ids::RecordId;
@@ -60,6 +60,28 @@ enum Moved {
 }
 
 impl Program {
+    /// Where a run starts that calls one step alone, and what that calls: for what comes back to
+    /// it. Without a name, the first.
+    ///
+    /// # Errors
+    /// A sentence, where there is no such step.
+    pub fn only(&self, step: Option<&StepName>) -> Result<(Place, &Action), String> {
+        let mut acts = self
+            .code
+            .iter()
+            .enumerate()
+            .filter_map(|(at, op)| match op {
+                Op::Act(action) => Some((at, self.action(*action)?)),
+                _ => None,
+            });
+        let found = acts.find(|(_, action)| step.is_none_or(|step| action.step == *step));
+        let (at, action) = found.ok_or_else(|| match step {
+            Some(step) => format!("the workflow has no step “{step}” any more"),
+            None => "the workflow calls no action any more".to_owned(),
+        })?;
+        Ok((Place::only(at), action))
+    }
+
     /// Goes on from there until something has to be done outside. A run that only goes round and
     /// round fails.
     pub fn advance(&self, place: &mut Place, facts: &Facts<'_>) -> Next {

@@ -38,6 +38,9 @@ pub(super) struct Thread {
     parent: Option<u32>,
     /// The next instruction.
     pub(super) at: usize,
+    /// Actions that it called.
+    #[serde(default)]
+    acts: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waits: Option<Waits>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -102,6 +105,7 @@ impl Thread {
             id,
             parent,
             at,
+            acts: 0,
             waits: None,
             rounds: Vec::new(),
         }
@@ -135,6 +139,15 @@ impl Place {
             (step.to_string(), told)
         });
         Value::Object(said.collect())
+    }
+
+    /// A number for the next action of a way, which no other action of the run has; 0 for the
+    /// first.
+    pub fn work(&self, thread: u32) -> u64 {
+        let mut threads = self.threads.iter();
+        let acts = threads.find(|other| other.id == thread);
+        let acts = acts.map_or(0, |thread| thread.acts);
+        u64::from(thread) << u32::BITS | u64::from(acts)
     }
 
     /// Actions that were called so far.
@@ -219,6 +232,7 @@ impl Place {
         };
         let mut thread = self.threads.remove(index);
         thread.at = at.unwrap_or(thread.at + 1);
+        thread.acts += 1;
         self.threads.push(thread);
     }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::definition::{
     ActionStep, Delay, ForEach, OnError, StepDefinition, StepKind, Stop, StopAs,
 };
-use super::place::Place;
 use super::template::Template;
 use crate::limits::{
     FLOW_MAX_DEPTH, FLOW_MAX_WAYS, JOB_MAX_ATTEMPTS, RUN_MAX_STEPS, STEP_PAUSE_MAX_SECONDS,
@@ -169,28 +168,6 @@ impl Program {
             actions: vec![compiled],
             loops: Vec::new(),
         }
-    }
-
-    /// Where a run starts that calls one step alone, and what that calls: for what comes back to
-    /// it. Without a name, the first.
-    ///
-    /// # Errors
-    /// A sentence, where there is no such step.
-    pub fn only(&self, step: Option<&StepName>) -> Result<(Place, &Action), String> {
-        let mut acts = self
-            .code
-            .iter()
-            .enumerate()
-            .filter_map(|(at, op)| match op {
-                Op::Act(action) => Some((at, self.actions.get(*action)?)),
-                _ => None,
-            });
-        let found = acts.find(|(_, action)| step.is_none_or(|step| action.step == *step));
-        let (at, action) = found.ok_or_else(|| match step {
-            Some(step) => format!("the workflow has no step “{step}” any more"),
-            None => "the workflow calls no action any more".to_owned(),
-        })?;
-        Ok((Place::only(at), action))
     }
 
     /// The actions, in the order in which they are written.

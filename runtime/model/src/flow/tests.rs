@@ -378,3 +378,52 @@ fn every_loop_and_every_way_comes_to_an_end() {
     let (told, end) = told(value, json!({}), &[]);
     assert_eq!((told.len(), end), (0, Next::Done(None)));
 }
+
+/// The key of a step's work holds at each attempt, also where another way went on in between.
+#[test]
+fn each_action_of_a_run_is_a_work_of_its_own() {
+    let program = compile(json!([
+        {"parallel": [[{"delay": {"seconds": 60}}, act("late"), act("later")], [act("slow")]]}]))
+    .unwrap();
+    let event = event(json!({}));
+    let items = BTreeMap::new();
+    let at = |seconds| Facts {
+        event: &event,
+        record: None,
+        items: &items,
+        now: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
+        zone: Tz::Europe__Berlin,
+    };
+    let mut place = Place::default();
+    let next = |place: &mut Place, seconds| match program.advance(place, &at(seconds)) {
+        Next::Act { thread, action, .. } => {
+            let action = program.action(action).unwrap();
+            (thread, action, place.work(thread))
+        }
+        other => panic!("{other:?}"),
+    };
+    let output = Output {
+        status: "done",
+        created: Vec::new(),
+        set: json!({}),
+    };
+    let (_, slow, first_try) = next(&mut place, 0);
+    assert_eq!(slow.step.as_str(), "slow");
+    let mut works = vec![first_try];
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        let (thread, action, work) = next(&mut place, 60);
+        if action.step == slow.step {
+            assert_eq!(work, first_try, "the second attempt is the same work");
+        } else {
+            works.push(work);
+        }
+        steps.push(action.step.as_str());
+        place.acted(thread, action, &output);
+    }
+    assert_eq!(steps, ["late", "slow", "later"]);
+    works.sort_unstable();
+    works.dedup();
+    assert_eq!(works.len(), 3);
+    assert_eq!(Place::default().work(0), 0, "the first is the run's own");
+}

@@ -187,8 +187,6 @@ pub(crate) async fn workflow_edit(
             None,
         )
         .await?;
-    let mut workflows = model.workflows().iter();
-    let found = workflows.find(|workflow| workflow.definition().slug == slug);
-    let found = found.ok_or_else(Problem::not_found)?;
+    let found = model.workflow(&slug).ok_or_else(Problem::not_found)?;
     Ok(Json(WorkflowBody::of(found)))
 }
