@@ -4,8 +4,10 @@
 use crm_tests::app::TestApp;
 use crm_tests::client::Client;
 use crm_tests::cluster::TestDatabase;
+use crm_model::limits::WRITE_MAX_RETRIES;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use std::time::Duration;
 
 const FIELDS: &str = "modules/patients/fields";
 
@@ -426,6 +428,50 @@ async fn a_change_of_the_model_does_not_wait_for_records() {
         .expect(200);
     assert_eq!(owner.delete(&path).await.status, 204);
     held.rollback().await.unwrap();
+}
+
+async fn somebody_waits(watcher: &mut PgConnection) -> bool {
+    sqlx::query_scalar(
+        "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')",
+    )
+    .fetch_one(watcher)
+    .await
+    .unwrap()
+}
+
+/// Adding a field with an index changes the model twice, so a write that waits for others meets
+/// more changes than its own record ever had.
+#[tokio::test]
+async fn a_write_that_waits_outlasts_changes_of_the_model() {
+    let app = without_worker().await;
+    let (tenant, owner) = app.owner_of("hospital").await;
+    let ada = owner.create("patients", json!({"full_name": "Ada"})).await;
+    let mut holder = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let mut watcher = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let mut deletion = None;
+    for turn in 0..2 * WRITE_MAX_RETRIES {
+        let mut held = holder.begin().await.unwrap();
+        sqlx::query("select from crm_records where tenant_id = $1 for update")
+            .bind(tenant.uuid())
+            .execute(&mut *held)
+            .await
+            .unwrap();
+        let (client, path) = (owner.clone(), format!("records/patients/{ada}"));
+        deletion.get_or_insert_with(|| tokio::spawn(async move { client.delete(&path).await }));
+        while !somebody_waits(&mut watcher).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let label = json!({"label": format!("Notes {turn}")});
+        let changed = owner.patch(&format!("{FIELDS}/notes"), label).await;
+        changed.expect(200);
+        held.rollback().await.unwrap();
+    }
+    assert_eq!(deletion.unwrap().await.unwrap().status, 204);
 }
 
 #[tokio::test]

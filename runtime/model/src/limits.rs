@@ -378,6 +378,9 @@ pub const LEASE_MAX_JOBS: i32 = 50;
 pub const LEASE_DEFAULT_SECONDS: u64 = 30;
 /// Times that a write starts again because the record changed under it.
 pub const WRITE_MAX_RETRIES: u32 = 5;
+/// Times that a write starts again because the tenant's model changed under it. Each field that is
+/// added changes it twice, and a write that waits for others may meet many of them.
+pub const WRITE_MAX_MODEL_CHANGES: u32 = 100;
 /// Compiled models kept in memory.
 pub const MODEL_CACHE_MAX_MODELS: u64 = 10_000;
 

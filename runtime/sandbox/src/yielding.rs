@@ -1,5 +1,6 @@
 //! Threads that get out of the way: they have the processor when nobody else wants it.
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::time::Duration;
 
 /// How long such a thread may go on before the scheduler looks again, unless somebody wakes up who
@@ -12,10 +13,26 @@ const SLICE: Duration = Duration::from_millis(100);
 /// sessions: between groups it does not count. There a thread that wakes up in the database's group
 /// goes first if it asks for less than the one that runs (EEVDF, Linux 6.12 and later). Where the
 /// system does not do as it is told, the thread is one like others.
+///
+/// And it keeps off the first of the processors that this process may use, so that there is one
+/// where nobody ever waits for a slice to end.
 pub(crate) fn get_out_of_the_way() {
     for policy in [libc::SCHED_OTHER, libc::SCHED_IDLE] {
         try_schedule(policy);
     }
+    if let Err(error) = keep_off_the_first() {
+        tracing::debug!(%error, "a thread of guests may use any processor");
+    }
+}
+
+fn keep_off_the_first() -> rustix::io::Result<()> {
+    let mut allowed = sched_getaffinity(None)?;
+    let first = (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu));
+    if let (Some(first), true) = (first, allowed.count() > 1) {
+        allowed.unset(first);
+        sched_setaffinity(None, &allowed)?;
+    }
+    Ok(())
 }
 
 /// Makes the calling thread one that others may interrupt when they wake up, and that has its share
@@ -74,13 +91,16 @@ mod tests {
     fn a_thread_is_told_to_get_out_of_the_way() {
         let thread = std::thread::spawn(|| {
             get_out_of_the_way();
-            std::fs::read_to_string("/proc/thread-self/sched").unwrap()
+            let told = std::fs::read_to_string("/proc/thread-self/sched").unwrap();
+            (told, sched_getaffinity(None).unwrap())
         });
-        let told = thread.join().unwrap();
+        let (told, left) = thread.join().unwrap();
         let value = |name: &str| {
             let line = told.lines().find(|line| line.starts_with(name)).unwrap();
             line.rsplit(':').next().unwrap().trim().to_owned()
         };
         assert_eq!(value("policy"), libc::SCHED_IDLE.to_string());
+        let allowed = sched_getaffinity(None).unwrap();
+        assert_eq!(left.count(), (allowed.count() - 1).max(1));
     }
 }

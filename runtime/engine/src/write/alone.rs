@@ -8,7 +8,7 @@ use super::gather::{related_of, related_read};
 use super::hooks::Hooks;
 use super::prepare::{Gathered, Prepared, Rooms};
 use super::reach::{self, Closed};
-use super::{Attempt, Known, Operation, Proposal, conflict};
+use super::{Attempt, Changed, Known, Operation, Proposal, conflict};
 use crate::{Engine, EngineError};
 
 /// Whether nothing that the proposal changes can touch another record than those it names.
@@ -89,7 +89,7 @@ impl Engine {
         if prepared.is_refused() {
             if self.model_is_old(model).await? {
                 self.model_forget(proposal.tenant);
-                return Ok(Attempt::Again);
+                return Ok(Attempt::Again(Changed::Model));
             }
             if prepared.outcomes.iter().any(conflict::is_stale) {
                 let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
@@ -114,11 +114,11 @@ impl Engine {
             }
             Err(StoreError::StaleModel) => {
                 self.model_forget(proposal.tenant);
-                Ok(Attempt::Again)
+                Ok(Attempt::Again(Changed::Model))
             }
             Err(StoreError::StaleRecords(_) | StoreError::StillReferenced) => {
                 proposal.known.clear();
-                Ok(Attempt::Again)
+                Ok(Attempt::Again(Changed::Record))
             }
             Err(error) => {
                 for (index, fault) in conflict::faults(error, (model, proposal), &prepared.changes)?

@@ -20,12 +20,13 @@ mod reach;
 mod rollup;
 mod transaction;
 
-use crm_model::limits::WRITE_MAX_RETRIES;
+use crm_model::limits::{WRITE_MAX_MODEL_CHANGES, WRITE_MAX_RETRIES};
 use crm_model::permission::Authority;
 use crm_model::validate::{Base, Made};
 use crm_model::{
     Actor, Cause, Data, Denied, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal, TenantId,
 };
+use crm_store::StoreError;
 use crm_store::activities::Activity;
 use crm_store::commit::Completion;
 use crm_store::records::Record;
@@ -167,8 +168,15 @@ fn made(record: &Record) -> Made<'_> {
 enum Attempt {
     /// Committed, or refused without a trace; one outcome for each operation.
     Done(Vec<Outcome>),
-    /// The model or a record changed meanwhile.
-    Again,
+    Again(Changed),
+}
+
+/// What changed while a write was under way, so that it starts again.
+#[derive(Clone, Copy)]
+enum Changed {
+    /// Which has an end of its own, unlike a race for a record.
+    Model,
+    Record,
 }
 
 impl Engine {
@@ -244,7 +252,8 @@ impl Engine {
             jobs: self.jobs_wanted(&proposal).await?,
         };
         let mut hooks = Hooks::new(Arc::clone(self.hook_failures()));
-        for _ in 0..=WRITE_MAX_RETRIES {
+        let (mut models, mut records) = (0, 0);
+        while models <= WRITE_MAX_MODEL_CHANGES && records <= WRITE_MAX_RETRIES {
             let model = self.model_guess(proposal.tenant, &module).await?;
             hooks.begin(&model);
             let attempt = if alone::stands_alone(&model, &proposal) {
@@ -256,14 +265,20 @@ impl Engine {
                     .await
                 {
                     // Also where it was found by a lock or by what follows.
-                    Err(EngineError::Store(error)) if transaction::is_stale(&error) => {
-                        Attempt::Again
+                    Err(EngineError::Store(StoreError::StaleModel)) => {
+                        self.model_forget(proposal.tenant);
+                        Attempt::Again(Changed::Model)
                     }
+                    Err(EngineError::Store(
+                        StoreError::StaleRecords(_) | StoreError::StillReferenced,
+                    )) => Attempt::Again(Changed::Record),
                     other => other?,
                 }
             };
-            if let Attempt::Done(outcomes) = attempt {
-                return Ok(outcomes);
+            match attempt {
+                Attempt::Done(outcomes) => return Ok(outcomes),
+                Attempt::Again(Changed::Model) => models += 1,
+                Attempt::Again(Changed::Record) => records += 1,
             }
         }
         Err(EngineError::Contended)

@@ -4,7 +4,7 @@
 
 use crm_model::limits::COMMIT_MAX_CHANGES;
 use crm_model::{Model, Mutation};
-use crm_store::{StoreError, TenantTx};
+use crm_store::TenantTx;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::conflict::{self, Fault};
 use super::gather::{Reading, gather_within, resolve};
 use super::hooks::{Hooks, Question};
 use super::prepare::{Gathered, Prepared, Resolved, Rooms};
-use super::{Attempt, Operation, Outcome, Proposal, reach};
+use super::{Attempt, Changed, Operation, Outcome, Proposal, reach};
 use crate::receipt::receipt_keep;
 use crate::{Engine, EngineError, fresh};
 
@@ -56,7 +56,7 @@ impl Engine {
                 Ended::Attempt(attempt) => return Ok(attempt),
                 Ended::Ask(questions) => {
                     if !hooks.next_round() {
-                        return Ok(Attempt::Again);
+                        return Ok(Attempt::Again(Changed::Record));
                     }
                     self.before_save((model, proposal.tenant), questions, hooks)
                         .await;
@@ -96,11 +96,10 @@ impl Engine {
         (proposal, rooms): (&Proposal<'_>, &Rooms),
         hooks: &mut Hooks,
     ) -> Result<Ended, EngineError> {
-        let again = Ok(Ended::Attempt(Attempt::Again));
         let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
         if tx.model_version() != Some(model.version()) {
             self.model_forget(proposal.tenant);
-            return again;
+            return Ok(Ended::Attempt(Attempt::Again(Changed::Model)));
         }
         let mut outcomes = Vec::with_capacity(proposal.operations.len());
         let mut committed: Vec<Prepared> = Vec::new();
@@ -109,7 +108,7 @@ impl Engine {
             let by = (proposal, &rooms);
             let (prepared, wave) = match self.wave(&mut tx, model, by, range, hooks).await? {
                 Wave::Done(prepared, wave) => (prepared, wave),
-                Wave::Again => return again,
+                Wave::Again => return Ok(Ended::Attempt(Attempt::Again(Changed::Record))),
                 Wave::Ask(questions) => return Ok(Ended::Ask(questions)),
             };
             if let Some(last) = prepared.last() {
@@ -300,13 +299,6 @@ fn numbered<'r>(
 ) -> impl Iterator<Item = (usize, &'r Mutation)> {
     let numbered = resolved.iter().enumerate();
     numbered.filter_map(move |(index, one)| Some((first + index, one.mutation()?)))
-}
-
-pub(super) fn is_stale(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::StaleModel | StoreError::StaleRecords(_) | StoreError::StillReferenced
-    )
 }
 
 /// Somebody created the record that an upsert had looked for in vain.
