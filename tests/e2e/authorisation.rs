@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Names nothing of a tenant's.
-const OF_NOBODY: [&str; 9] = [
+const OF_NOBODY: [&str; 10] = [
     "GET /auth/login",
     "GET /auth/callback",
     "GET /auth/session",
@@ -24,6 +24,7 @@ const OF_NOBODY: [&str; 9] = [
     "GET /healthz",
     "GET /readyz",
     "GET /problems/{kind}",
+    "POST /hooks/{secret}",
     "GET /api/crm/templates/{slug}",
 ];
 /// Lists that want to know something first.
@@ -137,6 +138,15 @@ pub(crate) fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         "records/{module}/{id}/shares" => json!({"with": "user:somebody"}),
         "records/{module}/{id}/clone" | "records/{module}/{id}/restore" => json!({}),
         "workflows/{id}" => json!({"run_as": "itself"}),
+        "workflows/{id}/address" => json!({}),
+        "workflows/{id}/test" => json!({"last": 5}),
+        "workflows/{id}/publish" | "workflows/{id}/runs/move" => json!({}),
+        // Whoever may is told that a workflow keeps its name.
+        "workflows/{id}/draft" => json!({
+            "slug": "another", "name": "Another", "module": "patients",
+            "trigger": {"on": "record_deleted"},
+            "steps": [{"action": "field-set", "config": {"set": {"welcome_note": "'x'"}}}],
+        }),
         "tasks/{id}/cancel" | "runs/{id}/retry" | "runs/{id}/cancel" => json!({}),
         // No record of anybody's, so that nothing starts.
         "workflows/{id}/start" => json!({"record_ids": [uuid::Uuid::nil()]}),
@@ -191,10 +201,15 @@ pub(crate) async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, S
     let task = owner.get("tasks").await.expect(200)["data"][0].clone();
     let workflow = json!({
         "slug": format!("{mark}_workflow"), "name": mark, "module": "patients",
-        "trigger": {"on": "record_deleted"},
+        "trigger": {"on": "request_received"},
         "steps": [{"action": "field-set", "config": {"set": {"welcome_note": "'x'"}}}],
     });
-    owner.post("workflows", workflow).await.expect(201);
+    owner.post("workflows", workflow.clone()).await.expect(201);
+    let at = format!("workflows/{mark}_workflow");
+    let address = owner.post(&format!("{at}/address"), json!({})).await;
+    address.expect(201);
+    let draft = owner.put(&format!("{at}/draft"), workflow).await;
+    draft.expect(200);
     let role = format!("{mark}_role");
     let named = json!({"slug": role, "label": mark});
     owner.post("roles", named).await.expect(201);

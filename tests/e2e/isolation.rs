@@ -244,6 +244,7 @@ async fn check_policies(admin: &mut PgConnection) {
             "crm_deferrals",
             "crm_effects",
             "crm_jobs",
+            "crm_schedules",
             "crm_suspensions",
             "crm_tasks"
         ],
@@ -283,6 +284,7 @@ async fn check_policies(admin: &mut PgConnection) {
             "crm_plugin_kills_list",
             "crm_quota_set",
             "crm_record_purge",
+            "crm_schedules_due",
             "crm_tasks_lease"
         ],
         "functions with their owner's rights"
@@ -311,8 +313,8 @@ async fn a_tenant_cannot_write_rows_of_another() {
             .unwrap();
     assert_eq!(stolen.rows_affected(), 0);
     let planted = sqlx::query(
-        "insert into crm_workflows (tenant_id, slug, definition, created_at, created_by)
-        values ($1, 'x', '{}', now(), 'mallory')",
+        "insert into crm_workflows (tenant_id, slug, newest_version, created_at, created_by)
+        values ($1, 'x', 1, now(), 'mallory')",
     )
     .bind(alice.uuid())
     .execute(&mut *transaction)

@@ -183,6 +183,9 @@ impl TestApp {
             tokio::spawn(async move { working.work_tasks(eager_tasks(), stopped).await });
             let (working, stopped) = (engine.clone(), stop.clone());
             tokio::spawn(async move { working.deliver(eager_delivery(), stopped).await });
+            let (working, stopped) = (engine.clone(), stop.clone());
+            let poll = Duration::from_millis(20);
+            tokio::spawn(async move { working.keep_schedules(poll, stopped).await });
         }
         Self {
             database,

@@ -37,6 +37,20 @@ pub fn current(event: &Event<Record>) -> Result<&Record, Failure> {
     event.after.as_ref().ok_or_else(gone)
 }
 
+/// Whether the event's record is there, or it is of none: a time by the clock, a request from
+/// outside.
+///
+/// # Errors
+/// Skips where it is gone.
+pub fn not_gone(event: &Event<Record>) -> Result<(), Failure> {
+    /// The id of no record.
+    const NONE: &str = "00000000-0000-0000-0000-000000000000";
+    match event.record_id == NONE {
+        true => Ok(()),
+        false => current(event).map(|_| ()),
+    }
+}
+
 /// The user whom the event's record belongs to, null where the record is not to be seen.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ mod message;
 mod related;
 mod text;
 
-pub use context::{Record, context, current, owner, put};
+pub use context::{Record, context, current, not_gone, owner, put};
 pub use due::Due;
 pub use formula::{Formula, Formulas};
 pub use message::{Message, messages};

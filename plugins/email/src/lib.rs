@@ -4,7 +4,7 @@
 //! Configuration: `{"to": ["{{ after.email }}"], "subject": "Welcome, {{ after.full_name }}",
 //! "text": "…", "html": "…"}`, and `cc` and `reply_to`.
 
-use crm_actions::{Message, Record, context, current, messages};
+use crm_actions::{Message, Record, context, messages, not_gone};
 use crm_plugin_sdk::{Email, Event, Failure, Outcome};
 use serde::Deserialize;
 
@@ -26,7 +26,7 @@ pub struct Config {
 /// # Errors
 /// Skips when the record is gone or has no address; fails where a message cannot be written.
 pub fn run(event: Event<Record>, config: Config) -> Outcome {
-    current(&event)?;
+    not_gone(&event)?;
     let context = context(&event);
     let to = messages(&config.to, &event, &context)?;
     if to.is_empty() {

@@ -6,7 +6,7 @@
 //! them, `body` is a JSON object made of expressions, and `answer` sets fields of the event's
 //! record from `answer`: its `status`, and its `body`, read as JSON where it is JSON.
 
-use crm_actions::{Formulas, Record, Text, context, current, put};
+use crm_actions::{Formulas, Record, Text, context, current, not_gone, put};
 use crm_plugin_sdk::{Answer, Event, EventKind, Failure, HttpRequest, Mutation, Outcome, json};
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,7 +40,7 @@ fn post() -> String {
 /// Skips when the record is gone and when the answer changes nothing; fails where an expression
 /// cannot be evaluated and where the other system refuses.
 pub fn run(event: Event<Record>, config: Config) -> Outcome {
-    current(&event)?;
+    not_gone(&event)?;
     match event.kind {
         EventKind::AnswerReceived => written_down(&event, &config),
         _ => asked(&event, &config),

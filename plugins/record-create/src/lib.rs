@@ -4,7 +4,7 @@
 //! "'For ' + after.full_name"}, "link": "patient"}`: the new record's fields as expressions, and
 //! the relation of it that points back to the event's record, if there is one.
 
-use crm_actions::{Formulas, Record, context, current};
+use crm_actions::{Formulas, Record, context, current, not_gone};
 use crm_plugin_sdk::{Event, Failure, Mutation, Outcome, json};
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,10 +25,11 @@ pub struct Config {
 /// Skips when the event's record is gone; fails, naming the field, where an expression cannot be
 /// evaluated.
 pub fn run(event: Event<Record>, config: Config) -> Outcome {
-    current(&event)?;
+    not_gone(&event)?;
     let mut data = config.set.values(&context(&event))?;
     data.retain(|_, value| !value.is_null());
     if let Some(relation) = config.link {
+        current(&event)?;
         data.insert(relation, json!(event.record_id));
     }
     if data.is_empty() {
@@ -59,6 +60,16 @@ mod tests {
             json!({ "status": "scheduled", "notes": "For Ada", "patient": testing::RECORD_ID });
         let expected = Mutation::create("appointments", data);
         assert_eq!(run(event, config), Ok(expected.into()));
+    }
+
+    #[test]
+    fn what_is_of_no_record_creates_one_that_points_nowhere() {
+        let mut event = testing::deleted("patients", json!({}));
+        event.record_id = "00000000-0000-0000-0000-000000000000".to_owned();
+        let without = json!({ "module": "appointments", "set": { "notes": "'x'" } });
+        assert!(run(event.clone(), config(without)).is_ok());
+        let with = json!({ "module": "appointments", "link": "patient", "set": {} });
+        assert!(matches!(run(event, config(with)), Err(Failure::Skip(_))));
     }
 
     #[test]

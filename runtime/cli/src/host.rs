@@ -31,6 +31,8 @@ use crate::{Database, bundled};
 const DEV_KEY_BYTES: usize = 32;
 /// How long running requests and attempts may take to end after the stop.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
+/// How often to look for workflows whose time has come.
+const SCHEDULE_POLL: Duration = Duration::from_secs(1);
 
 /// What to put together.
 #[derive(Clone, Debug)]
@@ -163,7 +165,8 @@ impl Host {
                 tokio::join!(
                     engine.work(settings, stop.clone()),
                     engine.work_tasks(tasks, stop.clone()),
-                    engine.deliver(delivery, stop.clone())
+                    engine.deliver(delivery, stop.clone()),
+                    engine.keep_schedules(SCHEDULE_POLL, stop.clone())
                 )
             })
         });

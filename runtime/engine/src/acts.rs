@@ -19,8 +19,8 @@ pub(crate) struct ModelAct {
 enum Thing {
     Module(ModuleSlug),
     Field(ModuleSlug, FieldKey),
-    /// Comes and stays as it is.
-    Workflow(Option<Value>),
+    /// A version of it, which stays as it is.
+    Workflow(WorkflowSlug),
     /// What the tenant says of it.
     WorkflowEdit(WorkflowSlug),
     Settings,
@@ -48,7 +48,13 @@ impl ModelAct {
                 ("field.removed", Thing::Field(module.clone(), field.clone()))
             }
             ModelChange::WorkflowAdd(workflow) => {
-                ("workflow.added", Thing::Workflow(value(workflow)))
+                ("workflow.added", Thing::Workflow(workflow.slug.clone()))
+            }
+            ModelChange::WorkflowPublish(workflow, _) => {
+                ("workflow.published", Thing::Workflow(workflow.slug.clone()))
+            }
+            ModelChange::WorkflowRemove(slug, _) => {
+                ("workflow.removed", Thing::Workflow(slug.clone()))
             }
             ModelChange::WorkflowEdit(slug, _) => {
                 ("workflow.edited", Thing::WorkflowEdit(slug.clone()))
@@ -63,15 +69,14 @@ impl ModelAct {
             ModelChange::TeamEdit(team, _) => ("team.edited", Thing::Team(team.clone())),
             ModelChange::TeamRemove(team) => ("team.removed", Thing::Team(team.clone())),
         };
-        let target = match (&thing, change) {
-            (Thing::Module(module), _) => format!("modules/{module}"),
-            (Thing::Field(module, field), _) => format!("modules/{module}/fields/{field}"),
-            (Thing::Role(role), _) => format!("roles/{role}"),
-            (Thing::Member(user), _) => format!("members/{user}"),
-            (Thing::Team(team), _) => format!("teams/{team}"),
-            (_, ModelChange::WorkflowAdd(workflow)) => format!("workflows/{}", workflow.slug),
-            (Thing::WorkflowEdit(slug), _) => format!("workflows/{slug}"),
-            _ => "settings".to_owned(),
+        let target = match &thing {
+            Thing::Module(module) => format!("modules/{module}"),
+            Thing::Field(module, field) => format!("modules/{module}/fields/{field}"),
+            Thing::Role(role) => format!("roles/{role}"),
+            Thing::Member(user) => format!("members/{user}"),
+            Thing::Team(team) => format!("teams/{team}"),
+            Thing::Workflow(slug) | Thing::WorkflowEdit(slug) => format!("workflows/{slug}"),
+            Thing::Settings => "settings".to_owned(),
         };
         Self {
             action,
@@ -83,10 +88,7 @@ impl ModelAct {
     pub(crate) fn between(self, before: &Model, after: &Model) -> Act {
         Act {
             action: self.action,
-            before: match self.thing {
-                Thing::Workflow(_) => None,
-                _ => self.thing.within(before),
-            },
+            before: self.thing.within(before),
             after: self.thing.within(after),
             target: self.target,
         }
@@ -101,7 +103,7 @@ impl Thing {
                 let fields = &model.module(module)?.definition().fields;
                 value(fields.iter().find(|it| it.key == *field)?)
             }
-            Self::Workflow(workflow) => workflow.clone(),
+            Self::Workflow(slug) => model.workflow(slug).and_then(|it| value(it.definition())),
             Self::WorkflowEdit(slug) => {
                 let found = model.workflow(slug)?;
                 let mut told = json!({ "run_as": found.run_as(), "order": found.order() });

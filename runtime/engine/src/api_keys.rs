@@ -26,8 +26,8 @@ const SECRET_BYTES: usize = 32;
 const PREFIX_CHARACTERS: usize = 12;
 const NOT_FOUND: EngineError = EngineError::NotFound("API key");
 
-/// A key in full: `crm_`, the secret, `_`, the tenant; the last two in hexadecimal. It names its
-/// tenant so that it is looked up under that tenant's policies.
+/// A key in full: `crm_`, the secret, `_`, the tenant; the last two in hexadecimal. The same of an
+/// address at which requests start a workflow, which begins with `hook_`. It names its tenant so that it is looked up under that tenant's policies.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSecret(String);
 
@@ -38,9 +38,9 @@ impl std::fmt::Debug for ApiSecret {
 }
 
 impl ApiSecret {
-    fn new(tenant: TenantId, secret: [u8; SECRET_BYTES]) -> Self {
+    pub(crate) fn new(start: &str, tenant: TenantId, secret: [u8; SECRET_BYTES]) -> Self {
         let tenant = tenant.uuid().simple();
-        Self(format!("{API_KEY_START}{}_{tenant}", hexadecimal(&secret)))
+        Self(format!("{start}{}_{tenant}", hexadecimal(&secret)))
     }
 
     /// The text, for the one who asked for it.
@@ -48,16 +48,16 @@ impl ApiSecret {
         &self.0
     }
 
-    fn prefix(&self) -> String {
+    pub(crate) fn prefix(&self) -> String {
         self.0.chars().take(PREFIX_CHARACTERS).collect()
     }
 
-    fn hash(&self) -> Vec<u8> {
+    pub(crate) fn hash(&self) -> Vec<u8> {
         hash(&self.0)
     }
 }
 
-fn hash(text: &str) -> Vec<u8> {
+pub(crate) fn hash(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
 }
 
@@ -78,9 +78,9 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The tenant that a key names, where it has the form of one.
-fn tenant_of(text: &str) -> Option<TenantId> {
-    let (secret, tenant) = text.strip_prefix(API_KEY_START)?.split_once('_')?;
+/// The tenant that a secret names which begins like that, where it has the form of one.
+pub(crate) fn tenant_of(start: &str, text: &str) -> Option<TenantId> {
+    let (secret, tenant) = text.strip_prefix(start)?.split_once('_')?;
     let is_hexadecimal = |text: &str, length| {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         text.len() == length && text.bytes().all(digit)
@@ -100,7 +100,7 @@ impl Engine {
         &self,
         text: &str,
     ) -> Result<Option<(TenantId, Actor)>, EngineError> {
-        let Some(tenant) = tenant_of(text) else {
+        let Some(tenant) = tenant_of(API_KEY_START, text) else {
             return Ok(None);
         };
         let (hash, at) = (hash(text), fresh::now());
@@ -154,7 +154,7 @@ impl Engine {
                     "there are {TENANT_MAX_API_KEYS} API keys, which is the most: revoke one first"
                 )));
             }
-            let secret = ApiSecret::new(tenant, fresh::secret()?);
+            let secret = ApiSecret::new(API_KEY_START, tenant, fresh::secret()?);
             let id = ApiKeyId::new(fresh::id());
             let user_id = format!("api-key:{id}");
             let key = ApiKey {
@@ -210,7 +210,7 @@ impl Engine {
                     "the key has roles that you have not, and who gets its secret gets those",
                 ));
             }
-            let secret = ApiSecret::new(tenant, fresh::secret()?);
+            let secret = ApiSecret::new(API_KEY_START, tenant, fresh::secret()?);
             key.prefix = secret.prefix();
             let (hash, at) = (secret.hash(), fresh::now());
             let until = at + TimeDelta::seconds(overlap_seconds);
@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn a_key_names_its_tenant_and_nothing_else_has_its_form() {
         let tenant = TenantId::new(Uuid::from_u128(7));
-        let key = ApiSecret::new(tenant, [0xab; SECRET_BYTES]);
-        assert_eq!(tenant_of(key.reveal()), Some(tenant));
+        let key = ApiSecret::new(API_KEY_START, tenant, [0xab; SECRET_BYTES]);
+        assert_eq!(tenant_of(API_KEY_START, key.reveal()), Some(tenant));
         assert_eq!(key.prefix(), "crm_abababab");
         assert!(!format!("{key:?}").contains("abab"));
         let text = key.reveal();
@@ -292,7 +292,7 @@ mod tests {
             "crm_".to_owned(),
             "crm__".to_owned(),
         ] {
-            assert_eq!(tenant_of(&other), None, "{other}");
+            assert_eq!(tenant_of(API_KEY_START, &other), None, "{other}");
         }
     }
 }

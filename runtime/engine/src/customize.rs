@@ -16,6 +16,7 @@ use crate::acts::ModelAct;
 use crate::audit::audit_write;
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::run::PAUSED;
+use crate::schedules::schedules_settle;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -60,7 +61,9 @@ impl Engine {
         }
         check_removals(&mut tx, &change).await?;
         let workflow = match &change {
-            ModelChange::WorkflowAdd(workflow) => Some(workflow.clone()),
+            ModelChange::WorkflowAdd(workflow) | ModelChange::WorkflowPublish(workflow, _) => {
+                Some(workflow.clone())
+            }
             _ => None,
         };
         let (removal, is_removal) = (removal_task(&change), change.is_removal());
@@ -98,6 +101,7 @@ impl Engine {
             task_insert(&mut tx, fresh::id(), &spec, at, by).await?;
         }
         queue_rebuild(&mut tx, &before, &mut after, at, by).await?;
+        schedules_settle(&mut tx, Some(&before), &after, at).await?;
         audit_write(&mut tx, actor, act.between(&before, &after)).await?;
         receipt_keep(&mut tx, actor, receipt.as_ref(), &after).await?;
         tx.commit().await?;
@@ -116,7 +120,11 @@ fn no_model(change: &ModelChange) -> EngineError {
     }
 }
 
-fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(), EngineError> {
+pub(crate) fn check_manages(
+    model: &Model,
+    actor: &Actor,
+    change: &ModelChange,
+) -> Result<(), EngineError> {
     match change.module() {
         Some(module) => {
             let permitted = permit(model, Authority::User(actor), Action::Manage, module)?;
@@ -125,6 +133,14 @@ fn check_manages(model: &Model, actor: &Actor, change: &ModelChange) -> Result<(
                     if permitted.sight().hides(field) =>
                 {
                     Err(EngineError::NotFound("field"))
+                }
+                ModelChange::WorkflowAdd(workflow) | ModelChange::WorkflowPublish(workflow, _)
+                    if workflow.trigger.on.is_of_no_person() && !manages_all(model, actor) =>
+                {
+                    Err(EngineError::Forbidden(
+                        "a workflow that a time or a request starts runs as itself: that is for \
+                         those who manage everything",
+                    ))
                 }
                 _ => check_names(model, actor, change),
             }
@@ -168,7 +184,10 @@ fn looks_at(text: &str, key: &str) -> bool {
 }
 
 /// A step is configured as its action's manifest says.
-async fn check_steps(tx: &mut TenantTx, workflow: &WorkflowDefinition) -> Result<(), EngineError> {
+pub(crate) async fn check_steps(
+    tx: &mut TenantTx,
+    workflow: &WorkflowDefinition,
+) -> Result<(), EngineError> {
     let installs = crm_store::plugins::installs_list(tx).await?;
     steps_check(workflow, |action| {
         let mut manifests = installs.iter().map(|install| &install.manifest.0);
@@ -260,7 +279,7 @@ async fn queue_rebuild(
 
 /// The rest of the model compiled before, so the mistake is in what was sent; or, where something
 /// was taken away, in what relies on it.
-fn refused(error: &ModelError, is_removal: bool) -> EngineError {
+pub(crate) fn refused(error: &ModelError, is_removal: bool) -> EngineError {
     if is_removal {
         return EngineError::Conflict(format!("it is in use: {error}"));
     }

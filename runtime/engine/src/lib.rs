@@ -16,6 +16,7 @@ pub mod explain;
 pub mod export;
 pub mod history;
 pub mod import;
+pub mod incoming;
 pub mod login;
 pub mod plans;
 pub mod plugins;
@@ -24,6 +25,7 @@ pub mod query;
 pub mod read;
 pub mod receipt;
 pub mod run_control;
+pub mod schedules;
 pub mod search;
 pub mod secret;
 pub mod select;
@@ -35,6 +37,7 @@ pub mod usage;
 pub mod users;
 pub mod views;
 pub mod worker;
+pub mod workflows;
 pub mod write;
 
 mod acts;
@@ -61,7 +64,9 @@ pub use breaker::BreakerState;
 pub use error::EngineError;
 pub use meter::QuotaSettings;
 
-use crm_model::limits::PASSWORD_MAX_CONCURRENT;
+pub use run::trial;
+
+use crm_model::limits::{OLDER_WORKFLOW_CACHE_MAX, PASSWORD_MAX_CONCURRENT};
 use crm_model::{Model, TenantId, UserId};
 use crm_sandbox::Sandbox;
 use crm_store::Store;
@@ -84,6 +89,8 @@ struct Inner {
     store: Store,
     sandbox: Arc<Sandbox>,
     models: moka::sync::Cache<TenantId, Arc<Model>>,
+    /// Versions of workflows that runs began on, and that are not live any more.
+    older_workflows: moka::sync::Cache<run::VersionKey, Arc<crm_model::workflow::Workflow>>,
     /// What tenants use up.
     meter: Meter,
     /// Which plugins and hooks run at the moment.
@@ -120,6 +127,7 @@ impl Engine {
                 store,
                 sandbox,
                 models,
+                older_workflows: moka::sync::Cache::new(OLDER_WORKFLOW_CACHE_MAX),
                 meter: Meter::new(quotas),
                 breakers: breaker::Breakers::default(),
                 hook_failures: Arc::default(),

@@ -2,8 +2,9 @@
 
 use crm_model::limits::START_MAX_RECORDS;
 use crm_model::permission::manages_all;
+use crm_model::workflow::Workflow;
 use crm_model::{
-    Actor, EventId, EventKind, JobId, Model, RecordId, RunSource, TenantId, Violations,
+    Actor, Cause, EventId, EventKind, JobId, Model, RecordId, RunSource, TenantId, Violations,
     WorkflowSlug,
 };
 use crm_store::TenantTx;
@@ -110,7 +111,8 @@ impl Engine {
             let mut tx = TenantTx::begin(engine.store(), tenant).await?;
             let model = engine.model_at(tenant, tx.model_version()).await?;
             let model = model.ok_or(EngineError::NotFound("workflow"))?;
-            let module = startable(&model, &actor, &workflow)?;
+            let found = startable(&model, &actor, &workflow)?;
+            let (module, version) = (found.definition().module.clone(), found.version());
             if records.is_empty() || records.len() > START_MAX_RECORDS {
                 let message = format!("1 to {START_MAX_RECORDS} records");
                 let violations = Violations::one("/record_ids", "length", message);
@@ -132,9 +134,13 @@ impl Engine {
                 let run = StartedRun {
                     job: JobId::new(fresh::id()),
                     event: EventId::new(fresh::id()),
+                    kind: EventKind::StartedByHand,
+                    cause: &Cause::User,
+                    error: None,
                     workflow: &source,
+                    version,
                     module: &module,
-                    record,
+                    record: Some(record),
                     actor: &actor,
                     payload: &payload,
                     at,
@@ -158,14 +164,15 @@ impl Engine {
     }
 }
 
-/// The module of a workflow that somebody may start.
-fn startable(
-    model: &Model,
+/// A workflow that somebody may start.
+fn startable<'m>(
+    model: &'m Model,
     actor: &Actor,
     slug: &WorkflowSlug,
-) -> Result<crm_model::ModuleSlug, EngineError> {
+) -> Result<&'m Workflow, EngineError> {
     let found = model.workflow(slug);
-    let definition = found.ok_or(EngineError::NotFound("workflow"))?.definition();
+    let found = found.ok_or(EngineError::NotFound("workflow"))?;
+    let definition = found.definition();
     check_read(Some(model), actor, &definition.module)
         .map_err(|_| EngineError::NotFound("workflow"))?;
     let by_hand = definition.trigger.on == EventKind::StartedByHand;
@@ -174,5 +181,5 @@ fn startable(
             "only who manages everything starts by hand what something else is meant to start",
         ));
     }
-    Ok(definition.module.clone())
+    Ok(found)
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::audit::{Act, audit_write};
 use crate::receipt::{ReceiptMaker, receipt_keep};
+use crate::schedules::schedules_settle;
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
 
@@ -154,7 +155,8 @@ impl Engine {
             crm_store::models::plugin_install(&mut tx, install, at, by).await?;
         }
         if let Some(source) = crm_store::models::model_source(&mut tx).await? {
-            Model::compile(source)?;
+            let model = Model::compile(source)?;
+            schedules_settle(&mut tx, None, &model, at).await?;
         }
         let act = Act {
             action: "template.selected",

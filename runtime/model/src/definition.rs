@@ -277,6 +277,13 @@ pub struct TriggerDefinition {
     /// For `record_updated`: only when one of these changed. Empty: any change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldKey>,
+    /// For `time_reached`: minute, hour, day, month and weekday in the tenant's zone, such as
+    /// `0 9 * * 1-5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
+    /// For `time_reached`: a time that each record names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<crate::schedule::DateTrigger>,
 }
 
 /// A set of permissions: actions per module, `*` for all.

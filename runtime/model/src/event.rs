@@ -47,6 +47,11 @@ impl EventKind {
         Self::Called,
     ];
 
+    /// Whether nobody stands behind it who is known here.
+    pub const fn is_of_no_person(self) -> bool {
+        matches!(self, Self::TimeReached | Self::RequestReceived)
+    }
+
     /// The kind's name in JSON and in the store.
     pub const fn name(self) -> &'static str {
         match self {

@@ -37,6 +37,7 @@ pub mod reach;
 pub mod relations;
 pub mod roles;
 pub mod run_source;
+pub mod schedule;
 pub mod settings;
 pub mod sight;
 pub mod stages;

@@ -362,6 +362,26 @@ pub const PLUGIN_STATE_MAX_KEYS: i64 = 1_000;
 pub const PLUGIN_STATE_KEY_MAX_CHARACTERS: usize = 200;
 /// Such a value, as JSON text.
 pub const PLUGIN_STATE_VALUE_MAX_BYTES: usize = 64 << 10;
+/// How often records are looked for whose time has come.
+pub const SCHEDULE_LOOK_SECONDS: i64 = 30;
+/// Days before or after a date that a workflow starts.
+pub const SCHEDULE_MAX_DAYS: u32 = 3_660;
+/// Minutes before or after a time that a workflow starts.
+pub const SCHEDULE_MAX_MINUTES: u32 = 527_040;
+/// Schedules of all tenants that are looked at in one go.
+pub const SCHEDULE_MAX_DUE: i32 = 100;
+/// Records of one page, of those whose time has come.
+pub const SCHEDULE_PAGE_RECORDS: u32 = 200;
+/// How long a schedule waits that could not be kept.
+pub const SCHEDULE_PAUSE_SECONDS: i64 = 60;
+/// Actions that are called when a workflow is tried.
+pub const TRIAL_MAX_ACTIONS: usize = 50;
+/// Records that a loop goes through when a workflow is tried.
+pub const TRIAL_LOOP_MAX_RECORDS: u32 = 5;
+/// Runs that go over to another version of their workflow in one statement.
+pub const MOVE_PAGE_RUNS: u32 = 500;
+/// What is said of a version of a workflow.
+pub const WORKFLOW_NOTE_MAX_CHARACTERS: usize = 500;
 /// Mutations of one run.
 pub const RUN_MAX_MUTATIONS: usize = 50;
 /// Workflow runs between what a person did and a run; one further is cut.
@@ -381,6 +401,8 @@ pub const WRITE_MAX_RETRIES: u32 = 5;
 /// Times that a write starts again because the tenant's model changed under it. Each field that is
 /// added changes it twice, and a write that waits for others may meet many of them.
 pub const WRITE_MAX_MODEL_CHANGES: u32 = 100;
+/// Older versions of workflows that runs began on, kept compiled in memory.
+pub const OLDER_WORKFLOW_CACHE_MAX: u64 = 1_000;
 /// Compiled models kept in memory.
 pub const MODEL_CACHE_MAX_MODELS: u64 = 10_000;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::capability::Grant;
-use crate::definition::{TeamDefinition, TemplateDefinition};
+use crate::definition::{TeamDefinition, TemplateDefinition, WorkflowDefinition};
 use crate::hooks::TemplateHooks;
 use crate::ids::TenantId;
 use crate::limits;
@@ -24,7 +24,7 @@ use crate::relations::{Links, ReferenceRule, RollupUse};
 use crate::roles::{Members, Role, Roles, Teams};
 use crate::rules::Rules;
 use crate::settings::Settings;
-use crate::workflow::Workflow;
+use crate::workflow::{Compiled, Workflow};
 
 pub use crate::module::Module;
 
@@ -65,8 +65,8 @@ pub struct ModelSource {
     pub definition: TemplateDefinition,
     /// The tenant's own modules and fields, and its edits of the template's.
     pub overlay: Overlay,
-    /// The tenant's own workflows.
-    pub workflows: Vec<crate::definition::WorkflowDefinition>,
+    /// The tenant's own workflows, and what stands in the place of the template's.
+    pub workflows: Vec<OwnWorkflow>,
     /// Plugins that the tenant installed.
     pub plugins: BTreeMap<PluginName, InstalledPlugin>,
     /// What the tenant knows of its people.
@@ -79,6 +79,16 @@ pub struct ModelSource {
     pub suspended: bool,
     /// What the operator says of its limits.
     pub plan: Plan,
+}
+
+/// A workflow that the tenant has published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnWorkflow {
+    pub slug: WorkflowSlug,
+    /// How many versions there are: they count from 1.
+    pub newest: u32,
+    /// The version that events start, with its number; none of one that was taken away.
+    pub live: Option<(u32, WorkflowDefinition)>,
 }
 
 /// A plugin as a tenant has it.
@@ -106,6 +116,8 @@ pub struct Model {
     modules: BTreeMap<ModuleSlug, Module>,
     links: Links,
     workflows: Vec<Arc<Workflow>>,
+    /// The template's in whose place the tenant has put its own.
+    replaced: Vec<Arc<Workflow>>,
     roles: Roles,
     plugins: BTreeMap<PluginName, InstalledPlugin>,
     suspended: bool,
@@ -134,9 +146,11 @@ impl Model {
         let roles = overlay.merge_roles(&definition);
         let modules = compile_modules(overlay.merge(&definition), &building)?;
         let links = Links::compile(&modules)?;
-        let workflows = definition.workflows.into_iter().chain(source.workflows);
-        let edits = &overlay.workflow_edits;
-        let workflows = Workflow::compile_all(workflows, &modules, &source.plugins, edits)?;
+        let against = (&modules, &source.plugins, &overlay.workflow_edits);
+        let Compiled {
+            workflows,
+            replaced,
+        } = Compiled::all(definition.workflows, source.workflows, against)?;
         let roles = Roles::compile(roles, source.members, source.teams, &modules)
             .map_err(|message| ModelError::new("roles", message))?;
         let plugins = source.plugins;
@@ -149,6 +163,7 @@ impl Model {
             modules,
             links,
             workflows,
+            replaced,
             roles,
             plugins,
             suspended,
@@ -226,6 +241,31 @@ impl Model {
     /// All workflows: the template's, then the tenant's.
     pub fn workflows(&self) -> &[Arc<Workflow>] {
         &self.workflows
+    }
+
+    /// A workflow as it was in another version than the one that is live, with what the tenant says
+    /// of the live one. Its definition is of version `version`; the template's own is 0, and its
+    /// definition is here.
+    ///
+    /// # Errors
+    /// A sentence, where that version does not go with the model as it is by now.
+    pub fn workflow_as_of(
+        &self,
+        version: u32,
+        definition: WorkflowDefinition,
+    ) -> Result<Workflow, String> {
+        let slug = definition.slug.clone();
+        let mut workflow = Workflow::compile(definition, version, &self.modules, &self.plugins)?;
+        if let Some(live) = self.workflow(&slug) {
+            workflow.is_as(live);
+        }
+        Ok(workflow)
+    }
+
+    /// The template's workflow of that name, where the tenant has put its own in its place.
+    pub fn replaced_workflow(&self, slug: &WorkflowSlug) -> Option<&Arc<Workflow>> {
+        let mut replaced = self.replaced.iter();
+        replaced.find(|workflow| workflow.definition().slug == *slug)
     }
 
     /// The workflow of that name.

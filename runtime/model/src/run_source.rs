@@ -1,6 +1,7 @@
 //! What starts runs, and what its runs call.
 
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 use crate::event::EventKind;
 use crate::flow::{Action, Program};
@@ -71,7 +72,7 @@ pub struct RunFlow<'a> {
 
 #[derive(Debug)]
 enum FlowSource<'a> {
-    Workflow(&'a Workflow),
+    Workflow(Arc<Workflow>),
     Template(&'a TemplateHooks, Program),
 }
 
@@ -92,7 +93,7 @@ impl Model {
         let source = match source {
             RunSource::Workflow(slug) => {
                 let gone = || format!("there is no workflow “{slug}” any more");
-                FlowSource::Workflow(self.workflow(slug).ok_or_else(gone)?)
+                FlowSource::Workflow(Arc::clone(self.workflow(slug).ok_or_else(gone)?))
             }
             RunSource::Template(slug) => {
                 let hooks = self.hooks().filter(|_| self.template().slug == *slug);
@@ -105,6 +106,14 @@ impl Model {
             model: self,
             source,
         })
+    }
+
+    /// What the runs of a workflow do that began on another version than the live one.
+    pub fn run_flow_of(&self, workflow: Arc<Workflow>) -> RunFlow<'_> {
+        RunFlow {
+            model: self,
+            source: FlowSource::Workflow(workflow),
+        }
     }
 }
 

@@ -8,10 +8,11 @@ use crate::definition::WorkflowDefinition;
 use crate::event::{Event, EventKind};
 use crate::flow::{Program, Surroundings};
 use crate::limits;
-use crate::model::{InstalledPlugin, ModelError, Module};
+use crate::model::{InstalledPlugin, ModelError, Module, OwnWorkflow};
 use crate::names::{ModuleSlug, PluginName, WorkflowSlug};
 use crate::overlay::WorkflowEdit;
 use crate::permission::RunAs;
+use crate::schedule::Schedule;
 
 /// A workflow whose module, fields, condition and actions are known to exist.
 #[derive(Debug)]
@@ -19,28 +20,67 @@ pub struct Workflow {
     definition: WorkflowDefinition,
     condition: Option<Expression>,
     program: Program,
+    schedule: Option<Schedule>,
+    version: u32,
     run_as: RunAs,
     order: u32,
     is_paused: bool,
 }
 
+/// What workflows are compiled against: modules, plugins, and what the tenant says of workflows.
+pub(crate) type Against<'a> = (
+    &'a BTreeMap<ModuleSlug, Module>,
+    &'a BTreeMap<PluginName, InstalledPlugin>,
+    &'a BTreeMap<WorkflowSlug, WorkflowEdit>,
+);
+
+/// A model's workflows.
+pub(crate) struct Compiled {
+    /// In the order in which those that one event starts run.
+    pub(crate) workflows: Vec<Arc<Workflow>>,
+    /// The template's in whose place the tenant has put its own, as far as they go with the model.
+    pub(crate) replaced: Vec<Arc<Workflow>>,
+}
+
+impl Compiled {
+    pub(crate) fn all(
+        of_template: Vec<WorkflowDefinition>,
+        own: Vec<OwnWorkflow>,
+        against: Against<'_>,
+    ) -> Result<Self, ModelError> {
+        let own: Vec<(u32, WorkflowDefinition)> =
+            own.into_iter().filter_map(|own| own.live).collect();
+        let is_own = |slug: &WorkflowSlug| own.iter().any(|(_, own)| own.slug == *slug);
+        let (replaced, kept): (Vec<_>, Vec<_>) =
+            of_template.into_iter().partition(|it| is_own(&it.slug));
+        let (modules, plugins, _) = against;
+        let replaced = replaced.into_iter().filter_map(|definition| {
+            let compiled = Workflow::compile(definition, 0, modules, plugins);
+            compiled.ok().map(Arc::new)
+        });
+        let replaced = replaced.collect();
+        let kept = kept.into_iter().map(|definition| (0, definition));
+        Ok(Self {
+            workflows: Workflow::compile_all(kept.chain(own), against)?,
+            replaced,
+        })
+    }
+}
+
 impl Workflow {
-    /// All of them, in the order in which those that one event starts run.
-    pub(crate) fn compile_all(
-        definitions: impl Iterator<Item = WorkflowDefinition>,
-        modules: &BTreeMap<ModuleSlug, Module>,
-        plugins: &BTreeMap<PluginName, InstalledPlugin>,
-        edits: &BTreeMap<WorkflowSlug, WorkflowEdit>,
+    fn compile_all(
+        definitions: impl Iterator<Item = (u32, WorkflowDefinition)>,
+        (modules, plugins, edits): Against<'_>,
     ) -> Result<Vec<Arc<Self>>, ModelError> {
         let mut slugs = BTreeSet::new();
         let mut workflows = Vec::new();
-        for definition in definitions {
+        for (version, definition) in definitions {
             let place = format!("workflows/{}", definition.slug);
             if !slugs.insert(definition.slug.clone()) {
                 return Err(ModelError::new(place, "stands there twice"));
             }
             let edit = edits.get(&definition.slug);
-            let mut workflow = Self::compile(definition, modules, plugins)
+            let mut workflow = Self::compile(definition, version, modules, plugins)
                 .map_err(|message| ModelError::new(place.clone(), message))?;
             workflow.run_as = edit.map(|edit| edit.run_as).unwrap_or_default();
             workflow.is_paused = edit.is_some_and(|edit| edit.paused);
@@ -64,8 +104,9 @@ impl Workflow {
         Ok(workflows)
     }
 
-    fn compile(
+    pub(crate) fn compile(
         definition: WorkflowDefinition,
+        version: u32,
         modules: &BTreeMap<ModuleSlug, Module>,
         plugins: &BTreeMap<PluginName, InstalledPlugin>,
     ) -> Result<Self, String> {
@@ -94,6 +135,7 @@ impl Workflow {
         {
             return Err("trigger: fields go with record_updated".to_owned());
         }
+        let schedule = Schedule::compile(&definition.trigger, module)?;
         let surroundings = Surroundings {
             module: &definition.module,
             is_action: &|action| plugins.contains_key(action),
@@ -109,11 +151,25 @@ impl Workflow {
         Ok(Self {
             order: definition.order.unwrap_or(limits::WORKFLOW_DEFAULT_ORDER),
             definition,
+            version,
             condition,
             program,
+            schedule,
             run_as: RunAs::default(),
             is_paused: false,
         })
+    }
+
+    /// What the tenant says of it is what it says of that one.
+    pub(crate) fn is_as(&mut self, live: &Self) {
+        self.run_as = live.run_as;
+        self.order = live.order;
+        self.is_paused = live.is_paused;
+    }
+
+    /// Which of its versions it is; 0 for the template's own.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// What its author wrote.
@@ -122,8 +178,18 @@ impl Workflow {
     }
 
     /// On whose word it runs: the tenant says so, whoever wrote the workflow.
+    ///
+    /// What no person causes, but a time or somebody outside, runs as itself.
     pub fn run_as(&self) -> RunAs {
-        self.run_as
+        match self.definition.trigger.on.is_of_no_person() {
+            true => RunAs::Itself,
+            false => self.run_as,
+        }
+    }
+
+    /// The times that start it; none where something else does.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref()
     }
 
     /// Whether the tenant has it rest: events start it no more, and its runs wait.
@@ -153,9 +219,13 @@ impl Workflow {
 
     /// Whether the event starts it, as far as the trigger goes.
     pub fn is_triggered_by(&self, event: &Event) -> bool {
+        !self.is_paused && self.would_be_triggered_by(event)
+    }
+
+    /// The same, whether or not it rests.
+    pub fn would_be_triggered_by(&self, event: &Event) -> bool {
         let trigger = &self.definition.trigger;
-        !self.is_paused
-            && self.definition.module == event.module
+        self.definition.module == event.module
             && trigger.on == event.kind
             && (trigger.fields.is_empty()
                 || trigger

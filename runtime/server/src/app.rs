@@ -202,7 +202,23 @@ fn api() -> OpenApiRouter<App> {
         ))
         .routes(routes!(
             routes::workflows::workflow_get,
-            routes::workflows::workflow_edit
+            routes::workflows::workflow_edit,
+            routes::workflow_versions::workflow_delete
+        ))
+        .routes(routes!(
+            routes::workflow_versions::draft_get,
+            routes::workflow_versions::draft_put,
+            routes::workflow_versions::draft_delete
+        ))
+        .routes(routes!(routes::workflow_versions::workflow_publish))
+        .routes(routes!(routes::workflow_versions::versions_list))
+        .routes(routes!(routes::workflow_versions::workflow_diff))
+        .routes(routes!(routes::workflow_versions::runs_move))
+        .routes(routes!(routes::workflow_test::workflow_test))
+        .routes(routes!(
+            routes::incoming::address_get,
+            routes::incoming::address_make,
+            routes::incoming::address_end
         ))
         .routes(routes!(routes::runs::workflow_runs_list))
         .routes(routes!(routes::run_control::workflow_start))
@@ -280,6 +296,7 @@ fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::document())
         .nest("/api/crm", resources)
         .nest("/auth", routes::login::resources())
+        .routes(routes!(routes::incoming::request_received))
         .routes(routes!(routes::operations::healthz))
         .routes(routes!(routes::operations::readyz))
         .routes(routes!(routes::operations::problem_get))

@@ -60,6 +60,8 @@ pub struct Change<'a> {
 pub struct NewJob {
     pub id: JobId,
     pub workflow: RunSource,
+    /// The version of the workflow; none where there is but one.
+    pub version: Option<u32>,
     pub event_id: EventId,
     pub module: ModuleSlug,
     pub record_id: RecordId,

@@ -70,6 +70,8 @@ pub struct LoadedEffect {
     /// Counts from 1.
     pub attempt: i32,
     pub workflow: RunSource,
+    /// The version of the workflow that asked; none where there is but one.
+    pub version: Option<u32>,
     /// The step that asked; none where its run was before there was more than one.
     pub step: Option<StepName>,
     pub event: EventId,
@@ -91,6 +93,7 @@ struct Row {
     secrets: Json<Vec<String>>,
     attempts: i32,
     workflow_slug: String,
+    workflow_version: Option<i32>,
     step: Option<String>,
     event_id: Uuid,
     kind: String,
@@ -116,6 +119,9 @@ impl TryFrom<Row> for LoadedEffect {
                 .workflow_slug
                 .parse()
                 .map_err(|error| StoreError::corrupt("workflow name", error))?,
+            version: row
+                .workflow_version
+                .and_then(|version| version.try_into().ok()),
             step: row.step.and_then(|step| step.parse().ok()),
             event: EventId::new(row.event_id),
             event_kind: crate::jobs::event_kind(&row.kind)?,

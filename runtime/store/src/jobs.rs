@@ -45,6 +45,8 @@ pub async fn jobs_lease(
 pub struct LoadedJob {
     pub id: JobId,
     pub workflow: RunSource,
+    /// The version of the workflow that it began on; none where there is but one.
+    pub version: Option<u32>,
     /// Counts from 1.
     pub attempt: i32,
     /// Attempts at this step that ended, and failed.
@@ -63,6 +65,7 @@ struct Row {
     attempts: i32,
     failures: i32,
     place: Option<Json<Place>>,
+    workflow_version: Option<i32>,
     #[sqlx(flatten)]
     event: EventRow,
     current_version: Option<i64>,
@@ -136,6 +139,9 @@ impl TryFrom<Row> for LoadedJob {
                 .workflow_slug
                 .parse()
                 .map_err(|error| StoreError::corrupt("workflow name", error))?,
+            version: row
+                .workflow_version
+                .and_then(|version| version.try_into().ok()),
             attempt: row.attempts,
             failures: row.failures,
             place: row.place.map(|place| place.0),

@@ -1,7 +1,7 @@
 //! What a tenant's model is made of: the chosen template, the overlay, the installed plugins.
 
 use chrono::{DateTime, Utc};
-use crm_model::definition::{InstallDefinition, TemplateDefinition, WorkflowDefinition};
+use crm_model::definition::{InstallDefinition, TemplateDefinition};
 use crm_model::hooks::TemplateHooks;
 use crm_model::manifest::Manifest;
 use crm_model::model::{InstalledPlugin, ModelSource, TemplateReference};
@@ -79,11 +79,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     let members = members_read(tx).await?;
     let teams = teams_read(tx).await?;
     let building = building_read(tx).await?;
-    let workflows: Vec<(Json<WorkflowDefinition>,)> =
-        sqlx::query_as("select definition from crm_workflows where tenant_id = $1 order by slug")
-            .bind(tx.tenant_id().uuid())
-            .fetch_all(tx.connection())
-            .await?;
+    let workflows = crate::workflows::workflows_read(tx).await?;
     let plugins = crate::plugins::installs_list(tx).await?;
     Ok(Some(ModelSource {
         tenant_id: tx.tenant_id(),
@@ -108,10 +104,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         },
         definition: config.definition.0,
         overlay,
-        workflows: workflows
-            .into_iter()
-            .map(|(workflow,)| workflow.0)
-            .collect(),
+        workflows,
         plugins: plugins
             .into_iter()
             .map(installed)

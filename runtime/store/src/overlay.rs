@@ -2,14 +2,13 @@
 //! of this touches records, so none of it waits for them.
 
 use chrono::{DateTime, Utc};
-use crm_model::definition::{FieldDefinition, ModuleDefinition, WorkflowDefinition};
+use crm_model::definition::{FieldDefinition, ModuleDefinition};
 use crm_model::overlay::{FieldEdit, ModuleEdit, Overlay, OverlayWrite, WorkflowEdit};
 use crm_model::settings::Settings;
 use crm_model::{FieldKey, ModuleSlug, UserId, WorkflowSlug};
 use sqlx::types::Json;
 
 use crate::error::StoreError;
-use crate::models::fresh_or_exists;
 use crate::roles::{
     member_delete, member_put, role_delete, role_put, roles_read, team_delete, team_put,
 };
@@ -82,7 +81,7 @@ pub(crate) fn field_key(text: &str) -> Result<FieldKey, StoreError> {
 /// Writes down one part of a change of the model.
 ///
 /// # Errors
-/// [`StoreError::Exists`] for a workflow of a name that is taken, [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`].
 pub async fn overlay_write(
     tx: &mut TenantTx,
     write: &OverlayWrite,
@@ -98,7 +97,15 @@ pub async fn overlay_write(
         OverlayWrite::FieldEdit(module, field, edit) => {
             field_edit_put(tx, module, field, edit, at, by).await
         }
-        OverlayWrite::Workflow(workflow) => workflow_insert(tx, workflow, at, by).await,
+        OverlayWrite::Workflow {
+            definition,
+            version,
+            note,
+        } => {
+            let note = note.as_deref();
+            crate::workflows::version_insert(tx, (definition, *version, note), at, by).await
+        }
+        OverlayWrite::WorkflowGone(slug) => crate::workflows::workflow_end(tx, slug).await,
         OverlayWrite::WorkflowEdit(workflow, edit) => {
             workflow_edit_put(tx, workflow, *edit, at, by).await
         }
@@ -248,27 +255,6 @@ async fn field_edit_put(
     .execute(tx.connection())
     .await?;
     Ok(())
-}
-
-async fn workflow_insert(
-    tx: &mut TenantTx,
-    workflow: &WorkflowDefinition,
-    at: DateTime<Utc>,
-    by: &UserId,
-) -> Result<(), StoreError> {
-    let inserted = sqlx::query(
-        "insert into crm_workflows (tenant_id, slug, definition, created_at, created_by)
-        values ($1, $2, $3, $4, $5)
-        on conflict do nothing",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(workflow.slug.as_str())
-    .bind(Json(workflow))
-    .bind(at)
-    .bind(by.as_str())
-    .execute(tx.connection())
-    .await?;
-    fresh_or_exists(&inserted, || format!("the workflow “{}”", workflow.slug))
 }
 
 async fn workflow_edit_put(

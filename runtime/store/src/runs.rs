@@ -17,6 +17,8 @@ use crate::tenant_tx::TenantTx;
 pub struct Run {
     pub id: Uuid,
     pub workflow_slug: String,
+    /// The version of the workflow; none where there is but one.
+    pub workflow_version: Option<i32>,
     #[sqlx(try_from = "String")]
     pub module_slug: ModuleSlug,
     pub record_id: Uuid,
@@ -72,7 +74,7 @@ pub async fn runs_page(
     limit: u32,
 ) -> Result<Vec<Run>, StoreError> {
     let runs = sqlx::query_as(
-        "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
+        "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
             available_at, place is not null and error is null and available_at > now() as is_resting,
             error, created_at, finished_at,
             (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
@@ -103,7 +105,7 @@ pub async fn runs_page(
 /// [`StoreError::Unavailable`].
 pub async fn run_find(tx: &mut TenantTx, run: JobId) -> Result<Option<Run>, StoreError> {
     let found = sqlx::query_as(
-        "select id, workflow_slug, module_slug, record_id, event_id, state, attempts,
+        "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
             available_at, place is not null and error is null and available_at > now() as is_resting,
             error, created_at, finished_at,
             (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
@@ -272,20 +274,27 @@ pub async fn run_cancel(
     Ok(true)
 }
 
-/// A run that somebody starts by hand, with the event that it is for.
+/// A run that no change of a record starts, with the event that it is for.
 #[derive(Clone, Debug)]
 pub struct StartedRun<'a> {
     pub job: JobId,
     pub event: EventId,
+    pub kind: EventKind,
+    pub cause: &'a Cause,
     pub workflow: &'a RunSource,
+    /// The version of the workflow that is live.
+    pub version: u32,
     pub module: &'a ModuleSlug,
-    pub record: RecordId,
+    /// None: it is of no record, and the event's is the nil id.
+    pub record: Option<RecordId>,
     pub actor: &'a Actor,
     pub payload: &'a Value,
     pub at: DateTime<Utc>,
+    /// Why it must not even begin: it is born dead, for people to see.
+    pub error: Option<&'a str>,
 }
 
-/// Starts a run. False where the record is not there.
+/// Starts a run. False where the record is not there, or the event is.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -294,19 +303,23 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
         "insert into crm_events (
             tenant_id, id, kind, module_slug, record_id, record_version, changed_fields, payload,
             actor, cause, depth, occurred_at)
-        select $1, $2, $3, r.module_slug, r.id, r.version, '[]', $6, $7, $8, 0, $9
-        from crm_records r
-        where r.tenant_id = $1 and r.id = $5 and r.module_slug = $4 and r.deleted_at is null",
+        select $1, $2, $3, $4, coalesce($5, $10), coalesce(r.version, 0), '[]', $6, $7, $8, 0, $9
+        from (select) one
+        left join crm_records r
+            on r.tenant_id = $1 and r.id = $5 and r.module_slug = $4 and r.deleted_at is null
+        where $5 is null or r.id is not null
+        on conflict do nothing",
     )
     .bind(tx.tenant_id().uuid())
     .bind(run.event.uuid())
-    .bind(EventKind::StartedByHand.name())
+    .bind(run.kind.name())
     .bind(run.module.as_str())
-    .bind(run.record.uuid())
+    .bind(run.record.map(RecordId::uuid))
     .bind(Json(run.payload))
     .bind(Json(run.actor))
-    .bind(Json(Cause::User))
+    .bind(Json(run.cause))
     .bind(run.at)
+    .bind(Uuid::nil())
     .execute(tx.connection())
     .await?;
     if event.rows_affected() == 0 {
@@ -315,16 +328,19 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     sqlx::query(
         "insert into crm_jobs (
             tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at,
-            created_at)
-        values ($1, $2, $3, $4, $5, $6, 'queued', $7, $7)",
+            created_at, workflow_version, error, finished_at)
+        values ($1, $2, $3, $4, $5, $6, case when $9::text is null then 'queued' else 'dead' end,
+            $7, $7, $8, $9, case when $9::text is null then null else $7 end)",
     )
     .bind(tx.tenant_id().uuid())
     .bind(run.job.uuid())
     .bind(run.workflow.to_string())
     .bind(run.event.uuid())
     .bind(run.module.as_str())
-    .bind(run.record.uuid())
+    .bind(run.record.map_or(Uuid::nil(), RecordId::uuid))
     .bind(run.at)
+    .bind(i32::try_from(run.version).unwrap_or(i32::MAX))
+    .bind(run.error)
     .execute(tx.connection())
     .await?;
     Ok(true)

@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 /// What answers without standing in the document: for machines that watch, and the document.
 const OUTSIDE_THE_DOCUMENT: [&str; 2] = ["/metrics", "/openapi.json"];
 /// What answers strangers, by the document.
-const OF_STRANGERS: [&str; 8] = [
+const OF_STRANGERS: [&str; 9] = [
     "/auth/callback",
     "/auth/login",
     "/auth/logout",
     "/auth/logout-everywhere",
     "/auth/session",
     "/healthz",
+    "/hooks/{secret}",
     "/problems/{kind}",
     "/readyz",
 ];

@@ -2,7 +2,8 @@
 //! the same source.
 
 use crm_model::limits::CHAIN_MAX_DEPTH;
-use crm_model::{Cause, CausingEvent, EventId, JobId, Model};
+use crm_model::run_source::RunFlow;
+use crm_model::{Cause, CausingEvent, EventId, JobId};
 use crm_store::effects::{LoadedEffect, NextRun};
 
 use super::Next;
@@ -10,11 +11,11 @@ use crate::fresh;
 
 /// The run to start; a sentence where its source is not there any more.
 pub(super) fn next_run(
-    model: &Model,
+    flow: &Result<RunFlow<'_>, String>,
     effect: &LoadedEffect,
     next: Next,
 ) -> Result<NextRun, String> {
-    let flow = model.run_flow(&effect.workflow)?;
+    let flow = flow.as_ref().map_err(Clone::clone)?;
     let (place, action) = flow.program().only(effect.step.as_ref())?;
     let step = flow.step(action)?;
     let (chain, depth) = match next.new_chain {

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::limits::{EFFECT_MAX_ATTEMPTS, EFFECT_PAUSE_MAX_SECONDS, TENANT_MAX_EFFECTS_OUT};
+use crm_model::run_source::RunFlow;
 use crm_model::{Effect, EventKind, Model, TenantId};
 use crm_store::StoreError;
 use crm_store::effects::{EffectEnd, EffectState, LoadedEffect};
@@ -17,6 +18,7 @@ use super::answer::no_answer;
 use super::next::next_run;
 use super::schedule::time_reached;
 use super::{End, Next};
+use crate::run::NoFlow;
 use crate::time::{delta, pause};
 use crate::{Engine, EngineError, fresh};
 
@@ -143,18 +145,28 @@ impl Engine {
     async fn effect_attempt(&self, model: &Model, attempt: Attempt) {
         let (tenant, effect) = (attempt.tenant, &attempt.effect);
         let kind = effect.effect.kind();
-        let end = match self.effect_send(model, &attempt).await {
-            Ok(end) => end,
-            Err(EngineError::Store(StoreError::LeaseLost)) => End::Written,
-            Err(error) => {
-                tracing::warn!(tenant.id = %tenant, job.id = %effect.job, %error, "an effect waits");
-                End::Wait {
-                    reason: "the host could not send it; its log has the reason".to_owned(),
-                    after: Duration::from_secs(10),
-                }
+        let waits = |error: EngineError| {
+            tracing::warn!(tenant.id = %tenant, job.id = %effect.job, %error, "an effect waits");
+            End::Wait {
+                reason: "the host could not send it; its log has the reason".to_owned(),
+                after: Duration::from_secs(10),
             }
         };
-        let Some(end) = attempt.ended(model, end) else {
+        // Before it goes out: what comes back is for the version that asked.
+        let flow = match self.run_flow(model, &effect.workflow, effect.version).await {
+            Ok(flow) => Ok(Ok(flow)),
+            Err(NoFlow::Gone(reason)) => Ok(Err(reason)),
+            Err(NoFlow::Store(error)) => Err(error),
+        };
+        let (flow, end) = match flow {
+            Err(error) => (Err(String::new()), waits(error.into())),
+            Ok(flow) => match self.effect_send(model, &attempt).await {
+                Ok(end) => (flow, end),
+                Err(EngineError::Store(StoreError::LeaseLost)) => (flow, End::Written),
+                Err(error) => (flow, waits(error)),
+            },
+        };
+        let Some(end) = attempt.ended(&flow, end) else {
             metrics::counter!("crm_effects_total", "kind" => kind, "status" => "done").increment(1);
             return;
         };
@@ -225,12 +237,12 @@ impl Attempt {
     }
 
     /// What is written down of an end; none where it is already.
-    fn ended(&self, model: &Model, end: End) -> Option<EffectEnd> {
+    fn ended(&self, flow: &Result<RunFlow<'_>, String>, end: End) -> Option<EffectEnd> {
         let last = self.effect.attempt >= EFFECT_MAX_ATTEMPTS;
         Some(match end {
             End::Written => return None,
             End::Done { status, next } => {
-                let next = next.map(|next| next_run(model, &self.effect, next));
+                let next = next.map(|next| next_run(flow, &self.effect, next));
                 let (next, error) = match next {
                     Some(Err(reason)) => (None, Some(reason)),
                     other => (other.and_then(Result::ok), None),
@@ -259,7 +271,7 @@ impl Attempt {
                 ..self.end(EffectState::Queued)
             },
             End::Again { reason, status, .. } | End::Never { reason, status } => EffectEnd {
-                next: self.without_answer(model, &reason),
+                next: self.without_answer(flow, &reason),
                 error: Some(reason),
                 status,
                 ..self.end(EffectState::Dead)
@@ -268,7 +280,11 @@ impl Attempt {
     }
 
     /// Whoever waits for an answer is told that there is none.
-    fn without_answer(&self, model: &Model, reason: &str) -> Option<crm_store::effects::NextRun> {
+    fn without_answer(
+        &self,
+        flow: &Result<RunFlow<'_>, String>,
+        reason: &str,
+    ) -> Option<crm_store::effects::NextRun> {
         let Effect::Http(request) = &self.effect.effect else {
             return None;
         };
@@ -277,7 +293,7 @@ impl Attempt {
             payload: no_answer(&request.key, reason),
             new_chain: false,
         })?;
-        next_run(model, &self.effect, next).ok()
+        next_run(flow, &self.effect, next).ok()
     }
 
     fn again_at(&self, at_least: Option<Duration>) -> DateTime<Utc> {

@@ -2,7 +2,7 @@
 //! Live for the next request and the next run on every instance, because each change is a version
 //! of the tenant's model. Who manages everything decides.
 
-mod preview;
+pub(crate) mod preview;
 mod uploads;
 mod usage;
 

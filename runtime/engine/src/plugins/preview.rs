@@ -112,6 +112,30 @@ pub struct PreviewedChange {
     pub violations: Vec<Violation>,
 }
 
+impl PreviewedChange {
+    pub(crate) fn of(mutation: Mutation, outcome: Outcome) -> Self {
+        let mut change = Self {
+            mutation,
+            after: None,
+            error: None,
+            violations: Vec::new(),
+        };
+        match outcome {
+            Ok(Written::Created(record) | Written::Updated(record)) => {
+                change.after = Some(record.data);
+            }
+            Ok(Written::Deleted { .. } | Written::Activity(_)) => {}
+            Err(error) => {
+                change.error = Some(error.to_string());
+                if let EngineError::Refused(crm_model::Refusal::Invalid(violations)) = error {
+                    change.violations = violations.as_slice().to_vec();
+                }
+            }
+        }
+        change
+    }
+}
+
 /// One version, ready to be called.
 struct Candidate {
     name: PluginName,
@@ -415,24 +439,9 @@ impl PreviewedRun {
     }
 
     fn push(&mut self, mutation: Mutation, outcome: Outcome) {
-        let mut change = PreviewedChange {
-            mutation,
-            after: None,
-            error: None,
-            violations: Vec::new(),
-        };
-        match outcome {
-            Ok(Written::Created(record) | Written::Updated(record)) => {
-                change.after = Some(record.data);
-            }
-            Ok(Written::Deleted { .. } | Written::Activity(_)) => {}
-            Err(error) => {
-                self.outcome = "refused";
-                change.error = Some(error.to_string());
-                if let EngineError::Refused(crm_model::Refusal::Invalid(violations)) = error {
-                    change.violations = violations.as_slice().to_vec();
-                }
-            }
+        let change = PreviewedChange::of(mutation, outcome);
+        if change.error.is_some() {
+            self.outcome = "refused";
         }
         self.changes.push(change);
     }

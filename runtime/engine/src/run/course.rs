@@ -2,7 +2,7 @@
 //! that has ended.
 
 use chrono::{DateTime, Utc};
-use crm_model::flow::{Action, Facts, Next, Output, Place};
+use crm_model::flow::{Action, Facts, Loop, Next, Output, Place};
 use crm_model::limits::{
     JOB_MAX_ATTEMPTS, LOOP_PAGE_MAX_RECORDS, QUERY_MAX_MILLISECONDS, RUN_PLACE_MAX_BYTES,
 };
@@ -229,7 +229,8 @@ impl<'a> Course<'a> {
                 self.place.failed(thread, action, reason)
             }
             Verdict::Done | Verdict::Skipped(_) => {
-                let output = output(self.event_record(), trace, status);
+                let record = trace.record.unwrap_or(self.event_record());
+                let output = output(record, (&trace.mutations, &trace.made), status);
                 self.place.acted(thread, action, &output);
                 true
             }
@@ -375,27 +376,10 @@ impl<'a> Course<'a> {
     ) -> Result<(), String> {
         let each = self.flow.program().each(each);
         let each = each.ok_or("the workflow has no such loop any more")?;
-        let filter = each.filter().map(|filter| filter.fill(&self.context(None)));
-        let input = QueryInput {
-            filter: filter
-                .transpose()
-                .map_err(|error| format!("{}: {error}", each.step))?,
-            limit: Some(LOOP_PAGE_MAX_RECORDS),
-            cursor,
-            ..QueryInput::default()
-        };
-        let scope = self.scope();
-        let query = Query::parse(scope, &each.module, &input)
-            .map_err(|violations| format!("{}: {violations}", each.step))?;
-        let page = async {
-            let (store, tenant) = (self.engine.store(), self.lease.tenant);
-            let mut tx = TenantTx::begin_query(store, tenant, QUERY_MAX_MILLISECONDS).await?;
-            read_page(&mut tx, scope, &query).await
-        };
-        let page: Result<_, EngineError> = page.await;
-        let page = page.map_err(|error| format!("{}: {error}", each.step))?;
-        let records = page.rows.iter().map(|row| row.found.record.id);
-        self.place.page(thread, records.collect(), page.next_cursor);
+        let (context, scope) = (self.context(None), self.scope());
+        let wanted = (each, cursor, LOOP_PAGE_MAX_RECORDS);
+        let (records, next) = page_of(self.engine, scope, wanted, &context).await?;
+        self.place.page(thread, records, next);
         Ok(())
     }
 
@@ -422,6 +406,35 @@ impl<'a> Course<'a> {
     }
 }
 
+/// A page of a loop's records, at most `limit`, and where the next one begins.
+pub(super) async fn page_of(
+    engine: &Engine,
+    scope: Scope<'_>,
+    (each, cursor, limit): (&Loop, Option<String>, u32),
+    context: &Value,
+) -> Result<(Vec<RecordId>, Option<String>), String> {
+    let filter = each.filter().map(|filter| filter.fill(context));
+    let input = QueryInput {
+        filter: filter
+            .transpose()
+            .map_err(|error| format!("{}: {error}", each.step))?,
+        limit: Some(limit),
+        cursor,
+        ..QueryInput::default()
+    };
+    let query = Query::parse(scope, &each.module, &input)
+        .map_err(|violations| format!("{}: {violations}", each.step))?;
+    let page = async {
+        let (store, tenant) = (engine.store(), scope.model().tenant_id());
+        let mut tx = TenantTx::begin_query(store, tenant, QUERY_MAX_MILLISECONDS).await?;
+        read_page(&mut tx, scope, &query).await
+    };
+    let page: Result<_, EngineError> = page.await;
+    let page = page.map_err(|error| format!("{}: {error}", each.step))?;
+    let records = page.rows.iter().map(|row| row.found.record.id);
+    Ok((records.collect(), page.next_cursor))
+}
+
 /// What a program is told of the run that it goes on with.
 fn facts<'f>(
     model: &Model,
@@ -438,18 +451,22 @@ fn facts<'f>(
 }
 
 /// What later steps can say of this one.
-fn output(record: RecordId, trace: &Trace, status: AttemptStatus) -> Output {
-    let mut made = trace.made.iter();
+pub(super) fn output(
+    record: RecordId,
+    (mutations, made): (&[Mutation], &[RecordId]),
+    status: AttemptStatus,
+) -> Output {
+    let mut made = made.iter();
     let (mut created, mut set) = (Vec::new(), Data::new());
     if status == AttemptStatus::Done {
-        for mutation in &trace.mutations {
+        for mutation in mutations {
             match mutation {
                 Mutation::Create { module, .. } => {
                     created.push(json!({ "module": module, "id": made.next() }));
                 }
                 Mutation::Update {
                     record_id, patch, ..
-                } if *record_id == trace.record.unwrap_or(record) => set.extend(patch.clone()),
+                } if *record_id == record => set.extend(patch.clone()),
                 _ => {}
             }
         }

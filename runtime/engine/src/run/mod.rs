@@ -7,6 +7,8 @@ mod call;
 mod course;
 mod fold;
 mod host;
+pub mod trial;
+mod version;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crm_model::flow::Action;
@@ -39,6 +41,7 @@ use host::Kept;
 
 pub(crate) use call::{Told, action_call, effects_check};
 pub(crate) use fold::fold;
+pub(crate) use version::{NoFlow, VersionKey};
 
 /// The span of an attempt: what happens in it is of this tenant, plugin, version and job.
 pub(crate) fn span(lease: &Lease) -> Span {
@@ -160,13 +163,15 @@ impl Engine {
         lease: &Lease,
     ) -> Result<&'static str, StoreError> {
         let mut trace = Trace::empty(&lease.job);
-        let flow = match model.run_flow(&lease.job.workflow) {
+        let (source, version) = (&lease.job.workflow, lease.job.version);
+        let flow = match self.run_flow(model, source, version).await {
             Ok(flow) => flow,
-            Err(reason) => {
+            Err(NoFlow::Gone(reason)) => {
                 return self
                     .record_end(model, lease, trace, End::never(reason))
                     .await;
             }
+            Err(NoFlow::Store(error)) => return Err(error),
         };
         if flow.is_paused() {
             let wait = Wait {

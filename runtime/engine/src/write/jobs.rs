@@ -69,10 +69,11 @@ pub(super) fn jobs_of(
         depth: proposal.depth,
         occurred_at: at,
     };
-    let job = |source: RunSource, broken: Option<String>| NewJob {
+    let job = |source: RunSource, version: Option<u32>, broken: Option<String>| NewJob {
         id: JobId::new(fresh::id()),
         error: broken.or_else(|| cut(&event, &source)),
         workflow: source,
+        version,
         event_id,
         module: event.module.clone(),
         record_id: event.record_id,
@@ -89,9 +90,10 @@ pub(super) fn jobs_of(
             Ok(true) => None,
             Err(message) => Some(message),
         };
-        Some(job(workflow.definition().slug.clone().into(), broken))
+        let source = workflow.definition().slug.clone().into();
+        Some(job(source, Some(workflow.version()), broken))
     });
-    let hooks = hook.into_iter().map(|source| job(source, None));
+    let hooks = hook.into_iter().map(|source| job(source, None, None));
     let mut jobs: Vec<NewJob> = runs.chain(hooks).collect();
     chain(&mut jobs);
     jobs

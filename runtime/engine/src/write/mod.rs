@@ -19,6 +19,7 @@ mod purge;
 mod reach;
 mod rollup;
 mod transaction;
+mod trial;
 
 use crm_model::limits::{WRITE_MAX_MODEL_CHANGES, WRITE_MAX_RETRIES};
 use crm_model::permission::Authority;

@@ -25,6 +25,13 @@ enum Wave {
     Ask(Vec<Question>),
 }
 
+/// How all waves of a proposal ended.
+pub(super) enum Waves {
+    Done(Vec<Prepared>, Vec<Outcome>),
+    Again,
+    Ask(Vec<Question>),
+}
+
 /// How a transaction ended.
 enum Ended {
     Attempt(Attempt),
@@ -101,15 +108,41 @@ impl Engine {
             self.model_forget(proposal.tenant);
             return Ok(Ended::Attempt(Attempt::Again(Changed::Model)));
         }
+        let by = (proposal, rooms);
+        let (committed, mut outcomes) = match self.waves(&mut tx, model, by, hooks).await? {
+            Waves::Done(committed, outcomes) => (committed, outcomes),
+            Waves::Again => return Ok(Ended::Attempt(Attempt::Again(Changed::Record))),
+            Waves::Ask(questions) => return Ok(Ended::Ask(questions)),
+        };
+        let refused = outcomes.iter().any(Result::is_err);
+        if proposal.dry_run || (refused && proposal.atomic) {
+            outcomes.resize_with(proposal.operations.len(), || Err(EngineError::NotTried));
+            return Ok(Ended::Attempt(Attempt::Done(outcomes)));
+        }
+        self.finish(tx, proposal, &outcomes).await?;
+        for prepared in &committed {
+            self.announce(proposal.tenant, prepared);
+        }
+        Ok(Ended::Attempt(Attempt::Done(outcomes)))
+    }
+
+    /// All waves, in a transaction that somebody else ends.
+    pub(super) async fn waves(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        (proposal, rooms): (&Proposal<'_>, &Rooms),
+        hooks: &mut Hooks,
+    ) -> Result<Waves, EngineError> {
         let mut outcomes = Vec::with_capacity(proposal.operations.len());
         let mut committed: Vec<Prepared> = Vec::new();
         let mut rooms = rooms.clone();
         for range in waves(model, proposal.operations) {
             let by = (proposal, &rooms);
-            let (prepared, wave) = match self.wave(&mut tx, model, by, range, hooks).await? {
+            let (prepared, wave) = match self.wave(tx, model, by, range, hooks).await? {
                 Wave::Done(prepared, wave) => (prepared, wave),
-                Wave::Again => return Ok(Ended::Attempt(Attempt::Again(Changed::Record))),
-                Wave::Ask(questions) => return Ok(Ended::Ask(questions)),
+                Wave::Again => return Ok(Waves::Again),
+                Wave::Ask(questions) => return Ok(Waves::Ask(questions)),
             };
             if let Some(last) = prepared.last() {
                 rooms = last.rooms.clone();
@@ -121,16 +154,7 @@ impl Engine {
                 break;
             }
         }
-        let refused = outcomes.iter().any(Result::is_err);
-        if proposal.dry_run || (refused && proposal.atomic) {
-            outcomes.resize_with(proposal.operations.len(), || Err(EngineError::NotTried));
-            return Ok(Ended::Attempt(Attempt::Done(outcomes)));
-        }
-        self.finish(tx, proposal, &outcomes).await?;
-        for prepared in &committed {
-            self.announce(proposal.tenant, prepared);
-        }
-        Ok(Ended::Attempt(Attempt::Done(outcomes)))
+        Ok(Waves::Done(committed, outcomes))
     }
 
     /// The end of the job and the answer to keep, in the same commit.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use super::program::{Action, Recovery};
+use super::program::{Action, Program, Recovery};
 use crate::ids::RecordId;
 use crate::names::StepName;
 
@@ -125,6 +125,24 @@ impl Place {
             only: true,
             ..Self::default()
         }
+    }
+
+    /// The same, in another version of the program; none where the next step is not there in it, or
+    /// stands, in either, in a loop or in a way of a `parallel`, and where something may have to be
+    /// taken back.
+    pub fn moved(&self, from: &Program, to: &Program) -> Option<Self> {
+        let [thread] = self.threads.as_slice() else {
+            return None;
+        };
+        if !thread.rounds.is_empty() || !self.undo.is_empty() || self.failing.is_some() {
+            return None;
+        }
+        let at = to.entry(from.entry_at(thread.at)?)?;
+        let mut moved = self.clone();
+        for thread in &mut moved.threads {
+            thread.at = at;
+        }
+        Some(moved)
     }
 
     /// What steps said so far.

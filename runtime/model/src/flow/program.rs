@@ -21,6 +21,8 @@ pub struct Program {
     pub(super) code: Vec<Op>,
     actions: Vec<Action>,
     loops: Vec<Loop>,
+    /// Where steps begin that stand in no loop, in no way of a `parallel`, and take nothing back.
+    entries: BTreeMap<StepName, usize>,
 }
 
 #[derive(Debug)]
@@ -133,7 +135,9 @@ impl Program {
                 code: Vec::new(),
                 actions: Vec::new(),
                 loops: Vec::new(),
+                entries: BTreeMap::new(),
             },
+            bound: 0,
             names: BTreeSet::new(),
             count: 0,
             depth: 0,
@@ -167,6 +171,7 @@ impl Program {
             code: vec![Op::Act(0)],
             actions: vec![compiled],
             loops: Vec::new(),
+            entries: BTreeMap::new(),
         }
     }
 
@@ -177,6 +182,19 @@ impl Program {
 
     pub fn action(&self, index: usize) -> Option<&Action> {
         self.actions.get(index)
+    }
+
+    /// Where a step begins that a run may go over to from anywhere.
+    pub(super) fn entry(&self, step: &StepName) -> Option<usize> {
+        self.entries.get(step).copied()
+    }
+
+    /// The step that begins there, if a run may go over from it.
+    pub(super) fn entry_at(&self, at: usize) -> Option<&StepName> {
+        let mut entries = self.entries.iter();
+        entries
+            .find(|(_, entry)| **entry == at)
+            .map(|(step, _)| step)
     }
 
     pub fn each(&self, index: usize) -> Option<&Loop> {
@@ -190,6 +208,8 @@ struct Compiler<'a> {
     names: BTreeSet<StepName>,
     count: usize,
     depth: usize,
+    /// Ways of a `parallel`, and steps that take back, that it is in.
+    bound: usize,
     /// The module whose records the steps are about, loops within loops.
     modules: Vec<ModuleSlug>,
     /// Steps that take back an action, which are compiled at the end.
@@ -241,6 +261,10 @@ impl Compiler<'_> {
         };
         if !self.names.insert(name.clone()) {
             return Err(format!("{place}: another step is called “{name}” too"));
+        }
+        if self.bound == 0 && self.modules.len() == 1 {
+            let here = self.here();
+            self.program.entries.insert(name.clone(), here);
         }
         match &step.kind {
             StepKind::Action(action) => self.act(place, name, action),
@@ -303,11 +327,13 @@ impl Compiler<'_> {
                 let fork = self.push(Op::End);
                 let over = self.push(Op::End);
                 let mut starts = Vec::new();
+                self.bound += 1;
                 for (index, branch) in branches.iter().enumerate() {
                     starts.push(self.here());
                     self.steps(&format!("{place}/parallel/{index}"), branch)?;
                     self.push(Op::End);
                 }
+                self.bound -= 1;
                 let end = self.here();
                 self.put(fork, Op::Fork(starts));
                 self.put(over, Op::Go(end));
@@ -441,6 +467,7 @@ impl Compiler<'_> {
     /// What takes back stands behind everything else, so that nobody walks into it.
     fn undo_sections(&mut self) -> Result<(), String> {
         self.push(Op::End);
+        self.bound += 1;
         let mut done: BTreeMap<usize, usize> = BTreeMap::new();
         while let Some((action, place, steps)) = self.undo.pop() {
             done.insert(action, self.here());

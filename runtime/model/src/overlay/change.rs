@@ -34,8 +34,14 @@ pub enum ModelChange {
     FieldEdit(ModuleSlug, FieldKey, Data),
     /// A field of the tenant's own goes, with its values.
     FieldRemove(ModuleSlug, FieldKey),
-    /// A workflow of the tenant's own.
+    /// A workflow of the tenant's own, live at once.
     WorkflowAdd(WorkflowDefinition),
+    /// What is to be the next version of a workflow, the template's too, and live; with a word on
+    /// what is new in it.
+    WorkflowPublish(WorkflowDefinition, Option<String>),
+    /// A workflow of the tenant's own goes, or the template's is again as the template has it.
+    /// Its module is the one given.
+    WorkflowRemove(WorkflowSlug, ModuleSlug),
     /// What is said of a workflow beside what stands in it.
     WorkflowEdit(WorkflowSlug, WorkflowPatch),
     /// A merge patch of the settings.
@@ -72,14 +78,20 @@ impl ModelChange {
             | Self::FieldAdd(module, _, _)
             | Self::FieldEdit(module, _, _)
             | Self::FieldRemove(module, _) => Some(module),
-            Self::WorkflowAdd(workflow) => Some(&workflow.module),
+            Self::WorkflowAdd(workflow) | Self::WorkflowPublish(workflow, _) => {
+                Some(&workflow.module)
+            }
+            Self::WorkflowRemove(_, module) => Some(module),
         }
     }
 
     /// Whether it takes something away, so that a model which does not compile without it means
     /// a conflict with the rest, not a mistake in what was sent.
     pub fn is_removal(&self) -> bool {
-        matches!(self, Self::ModuleRemove { .. } | Self::FieldRemove(..))
+        matches!(
+            self,
+            Self::ModuleRemove { .. } | Self::FieldRemove(..) | Self::WorkflowRemove(..)
+        )
     }
 
     /// All that it says, to look names up in.
@@ -114,7 +126,14 @@ pub enum OverlayWrite {
     /// Its values are for a task.
     FieldGone(ModuleSlug, FieldKey),
     FieldEdit(ModuleSlug, FieldKey, FieldEdit),
-    Workflow(WorkflowDefinition),
+    /// The next version of a workflow, live from now on.
+    Workflow {
+        definition: WorkflowDefinition,
+        version: u32,
+        note: Option<String>,
+    },
+    /// Its versions stay, for the runs that began on them.
+    WorkflowGone(WorkflowSlug),
     WorkflowEdit(WorkflowSlug, WorkflowEdit),
     Settings(Settings),
     Role(RoleDefinition),
@@ -170,8 +189,12 @@ pub fn revise(
             super::fields::edit(source, module, key, patch)
         }
         ModelChange::FieldRemove(module, key) => super::fields::remove(source, module, key),
-        ModelChange::WorkflowAdd(workflow) => workflow_add(source, workflow),
-        ModelChange::WorkflowEdit(slug, patch) => workflow_edit(source, slug, patch),
+        ModelChange::WorkflowAdd(workflow) => super::workflows::add(source, workflow),
+        ModelChange::WorkflowPublish(workflow, note) => {
+            super::workflows::publish(source, workflow, note)
+        }
+        ModelChange::WorkflowRemove(slug, _) => super::workflows::remove(source, slug),
+        ModelChange::WorkflowEdit(slug, patch) => super::workflows::edit(source, slug, patch),
         ModelChange::RoleAdd(role) => super::roles::add(source, role),
         ModelChange::RoleEdit(slug, patch) => super::roles::edit(source, slug, patch),
         ModelChange::RoleRemove(slug) => super::roles::remove(source, slug),
@@ -191,7 +214,9 @@ fn attributes_of(change: &ModelChange) -> Data {
     match change {
         ModelChange::ModuleAdd(module) => attributes(module),
         ModelChange::FieldAdd(_, field, _) => attributes(field.as_ref()),
-        ModelChange::WorkflowAdd(workflow) => attributes(workflow),
+        ModelChange::WorkflowAdd(workflow) | ModelChange::WorkflowPublish(workflow, _) => {
+            attributes(workflow)
+        }
         ModelChange::ModuleEdit(_, patch)
         | ModelChange::FieldEdit(_, _, patch)
         | ModelChange::RoleEdit(_, patch)
@@ -204,6 +229,7 @@ fn attributes_of(change: &ModelChange) -> Data {
         | ModelChange::FieldRemove(..)
         | ModelChange::RoleRemove(_)
         | ModelChange::WorkflowEdit(..)
+        | ModelChange::WorkflowRemove(..)
         | ModelChange::TeamRemove(_)
         | ModelChange::MemberRemove(_) => Data::new(),
     }
@@ -219,42 +245,6 @@ pub(crate) fn check_characters(attributes: &Data) -> Result<(), Violations> {
         }
     }
     violations.into_result()
-}
-
-fn workflow_add(
-    source: &mut ModelSource,
-    workflow: WorkflowDefinition,
-) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
-    let mut there = source.definition.workflows.iter().chain(&source.workflows);
-    if there.any(|there| there.slug == workflow.slug) {
-        let message = format!("the workflow “{}” exists already", workflow.slug);
-        return Err(OverlayRefusal::Conflict(message));
-    }
-    source.workflows.push(workflow.clone());
-    Ok(vec![OverlayWrite::Workflow(workflow)])
-}
-
-fn workflow_edit(
-    source: &mut ModelSource,
-    slug: WorkflowSlug,
-    patch: WorkflowPatch,
-) -> Result<Vec<OverlayWrite>, OverlayRefusal> {
-    let mut there = source.definition.workflows.iter().chain(&source.workflows);
-    if !there.any(|there| there.slug == slug) {
-        return Err(OverlayRefusal::NotFound("workflow"));
-    }
-    let edits = &mut source.overlay.workflow_edits;
-    let known = edits.get(&slug).copied().unwrap_or_default();
-    let edit = WorkflowEdit {
-        run_as: patch.run_as.unwrap_or(known.run_as),
-        order: patch.order.or(known.order),
-        paused: patch.paused.unwrap_or(known.paused),
-    };
-    if known == edit {
-        return Ok(Vec::new());
-    }
-    edits.insert(slug.clone(), edit);
-    Ok(vec![OverlayWrite::WorkflowEdit(slug, edit)])
 }
 
 /// A definition out of its attributes.

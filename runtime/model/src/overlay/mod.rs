@@ -10,6 +10,7 @@ mod modules;
 mod people;
 mod rebuild;
 mod roles;
+mod workflows;
 
 pub(crate) use change::check_characters;
 pub use change::{ModelChange, OverlayRefusal, OverlayWrite, revise};

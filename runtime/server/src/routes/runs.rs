@@ -28,6 +28,9 @@ pub(crate) struct RunBody {
     /// The workflow's name; `template:` and the template's for a run of its `after-event`.
     #[schema(example = "welcome")]
     workflow: String,
+    /// The version of the workflow, where 0 is the template's own; null for a template's hook, and
+    /// for what began before there were versions.
+    workflow_version: Option<i32>,
     module: String,
     record_id: String,
     event_id: String,
@@ -101,6 +104,7 @@ impl From<Run> for RunBody {
         Self {
             id: run.id.to_string(),
             workflow: run.workflow_slug,
+            workflow_version: run.workflow_version,
             module: run.module_slug.to_string(),
             record_id: run.record_id.to_string(),
             event_id: run.event_id.to_string(),

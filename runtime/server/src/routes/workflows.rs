@@ -4,22 +4,23 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use crm_model::WorkflowSlug;
 use crm_model::definition::WorkflowDefinition;
 use crm_model::limits::WORKFLOW_DEFAULT_ORDER;
 use crm_model::overlay::{ModelChange, WorkflowPatch};
 use crm_model::permission::RunAs;
 use crm_model::workflow::Workflow;
+use crm_model::{Model, WorkflowSlug};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, segment};
+use crate::extract::{Body, Parameters, segment};
 use crate::once::{Answer, Keyed};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
 use crate::routes::change::change_once;
+use crate::routes::workflow_versions::draft_first;
 
 /// A workflow.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,14 +39,27 @@ pub(crate) struct WorkflowBody {
     run_as: RunAs,
     /// Events start it no more, and its runs wait.
     paused: bool,
+    /// The version that is live; 0 for the template's own, null for one that is a draft alone.
+    version: Option<u32>,
+    /// Whether there is a draft of the next version, at `/workflows/{id}/draft`, which you may see.
+    has_draft: bool,
 }
 
 impl WorkflowBody {
-    fn of(workflow: &Workflow) -> Self {
+    pub(crate) fn of(workflow: &Workflow) -> Self {
         let definition = workflow.definition().clone();
         Self {
             paused: workflow.is_paused(),
+            version: Some(workflow.version()),
             ..Self::made_of(definition, workflow.order(), workflow.run_as())
+        }
+    }
+
+    fn draft(definition: WorkflowDefinition) -> Self {
+        Self {
+            version: None,
+            has_draft: true,
+            ..Self::added(definition)
         }
     }
 
@@ -63,6 +77,8 @@ impl WorkflowBody {
             },
             run_as,
             paused: false,
+            version: Some(1),
+            has_draft: false,
         }
     }
 }
@@ -75,7 +91,7 @@ pub(crate) async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBo
         return Ok(Vec::new());
     };
     let workflows = ready.model.workflows().iter();
-    Ok(workflows
+    let mut workflows: Vec<WorkflowBody> = workflows
         .filter(|workflow| {
             let module = &workflow.definition().module;
             ready.permissions.contains_key(module)
@@ -88,10 +104,22 @@ pub(crate) async fn visible(app: &App, caller: &Caller) -> Result<Vec<WorkflowBo
             !sight.is_some_and(|sight| sight.tells(&text))
         })
         .map(|workflow| WorkflowBody::of(workflow))
-        .collect())
+        .collect();
+    for draft in app
+        .engine
+        .drafts(caller.tenant, &caller.actor, None)
+        .await?
+    {
+        let mut of_draft = workflows.iter_mut();
+        match of_draft.find(|workflow| workflow.id == draft.definition.slug.as_str()) {
+            Some(workflow) => workflow.has_draft = true,
+            None => workflows.push(WorkflowBody::draft(draft.definition)),
+        }
+    }
+    Ok(workflows)
 }
 
-/// All workflows that you may see.
+/// All workflows that you may see; at the end those that were never published.
 #[utoipa::path(get, path = "/workflows", tag = "workflows", responses(
     (status = 200, body = List<WorkflowBody>),
 ))]
@@ -121,7 +149,7 @@ pub(crate) async fn workflow_get(
 /// `delay` and `stop`; `{"$expression": "…"}` in a `config` stands for a value, over what started
 /// the run and what the steps before said. Live for the next request.
 #[utoipa::path(post, path = "/workflows", tag = "workflows",
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(AddParameters, ("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,
     responses(
         (status = 201, body = WorkflowBody),
@@ -132,11 +160,36 @@ pub(crate) async fn workflow_get(
 pub(crate) async fn workflow_add(
     State(app): State<App>,
     caller: Caller,
+    Parameters(how): Parameters<AddParameters>,
     Keyed { key, input }: Keyed<WorkflowDefinition>,
 ) -> Result<Response, Problem> {
-    let added = Answer::json(StatusCode::CREATED, &WorkflowBody::added(input.clone()));
+    if how.draft {
+        return draft_first(&app, &caller, Keyed { key, input }).await;
+    }
+    let slug = input.slug.clone();
     let change = ModelChange::WorkflowAdd(input);
-    change_once(&app, &caller, key, change, move |_| added.clone()).await
+    change_once(&app, &caller, key, change, move |model| {
+        answer(StatusCode::CREATED, model, &slug)
+    })
+    .await
+}
+
+/// How a workflow is added.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddParameters {
+    /// It is a draft, and not live before `publish`; the answer is that of `…/draft`.
+    #[serde(default)]
+    draft: bool,
+}
+
+/// A workflow as a model has it.
+pub(crate) fn answer(status: StatusCode, model: &Model, slug: &WorkflowSlug) -> Answer {
+    match model.workflow(slug) {
+        Some(workflow) => Answer::json(status, &WorkflowBody::of(workflow)),
+        None => Answer::empty(StatusCode::NO_CONTENT),
+    }
 }
 
 /// What is said of a workflow beside what stands in it; what is left out stays.

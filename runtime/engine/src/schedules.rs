@@ -1,0 +1,273 @@
+//! Workflows that a time starts: a clock's, or one that records name. Every instance looks; whoever
+//! locks what is due starts its runs and says when to look again, in one commit.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use crm_model::limits::{
+    QUERY_MAX_MILLISECONDS, SCHEDULE_MAX_DUE, SCHEDULE_PAGE_RECORDS, SCHEDULE_PAUSE_SECONDS,
+};
+use crm_model::query::{Query, QueryInput, Scope};
+use crm_model::schedule::Schedule;
+use crm_model::workflow::Workflow;
+use crm_model::{
+    Actor, Cause, Event, EventId, EventKind, JobId, Model, RecordId, TenantId, WorkflowSlug,
+};
+use crm_store::TenantTx;
+use crm_store::records::Record;
+use crm_store::runs::StartedRun;
+use crm_store::schedules::ScheduleRow;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::query::read_page;
+use crate::{Engine, EngineError, fresh};
+
+/// Whoever stands in the events that a time caused.
+const CLOCK: &str = "clock";
+
+impl Engine {
+    /// Starts what is due, looking for it that often, until `stop`.
+    pub async fn keep_schedules(&self, poll: Duration, stop: CancellationToken) {
+        loop {
+            let pause = match self.schedules_look().await {
+                Ok(found) if found == usize::try_from(SCHEDULE_MAX_DUE).unwrap_or(usize::MAX) => {
+                    Duration::ZERO
+                }
+                Ok(_) => poll,
+                Err(error) => {
+                    tracing::warn!(%error, "what is scheduled cannot be looked up");
+                    poll
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// How many were due.
+    async fn schedules_look(&self) -> Result<usize, EngineError> {
+        let due = crm_store::schedules::schedules_due(self.store(), fresh::now(), SCHEDULE_MAX_DUE)
+            .await?;
+        for (tenant, slug) in &due {
+            if let Err(error) = self.schedule_keep(*tenant, slug).await {
+                tracing::warn!(
+                    tenant.id = %tenant, workflow = %slug, %error,
+                    "a scheduled workflow could not be started; it is tried again"
+                );
+                self.schedule_pause(*tenant, slug).await?;
+            }
+        }
+        Ok(due.len())
+    }
+
+    /// Starts the runs of one workflow whose time has come.
+    async fn schedule_keep(
+        &self,
+        tenant: TenantId,
+        slug: &WorkflowSlug,
+    ) -> Result<(), EngineError> {
+        let now = fresh::now();
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let Some(row) = crm_store::schedules::schedule_lock(&mut tx, slug, now).await? else {
+            return Ok(());
+        };
+        let model = self.model_at(tenant, tx.model_version()).await?;
+        let workflow = model.as_ref().and_then(|model| model.workflow(slug));
+        let workflow = workflow.filter(|workflow| !workflow.is_paused());
+        let schedule = workflow.and_then(|workflow| workflow.schedule());
+        let (Some(model), Some(workflow), Some(schedule)) = (&model, workflow, schedule) else {
+            crm_store::schedules::schedule_remove(&mut tx, slug).await?;
+            return Ok(tx.commit().await?);
+        };
+        let zone = model.settings().time_zone;
+        let reached = schedule.reached(now, zone);
+        let started = match (schedule.field(), &row.reached, &reached) {
+            (Some(field), Some(from), Some(to)) => {
+                let between = (field.as_str(), from.as_str(), to.as_str());
+                self.start_each(&mut tx, model, workflow, between).await?
+            }
+            (Some(_), ..) => 0,
+            (None, ..) => {
+                let payload = json!({ "scheduled_for": row.next_at });
+                let run = (None, &payload);
+                self.start_timed(&mut tx, model, workflow, run, now).await?
+            }
+        };
+        match schedule.next(now, zone) {
+            Some(next_at) => {
+                let row = ScheduleRow { next_at, reached };
+                crm_store::schedules::schedule_put(&mut tx, slug, &row).await?;
+            }
+            None => crm_store::schedules::schedule_remove(&mut tx, slug).await?,
+        }
+        tx.commit().await?;
+        if started > 0 {
+            self.inner.meter.committed(tenant, 0, started);
+            self.inner.jobs_waiting.notify_one();
+        }
+        Ok(())
+    }
+
+    /// One run for each record whose field has a value behind `from`, up to `to`.
+    async fn start_each(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        workflow: &Workflow,
+        (field, from, to): (&str, &str, &str),
+    ) -> Result<i64, EngineError> {
+        if from >= to {
+            return Ok(0);
+        }
+        let now = fresh::now();
+        let scope = Scope::host(model, now);
+        let mut cursor = None;
+        let mut started = 0;
+        loop {
+            let input = QueryInput {
+                filter: Some(json!({ "and": [
+                    { "field": field, "op": "gt", "value": from },
+                    { "field": field, "op": "lte", "value": to },
+                ] })),
+                limit: Some(SCHEDULE_PAGE_RECORDS),
+                cursor,
+                ..QueryInput::default()
+            };
+            let module = &workflow.definition().module;
+            let query = Query::parse(scope, module, &input).map_err(EngineError::invalid)?;
+            let mut reading =
+                TenantTx::begin_query(self.store(), model.tenant_id(), QUERY_MAX_MILLISECONDS)
+                    .await?;
+            let page = read_page(&mut reading, scope, &query).await?;
+            drop(reading);
+            for row in page.rows {
+                let record = row.found.record;
+                let payload = json!({ "field": field, "value": record.data.get(field) });
+                let run = (Some(&record), &payload);
+                started += self.start_timed(tx, model, workflow, run, now).await?;
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(started);
+            }
+        }
+    }
+
+    /// Starts one run, unless the workflow's condition does not hold. How many were started.
+    async fn start_timed(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        workflow: &Workflow,
+        (record, payload): (Option<&Record>, &Value),
+        now: DateTime<Utc>,
+    ) -> Result<i64, EngineError> {
+        let clock = CLOCK.parse();
+        let clock = clock.map_err(|error| EngineError::Internal(format!("{CLOCK}: {error}")))?;
+        let definition = workflow.definition();
+        let event = Event {
+            id: EventId::new(fresh::id()),
+            kind: EventKind::TimeReached,
+            module: definition.module.clone(),
+            record_id: record.map_or(RecordId::new(Uuid::nil()), |record| record.id),
+            record_version: record.map_or(0, |record| record.version),
+            before: None,
+            after: record.map(|record| record.data.clone()),
+            changed_fields: Vec::new(),
+            payload: Some(payload.clone()),
+            actor: Actor::person(clock, Vec::new()),
+            cause: Cause::System,
+            depth: 0,
+            occurred_at: now,
+        };
+        let error = match workflow.condition_holds(&event) {
+            Ok(false) => return Ok(0),
+            Ok(true) => None,
+            Err(message) => Some(message),
+        };
+        let error = match (error, self.jobs_room(model.tenant_id()).await?) {
+            (None, Some(room)) if room.left < 1 => return Err(EngineError::Quota(room.spent)),
+            (error, _) => error,
+        };
+        let source = definition.slug.clone().into();
+        let run = StartedRun {
+            job: JobId::new(fresh::id()),
+            event: event.id,
+            kind: event.kind,
+            cause: &event.cause,
+            workflow: &source,
+            version: workflow.version(),
+            module: &definition.module,
+            record: record.map(|record| record.id),
+            actor: &event.actor,
+            payload,
+            at: now,
+            error: error.as_deref(),
+        };
+        let is_started = crm_store::runs::run_start(tx, &run).await?;
+        Ok(i64::from(is_started && error.is_none()))
+    }
+
+    async fn schedule_pause(
+        &self,
+        tenant: TenantId,
+        slug: &WorkflowSlug,
+    ) -> Result<(), EngineError> {
+        let now = fresh::now();
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        if let Some(row) = crm_store::schedules::schedule_lock(&mut tx, slug, now).await? {
+            let row = ScheduleRow {
+                next_at: now + TimeDelta::seconds(SCHEDULE_PAUSE_SECONDS),
+                ..row
+            };
+            crm_store::schedules::schedule_put(&mut tx, slug, &row).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is written down of when to look at workflows, after the model has changed: nothing that was
+/// reached before counts.
+pub(crate) async fn schedules_settle(
+    tx: &mut TenantTx,
+    before: Option<&Model>,
+    after: &Model,
+    now: DateTime<Utc>,
+) -> Result<(), EngineError> {
+    let zone = after.settings().time_zone;
+    for workflow in after.workflows() {
+        let Some(schedule) = live(workflow) else {
+            continue;
+        };
+        let slug = &workflow.definition().slug;
+        let same = before.is_some_and(|before| {
+            let was = before.workflow(slug);
+            let is_same = |was: &Workflow| {
+                live(was).is_some() && was.definition().trigger == workflow.definition().trigger
+            };
+            was.is_some_and(|was| is_same(was)) && before.settings().time_zone == zone
+        });
+        if let (false, Some(next_at)) = (same, schedule.next(now, zone)) {
+            let reached = schedule.reached(now, zone);
+            let row = ScheduleRow { next_at, reached };
+            crm_store::schedules::schedule_put(tx, slug, &row).await?;
+        }
+    }
+    let were = before.map(Model::workflows).unwrap_or_default();
+    for workflow in were.iter().filter(|workflow| live(workflow).is_some()) {
+        let slug = &workflow.definition().slug;
+        if after.workflow(slug).and_then(|after| live(after)).is_none() {
+            crm_store::schedules::schedule_remove(tx, slug).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The times of a workflow that does not rest.
+fn live(workflow: &Workflow) -> Option<&Schedule> {
+    workflow.schedule().filter(|_| !workflow.is_paused())
+}

@@ -1,0 +1,102 @@
+//! When workflows are looked at that a time starts.
+
+use chrono::{DateTime, Utc};
+use crm_model::{TenantId, WorkflowSlug};
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::tenant_tx::TenantTx;
+
+/// When to look at a workflow again, and how far was looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleRow {
+    pub next_at: DateTime<Utc>,
+    /// The newest value of the field whose time was reached; none where a clock says when.
+    pub reached: Option<String>,
+}
+
+/// Workflows whose time has come, of all tenants, the longest due first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn schedules_due(
+    store: &Store,
+    now: DateTime<Utc>,
+    limit: i32,
+) -> Result<Vec<(TenantId, WorkflowSlug)>, StoreError> {
+    let mut lent = store.for_statement().await?;
+    let rows = sqlx::query_as("select tenant_id, workflow_slug from crm_schedules_due($1, $2)")
+        .bind(now)
+        .bind(limit)
+        .fetch_all(lent.connection())
+        .await;
+    let rows: Vec<(Uuid, String)> = lent.give_back(rows)?;
+    let rows = rows.into_iter().map(|(tenant, slug)| {
+        let slug = slug
+            .parse()
+            .map_err(|error| StoreError::corrupt("workflow name", error))?;
+        Ok((TenantId::new(tenant), slug))
+    });
+    rows.collect()
+}
+
+/// Takes what is due of a workflow until the transaction ends; none where somebody else has it, or
+/// had it just now.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn schedule_lock(
+    tx: &mut TenantTx,
+    slug: &WorkflowSlug,
+    now: DateTime<Utc>,
+) -> Result<Option<ScheduleRow>, StoreError> {
+    let row: Option<(DateTime<Utc>, Option<String>)> = sqlx::query_as(
+        "select next_at, reached from crm_schedules
+        where tenant_id = $1 and workflow_slug = $2 and next_at <= $3
+        for update skip locked",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(slug.as_str())
+    .bind(now)
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|(next_at, reached)| ScheduleRow { next_at, reached }))
+}
+
+/// When to look at a workflow again.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn schedule_put(
+    tx: &mut TenantTx,
+    slug: &WorkflowSlug,
+    row: &ScheduleRow,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into crm_schedules (tenant_id, workflow_slug, next_at, reached)
+        values ($1, $2, $3, $4)
+        on conflict (tenant_id, workflow_slug) do update
+        set next_at = excluded.next_at, reached = excluded.reached",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(slug.as_str())
+    .bind(row.next_at)
+    .bind(row.reached.as_deref())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// A workflow is not looked at any more.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn schedule_remove(tx: &mut TenantTx, slug: &WorkflowSlug) -> Result<(), StoreError> {
+    sqlx::query("delete from crm_schedules where tenant_id = $1 and workflow_slug = $2")
+        .bind(tx.tenant_id().uuid())
+        .bind(slug.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
