@@ -122,6 +122,7 @@ impl Fuzz {
             statement_connections: CONNECTIONS,
             transaction_connections: CONNECTIONS,
             acquire_timeout: Duration::from_secs(20),
+            ..StoreSettings::default()
         };
         let store = Store::connect(database.runtime(), settings).await.unwrap();
         let engine = Engine::new(store.clone(), cluster().sandbox());
