@@ -1,10 +1,10 @@
 //! The tenant changes its model: fields are relabelled, retired, restored, deleted and ordered,
 //! modules come and go, settings change. What the template owns bends and does not break.
 
+use crm_model::limits::WRITE_MAX_RETRIES;
 use crm_tests::app::TestApp;
 use crm_tests::client::Client;
 use crm_tests::cluster::TestDatabase;
-use crm_model::limits::WRITE_MAX_RETRIES;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
