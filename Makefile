@@ -6,6 +6,7 @@
 # LEAK_OPERATIONS, LEAK_SEED   how much `make test-long` does, and from where it starts
 # TENANT_CALLS, HOSTILE_RUNS   calls of two tenants, and runs of hostile guests, in `make test-long`
 # DETERMINISM_RUNS   runs that are run again by another process, in `make test-long`
+# CRASH_KILLS, CRASH_SEED   how often `make test-long` kills a server, and which way
 # FUZZ_SECONDS, FUZZ_SEED   how long `make test-fuzz` looks, and from where it starts
 
 .DEFAULT_GOAL := help
@@ -40,11 +41,12 @@ test-long: export LEAK_OPERATIONS ?= 1000000
 test-long: export TENANT_CALLS ?= 100000
 test-long: export HOSTILE_RUNS ?= 10000
 test-long: export DETERMINISM_RUNS ?= 1000
+test-long: export CRASH_KILLS ?= 200
 test-long: ## Look for leaks between tenants with LEAK_OPERATIONS, 1000000 unless given (LEAK_SEED repeats a run)
 	@.ci/setup test
 	$(CARGO) test -p crm-sandbox --test memory --test sandbox -- --nocapture hostile_guests_leave two_tenants_see
 	$(CARGO) build --workspace --bins
-	$(CARGO) test -p crm-tests --test e2e -- --nocapture leak:: determinism::
+	$(CARGO) test -p crm-tests --test e2e -- --nocapture leak:: determinism:: crash::kills::
 
 # Needs Python and PyPI, so it stands apart from the tests.
 test-fuzz: ## Fuzz the HTTP surface for FUZZ_SECONDS, 240 unless given (FUZZ_SEED for another seed)
@@ -71,4 +73,4 @@ bench: ## Measure against pgbench and bare wasmtime, into target/bench.json
 	$(CARGO) bench -p crm-tests --bench bench
 
 bench-full: export BENCH_FULL = 1
-bench-full: bench ## The same with 10,000 tenants and a million records
+bench-full: bench ## The same with 10,000 tenants, a million records and a backlog of 100,000

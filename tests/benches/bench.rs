@@ -4,7 +4,7 @@
 //!
 //! `make bench` runs all; `cargo bench -p crm-tests --bench bench -- action_call` runs one. The
 //! figures go to `target/bench.json` too. A missed aim is printed, and is no error.
-//! `make bench-full` takes the full sizes of `scale`.
+//! `make bench-full` takes the full sizes of `scale` and `queue_delay`.
 
 mod action_call;
 mod bare;
@@ -18,6 +18,8 @@ mod hostile_beside;
 mod load;
 mod neighbours;
 mod pgbench;
+mod queue_delay;
+mod queue_throughput;
 mod record_create;
 mod report;
 mod scale;
@@ -37,7 +39,7 @@ use crate::report::Measure;
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The measures by name, in the order in which they run.
-const MEASURES: [&str; 11] = [
+const MEASURES: [&str; 13] = [
     action_call::NAME,
     extism::NAME,
     first_call::NAME,
@@ -48,6 +50,8 @@ const MEASURES: [&str; 11] = [
     record_create::NAME,
     tenant_create::NAME,
     neighbours::NAME,
+    queue_throughput::NAME,
+    queue_delay::NAME,
     scale::NAME,
 ];
 
@@ -97,6 +101,8 @@ fn main() -> Result<()> {
             record_create::NAME => vec![runtime.block_on(record_create::measure())?],
             tenant_create::NAME => vec![runtime.block_on(tenant_create::measure())?],
             neighbours::NAME => vec![runtime.block_on(neighbours::measure())?],
+            queue_throughput::NAME => runtime.block_on(queue_throughput::measure())?,
+            queue_delay::NAME => vec![runtime.block_on(queue_delay::measure())?],
             _ => runtime.block_on(scale::measure())?,
         };
         for measure in &mut found {
@@ -134,6 +140,19 @@ fn write(path: &Path, measures: &[Measure], started: Instant) -> Result<()> {
         .with_context(|| format!("{} cannot be written", path.display()))?;
     say(&format!("all figures are in {}", path.display()));
     Ok(())
+}
+
+/// Whether the full sizes are asked for.
+fn is_full() -> bool {
+    std::env::var("BENCH_FULL").is_ok_and(|value| value == "1")
+}
+
+/// A size that a variable of the environment gives.
+fn size(name: &str, otherwise: u64) -> Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} is no number")),
+        Err(_) => Ok(otherwise),
+    }
 }
 
 /// A line of progress.

@@ -60,6 +60,17 @@ impl Pgbench {
 
     /// Runs a script for a time. Any failed transaction is an error.
     pub(crate) async fn run(&self, script: &str, time: Duration) -> Result<Seen> {
+        self.run_for(script, &format!("--time={}", time.as_secs()))
+            .await
+    }
+
+    /// Runs a script so many times by each client.
+    pub(crate) async fn run_each(&self, script: &str, times: u64) -> Result<Seen> {
+        self.run_for(script, &format!("--transactions={times}"))
+            .await
+    }
+
+    async fn run_for(&self, script: &str, length: &str) -> Result<Seen> {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), script)?;
         let mut command = Command::new(&self.program);
@@ -73,7 +84,7 @@ impl Pgbench {
             .arg(format!("--port={}", self.port))
             .arg(format!("--username={}", self.user))
             .arg(format!("--client={}", self.clients))
-            .arg(format!("--time={}", time.as_secs()))
+            .arg(length)
             .arg("--file")
             .arg(file.path())
             .args(

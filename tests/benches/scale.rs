@@ -25,8 +25,8 @@ use self::pages::{Asked, Took};
 use crate::load::{Connection as Http, Request, one_by_one, quantile};
 use crate::pgbench::{self, Pgbench};
 use crate::report::{Aim, Measure, resident_bytes};
-use crate::say;
 use crate::serving::{Serving, database, on_postgres};
+use crate::{is_full, say, size};
 
 pub(crate) const NAME: &str = "scale";
 
@@ -50,15 +50,10 @@ struct Sizes {
 
 impl Sizes {
     fn from_environment() -> Result<Self> {
-        let full = std::env::var("BENCH_FULL").is_ok_and(|value| value == "1");
-        let (tenants, records) = if full {
+        let (tenants, records) = if is_full() {
             (10_000, 1_000_000)
         } else {
             (1_000, 100_000)
-        };
-        let size = |name: &str, otherwise: u64| match std::env::var(name) {
-            Ok(text) => text.parse().with_context(|| format!("{name} is no number")),
-            Err(_) => Ok(otherwise),
         };
         Ok(Self {
             tenants: size("BENCH_TENANTS", tenants)?.max(FEW + 1),

@@ -51,6 +51,25 @@ pub(crate) async fn database(
     Ok(postgres.connect_options().database(name))
 }
 
+/// Makes a database that holds what another one does, to which nobody is connected; in the place
+/// of one that had this name.
+pub(crate) async fn copy_of(
+    postgres: &PrivatePostgres,
+    other: &'static str,
+    name: &'static str,
+) -> Result<PgConnectOptions> {
+    let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
+    for statement in [
+        format!("drop database if exists {name} with (force)"),
+        format!("create database {name} template {other}"),
+    ] {
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await?;
+    }
+    Ok(postgres.connect_options().database(name))
+}
+
 /// A server that answers.
 pub(crate) struct Serving {
     pub(crate) host: Host,

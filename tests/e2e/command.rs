@@ -2,11 +2,13 @@
 
 use crm_tests::browser::{Browser, PASSWORD};
 use crm_tests::cluster::{cluster, target_dir};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 /// The binary beside these tests; `make test` builds it first.
 pub(crate) fn crm() -> Command {
@@ -135,6 +137,8 @@ async fn doctor_says_what_is_there() {
     assert!(checks.as_array().unwrap().len() >= 5, "{report}");
 }
 
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A `crm serve`; gone when it is dropped.
 pub(crate) struct Serving {
     process: Child,
@@ -152,17 +156,57 @@ fn serve(url: &str) -> Serving {
     serving(url, &["--local-issuer", "--role", "api"])
 }
 
-/// `crm serve` on this database.
-pub(crate) fn serving(url: &str, arguments: &[&str]) -> Serving {
-    let mut process = crm()
+impl Serving {
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+fn serve_command(url: &str, arguments: &[&str]) -> Command {
+    let mut command = crm();
+    command
         .arg("serve")
         .args(arguments)
         .args(["--listen", "127.0.0.1:0"])
         .env("DATABASE_URL", url)
-        .env("CRM_DEV_ISSUER", "1")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A `crm serve` that is killed after so long, whatever it has come to.
+pub(crate) async fn serving_for(url: &str, time: Duration) {
+    let mut process = serve_command(url, &[]).spawn().unwrap();
+    tokio::time::sleep(time).await;
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+/// `crm serve` on this database.
+pub(crate) fn serving(url: &str, arguments: &[&str]) -> Serving {
+    listening(serve_command(url, arguments).env("CRM_DEV_ISSUER", "1"))
+}
+
+/// The same as the runtime's role, which may serve and no more.
+pub(crate) fn serving_only(url: &str, arguments: &[&str]) -> Serving {
+    listening(&mut serve_command(url, arguments))
+}
+
+fn listening(command: &mut Command) -> Serving {
+    let mut process = command.spawn().unwrap();
     let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
     let base = said.find_map(|line| {
         let line = line.unwrap();

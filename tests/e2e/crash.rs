@@ -1,5 +1,11 @@
 //! Workers that die in the middle: no job is lost, none is done twice.
 
+mod kills;
+mod load;
+mod rolling;
+mod stopped;
+mod turns;
+
 use chrono::{DateTime, Utc};
 use crm_model::TenantId;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};

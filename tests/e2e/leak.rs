@@ -17,6 +17,8 @@ use std::task::Poll;
 use std::time::Duration;
 use uuid::Uuid;
 
+use crate::random::{Random, number};
+
 const TENANTS: usize = 1_000;
 /// The first ones have a template, for what goes through the engine.
 const WITH_TEMPLATE: usize = 10;
@@ -29,21 +31,8 @@ const STATEMENT_MILLISECONDS: u32 = 2;
 /// Nobody keeps a transaction open this long, unless it was forgotten.
 const STALE: Duration = Duration::from_secs(3);
 
-/// A generator that repeats itself (splitmix64, Steele, Lea and Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % most
-    }
-
-    fn tenant(&mut self) -> usize {
-        usize::try_from(self.below(TENANTS as u64)).unwrap()
-    }
+fn any_tenant(random: &mut Random) -> usize {
+    usize::try_from(random.below(TENANTS as u64)).unwrap()
 }
 
 /// How far a write came: what was not asked to commit must not be there in the end.
@@ -70,10 +59,6 @@ struct Fuzz {
     dropped: AtomicU64,
     panicked: AtomicU64,
     cut_off: AtomicU64,
-}
-
-fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().expect(name))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,6 +107,7 @@ impl Fuzz {
             statement_connections: CONNECTIONS,
             transaction_connections: CONNECTIONS,
             acquire_timeout: Duration::from_secs(20),
+            ..StoreSettings::default()
         };
         let store = Store::connect(database.runtime(), settings).await.unwrap();
         let engine = Engine::new(store.clone(), cluster().sandbox());
@@ -157,7 +143,7 @@ impl Fuzz {
 
     /// One operation, as a whole or up to some point.
     async fn operation(&self, random: &mut Random) {
-        let (own, other) = (random.tenant(), random.tenant());
+        let (own, other) = (any_tenant(random), any_tenant(random));
         let polls = (random.below(5) == 0).then(|| random.below(12));
         match random.below(100) {
             0..60 => self.ended(self.read(own, other), polls).await,

@@ -57,6 +57,7 @@ mod plugins;
 mod query;
 mod query_property;
 mod quotas;
+mod random;
 mod record_access;
 mod records;
 mod redis;

@@ -88,6 +88,21 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
+        let answer = self.try_call(method, path, headers, body).await;
+        answer.expect("an answer")
+    }
+
+    /// The same of a server that may be gone.
+    ///
+    /// # Errors
+    /// No answer came, or not all of it.
+    pub async fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Result<Answer, reqwest::Error> {
         let path = match path.starts_with('/') {
             true => path.to_owned(),
             false => format!("/api/crm/{path}"),
@@ -105,15 +120,15 @@ impl Client {
                 .header("content-type", "application/json")
                 .body(body);
         }
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("a body");
+        let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer {
+        Ok(Answer {
             status,
             headers,
             body,
-        }
+        })
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -300,7 +315,7 @@ impl Client {
 }
 
 /// Waits until the question is answered with yes.
-pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut question: impl FnMut() -> F) {
+pub async fn wait_until(what: &str, mut question: impl AsyncFnMut() -> bool) {
     let began = std::time::Instant::now();
     while !question().await {
         assert!(began.elapsed() < PATIENCE, "it did not happen: {what}");

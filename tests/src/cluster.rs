@@ -58,23 +58,8 @@ fn start() -> Cluster {
         let sandbox = sandbox();
         create_database(&server, TEMPLATE, "template0").await;
         let options = server.connect_options().database(TEMPLATE);
-        let mut admin = Admin::connect(&options)
-            .await
-            .expect("the template database");
-        admin.migrate().await.expect("migrations");
-        admin
-            .allow_runtime_login(server.password())
-            .await
-            .expect("the runtime's role");
-        let publishing = tokio::spawn(async move {
-            for component in crate::guests::components() {
-                crm_engine::publish::publish(&mut admin, &sandbox, component)
-                    .await
-                    .expect("a component is published");
-            }
-            sandbox
-        });
-        (server, publishing.await.expect("published"))
+        prepare(&options, server.password(), Arc::clone(&sandbox)).await;
+        (server, sandbox)
     });
     Cluster {
         server,
@@ -82,6 +67,25 @@ fn start() -> Cluster {
         databases: AtomicU32::new(0),
         _runtime: runtime,
     }
+}
+
+/// Brings a database's schema up to date, lets the runtime's role log in, and publishes every
+/// component that tests publish.
+pub async fn prepare(owner: &PgConnectOptions, password: &str, sandbox: Arc<Sandbox>) {
+    let mut admin = Admin::connect(owner).await.expect("the database");
+    admin.migrate().await.expect("migrations");
+    admin
+        .allow_runtime_login(password)
+        .await
+        .expect("the runtime's role");
+    let publishing = tokio::spawn(async move {
+        for component in crate::guests::components() {
+            crm_engine::publish::publish(&mut admin, &sandbox, component)
+                .await
+                .expect("a component is published");
+        }
+    });
+    publishing.await.expect("published");
 }
 
 /// Compiled code that tests share, from one run to the next. Its key is no secret, because nobody

@@ -30,7 +30,9 @@ use crate::{Database, bundled};
 /// Bytes of the development issuer's key (HMAC-SHA-256 wants at least 32).
 const DEV_KEY_BYTES: usize = 32;
 /// How long running requests and attempts may take to end after the stop.
-const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
+/// How long connections may still be taken after it, of that time.
+pub(crate) const DRAIN_MAX_SECONDS: u64 = 10;
 /// How often to look for workflows whose time has come.
 const SCHEDULE_POLL: Duration = Duration::from_secs(1);
 

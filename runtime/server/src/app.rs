@@ -17,6 +17,7 @@ use crm_model::limits::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
@@ -49,6 +50,8 @@ pub struct App {
     pub(crate) limits: Arc<Limits>,
     /// Where nobody logs in with a browser, there is none.
     pub(crate) browsers: Option<Arc<Browsers>>,
+    /// Whether this instance is about to end.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl App {
@@ -62,6 +65,7 @@ impl App {
             edges: Arc::default(),
             limits: Arc::new(Limits::new(Rates::default())),
             browsers: None,
+            stopping: CancellationToken::new(),
         }
     }
 

@@ -28,9 +28,12 @@ pub struct Edges {
     pub head_max: Duration,
     /// Between one piece of a body and the next.
     pub body_pause_max: Duration,
+    /// How long connections are still taken after the stop, until whoever sends requests here has
+    /// noticed.
+    pub drain: Duration,
 }
 
-/// As an embedded server has it: no page elsewhere, no limit of rates.
+/// As an embedded server has it: no page elsewhere, no limit of rates, nobody else who serves.
 impl Default for Edges {
     fn default() -> Self {
         Self {
@@ -39,6 +42,7 @@ impl Default for Edges {
             rates: Rates::default(),
             head_max: HEAD_MAX,
             body_pause_max: BODY_PAUSE_MAX,
+            drain: Duration::ZERO,
         }
     }
 }

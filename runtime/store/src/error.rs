@@ -103,10 +103,10 @@ fn number(error: &dyn DatabaseError) -> u32 {
 }
 
 /// SQLSTATE classes and codes that mean “not now”: connection failure (08), insufficient
-/// resources (53), operator intervention (57P).
+/// resources (53), operator intervention (57P), a transaction that paused for too long (25P03).
 /// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
 fn is_unavailable(code: &str) -> bool {
-    code.starts_with("08") || code.starts_with("53") || code.starts_with("57P")
+    code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") || code == "25P03"
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -151,7 +151,9 @@ impl TryFrom<Row> for LoadedJob {
     }
 }
 
-/// Loads leased jobs of one tenant, in one round trip, with the version of the tenant's model.
+/// Loads leased jobs of one tenant, in one round trip, with the version of the tenant's model. The
+/// oldest comes first: in any other order the same ones could be last each time, and a worker that
+/// is killed again and again would never come to them.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -169,10 +171,12 @@ pub async fn jobs_load(
         .await;
     let rows: Vec<Row> = lent.give_back(rows)?;
     let model_version = rows.first().and_then(|row| row.model_version);
-    let jobs = rows
+    let mut jobs = rows
         .into_iter()
         .map(LoadedJob::try_from)
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    // Ids begin with the time at which they were made.
+    jobs.sort_unstable_by_key(|job| job.id);
     Ok((model_version, jobs))
 }
 

@@ -19,6 +19,9 @@ pub struct StoreSettings {
     /// For transactions of several statements.
     pub transaction_connections: u32,
     pub acquire_timeout: Duration,
+    /// How long a transaction may wait for its own process. One that is stopped in the middle
+    /// would hold its locks for as long as it stands, whoever takes up its work.
+    pub transaction_pause_max: Duration,
 }
 
 impl Default for StoreSettings {
@@ -27,6 +30,7 @@ impl Default for StoreSettings {
             statement_connections: 12,
             transaction_connections: 8,
             acquire_timeout: Duration::from_secs(3),
+            transaction_pause_max: Duration::from_secs(60),
         }
     }
 }
@@ -59,6 +63,8 @@ impl Store {
         options: PgConnectOptions,
         settings: StoreSettings,
     ) -> Result<Self, StoreError> {
+        let pause_max = settings.transaction_pause_max.as_millis().to_string();
+        let options = options.options([("idle_in_transaction_session_timeout", pause_max)]);
         let pool = |most| Connections::new(options.clone(), most, settings.acquire_timeout);
         let store = Self {
             statements: pool(settings.statement_connections)?,

@@ -2,6 +2,9 @@
 //! HTTP/2, is hyper's; axum's own `serve` has no limits of time.
 
 use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -30,10 +33,14 @@ const RESET_STREAMS_MAX: usize = 20;
 const ERROR_STREAMS_MAX: usize = 100;
 /// What a connection keeps of an answer that its client does not take.
 const SEND_BUFFER_MAX_BYTES: usize = 256 << 10;
+/// What the last answer on a connection says.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// After an error that is the process's own, such as no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves until `stop`, then lets running requests come to their end.
+/// Serves until `stop`, and a while longer whoever has not noticed yet: `/readyz` says that it
+/// stops, and each answer of HTTP/1 is the last on its connection. Then lets running requests come
+/// to their end.
 ///
 /// # Errors
 /// None at present; a listener that fails for a while is tried again.
@@ -44,15 +51,24 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let edges = app.edges.clone();
     let (open, mut all_closed) = mpsc::channel::<()>(1);
+    let (drain, close) = (edges.drain, CancellationToken::new());
     let serving = Serving {
         limits: app.limits.clone(),
-        router: router(app),
+        router: router(App {
+            stopping: stop.clone(),
+            ..app
+        }),
         builder: builder(edges.head_max),
         stop: stop.clone(),
+        close: close.clone(),
         open,
         edges,
     };
     let mut sweep = tokio::time::interval(SWEEP_PAUSE);
+    let mut is_over = pin!(async {
+        stop.cancelled().await;
+        tokio::time::sleep(drain).await;
+    });
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -60,9 +76,14 @@ pub async fn serve(
                 Err(error) => failed(&error).await,
             },
             _ = sweep.tick() => serving.limits.sweep(),
-            () = stop.cancelled() => break,
+            () = &mut is_over => break,
         }
     }
+    // The system has let these in already: closed with the listener, they would be reset.
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        serving.connection(stream, Peer(peer));
+    }
+    close.cancel();
     drop((listener, serving));
     // Nothing is ever sent; it ends when the last connection does.
     all_closed.recv().await;
@@ -86,7 +107,10 @@ struct Serving {
     limits: Arc<super::rates::Limits>,
     router: axum::Router,
     builder: Builder<TokioExecutor>,
+    /// No connection is needed any longer.
     stop: CancellationToken,
+    /// No connection is kept any longer.
+    close: CancellationToken,
     /// Each connection holds one until it is closed.
     open: mpsc::Sender<()>,
 }
@@ -96,22 +120,29 @@ impl Serving {
         let (router, pause) = (self.router.clone(), self.edges.body_pause_max);
         let seen = Arc::new(Seen::default());
         let service = service_fn({
-            let seen = seen.clone();
+            let (seen, stop) = (seen.clone(), self.stop.clone());
             move |request: hyper::Request<Incoming>| {
                 seen.asked.fetch_add(1, Ordering::Relaxed);
                 let mut request = request.map(|body| Body::new(TimeoutBody::new(pause, body)));
                 request.extensions_mut().insert(peer);
+                let version = request.version();
                 let answer = router.clone().oneshot(request);
-                let seen = seen.clone();
+                let (seen, stop) = (seen.clone(), stop.clone());
                 async move {
-                    let answer = answer.await;
+                    let mut answer = answer.await;
                     seen.answered.fetch_add(1, Ordering::Relaxed);
+                    if let Ok(answer) = &mut answer
+                        && stop.is_cancelled()
+                        && version < Version::HTTP_2
+                    {
+                        answer.headers_mut().insert(CONNECTION, CLOSE);
+                    }
                     answer
                 }
             }
         });
         let (builder, patience) = (self.builder.clone(), self.edges.head_max);
-        let (stop, _open) = (self.stop.clone(), self.open.clone());
+        let (close, _open) = (self.close.clone(), self.open.clone());
         tokio::spawn(async move {
             let _open = _open;
             let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -120,7 +151,7 @@ impl Serving {
             loop {
                 tokio::select! {
                     _ = connection.as_mut() => return,
-                    () = stop.cancelled(), if !is_ending => {
+                    () = close.cancelled(), if !is_ending => {
                         connection.as_mut().graceful_shutdown();
                         is_ending = true;
                     }

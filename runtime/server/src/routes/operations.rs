@@ -13,10 +13,14 @@ pub(crate) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Can it serve: does the database answer, with this build's schema?
+/// Can it serve, and go on: does the database answer, with this build's schema?
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
     responses((status = 200, body = String), (status = 503, body = ProblemBody)))]
 pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
+    if app.stopping.is_cancelled() {
+        let detail = "this instance is stopping; another one serves";
+        return Err(Problem::detailed(Kind::Unavailable, detail));
+    }
     match app.engine.check_ready().await {
         Ok(()) => Ok("ready"),
         Err(EngineError::Internal(message)) => Err(Problem::detailed(Kind::Unavailable, message)),

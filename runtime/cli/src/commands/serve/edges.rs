@@ -4,8 +4,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use crm_server::auth::{IssuerSettings, parse_issuers};
 use crm_server::edges::{Edges, Origin, Rate, Rates};
+use std::time::Duration;
 
-use crate::host::ServingSettings;
+use crate::host::{DRAIN_MAX_SECONDS, ServingSettings};
+
+/// A balancer that looks every second needs no longer.
+const DRAIN_DEFAULT_SECONDS: u64 = 2;
 
 #[derive(Debug, Args)]
 pub(super) struct EdgeArguments {
@@ -47,6 +51,12 @@ pub(super) struct EdgeArguments {
         value_name = "RATE"
     )]
     rate_address: RateOrOff,
+    /// How long to take connections after SIGTERM, while /readyz says that this instance stops: as
+    /// long as a balancer needs to notice
+    #[arg(long, env = "CRM_DRAIN_SECONDS", value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(0..=DRAIN_MAX_SECONDS),
+        default_value_t = DRAIN_DEFAULT_SECONDS)]
+    drain_seconds: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +92,7 @@ impl EdgeArguments {
                 tenant: self.rate_tenant.0,
                 address: self.rate_address.0,
             },
+            drain: Duration::from_secs(self.drain_seconds),
             ..Edges::default()
         };
         Ok(ServingSettings {
