@@ -55,6 +55,7 @@ mod plugin_tools;
 mod plugins;
 mod query;
 mod query_property;
+mod queue;
 mod quotas;
 mod record_access;
 mod records;

@@ -6,6 +6,8 @@
 
 mod attempt;
 mod end;
+#[cfg(test)]
+mod sim;
 mod worker;
 
 pub(crate) use attempt::{Ahead, Run, attempt};
