@@ -49,6 +49,9 @@ pub(crate) struct Take {
     pub(crate) after: Option<TenantId>,
 }
 
+/// A tenant's leased jobs, and what they are worked with.
+pub(crate) type Loaded<M> = Option<(M, Vec<LoadedJob>)>;
+
 /// The part of the database that a worker asks.
 pub(crate) trait JobStore {
     /// What a tenant's attempts are made with.
@@ -71,7 +74,7 @@ pub(crate) trait JobStore {
         &self,
         tenant: TenantId,
         jobs: &[JobId],
-    ) -> impl Future<Output = Result<Option<(Self::Model, Vec<LoadedJob>)>, EngineError>> + Send;
+    ) -> impl Future<Output = Result<Loaded<Self::Model>, EngineError>> + Send;
 
     /// Whether the tenant may run nothing at the moment.
     ///

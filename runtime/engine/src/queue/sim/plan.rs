@@ -153,15 +153,15 @@ impl Plan {
         // One tenant comes with a heap of work at the beginning.
         if dice.chance(250) {
             let tenant = dice.below(self.tenants.len());
-            for _ in 0..dice.between(30, 70) {
+            for _ in 0..dice.between(25, 45) {
                 let event = self.event(dice, tenant, (0, 1), false);
                 self.events.push(event);
             }
         }
         for tenant in 0..self.tenants.len() {
-            for _ in 0..dice.between(1, 6) {
+            for _ in 0..dice.between(1, 4) {
                 let at = dice.between(0, 12) * SECOND;
-                let event = self.event(dice, tenant, (at, 4), true);
+                let event = self.event(dice, tenant, (at, 3), true);
                 self.events.push(event);
             }
         }
@@ -179,7 +179,7 @@ impl Plan {
         let jobs = (0..count).map(|_| {
             let id = JobId::new(dice.uuid());
             let steps = match may_fail {
-                true => 1 + dice.below(4),
+                true => 1 + dice.below(3),
                 false => 1,
             };
             let job = JobPlan {

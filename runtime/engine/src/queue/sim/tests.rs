@@ -12,7 +12,9 @@ fn first_broken(planted: Option<Planted>) -> Option<(u64, Played)> {
     let bystanders = AtomicU64::new(0);
     let next = AtomicU64::new(0);
     let found: Mutex<Option<(u64, Played)>> = Mutex::default();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .max(2);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
