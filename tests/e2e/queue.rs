@@ -17,6 +17,7 @@ use uuid::Uuid;
 #[path = "../../runtime/engine/src/queue/sim/dice.rs"]
 mod dice;
 #[path = "../../runtime/engine/src/queue/sim/memory.rs"]
+#[allow(dead_code, reason = "the simulation asks it more")]
 mod memory;
 
 use dice::Dice;
