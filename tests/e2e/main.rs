@@ -56,6 +56,7 @@ mod plugin_tools;
 mod plugins;
 mod query;
 mod query_property;
+mod queue;
 mod quotas;
 mod random;
 mod record_access;

@@ -52,6 +52,7 @@ mod meter;
 mod models;
 mod module_remove;
 mod password;
+mod queue;
 mod reach;
 mod reindex;
 mod run;

@@ -1,22 +1,22 @@
-//! The worker: leases jobs in fair batches, loads them tenant by tenant, and lets attempts run
-//! side by side. Any number of workers, in any number of processes, may run at once.
+//! The worker of a process: the queue ([`crate::queue`]) over the real clock, the real randomness
+//! and the database. Any number of workers, in any number of processes, may run at once.
 
+use chrono::{DateTime, Utc};
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, LEASE_MAX_JOBS};
 use crm_model::quota::QuotaSpent;
 use crm_model::{JobId, Model, TenantId};
 use crm_store::jobs::LoadedJob;
 use crm_store::{StoreError, TenantTx};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::run::{Lease, span};
-use crate::time::delta;
+use crate::queue::{self, Clock, Host, JobStore, Lease, Pace, Random, Take, Tasks};
+use crate::run::span;
 use crate::{Engine, EngineError, fresh};
 
 /// How a worker works.
@@ -43,148 +43,62 @@ impl Default for WorkerSettings {
     }
 }
 
-/// Pause after the database was away.
-const AWAY_PAUSE: Duration = Duration::from_secs(1);
-
 impl Engine {
     /// Works until `stop`, then lets running attempts come to their end.
     pub async fn work(&self, settings: WorkerSettings, stop: CancellationToken) {
-        // Jobs in hand: those that run and about as many that wait for a place.
-        let batch = usize::try_from(LEASE_MAX_JOBS).unwrap_or(1);
-        let in_hand = Arc::new(Semaphore::new(2 * batch));
-        let running = Arc::new(Semaphore::new(settings.concurrency));
-        let mut tasks = JoinSet::new();
-        let mut after = None;
-        while !stop.is_cancelled() {
-            while tasks.try_join_next().is_some() {}
-            // All places of a batch at once, so that batches stay large under load.
-            let places = tokio::select! {
-                places = Arc::clone(&in_hand).acquire_many_owned(batch as u32) => places,
-                () = stop.cancelled() => break,
-            };
-            let Ok(places) = places else { break };
-            match self.lease(settings, after).await {
-                Ok((token, jobs)) if !jobs.is_empty() => {
-                    after = jobs.keys().last().copied();
-                    self.start(settings, token, jobs, places, &running, &mut tasks);
-                }
-                Ok(_) => {
-                    drop(places);
-                    tokio::select! {
-                        () = self.inner.jobs_waiting.notified() => {}
-                        () = tokio::time::sleep(settings.poll) => {}
-                        () = stop.cancelled() => {}
-                    }
-                }
-                Err(error) => {
-                    drop(places);
-                    tracing::warn!(%error, "no jobs can be leased");
-                    tokio::select! {
-                        () = tokio::time::sleep(AWAY_PAUSE) => {}
-                        () = stop.cancelled() => {}
-                    }
-                }
-            }
-        }
-        while tasks.join_next().await.is_some() {}
+        let pace = Pace {
+            settings,
+            batch: u16::try_from(LEASE_MAX_JOBS).unwrap_or(1),
+        };
+        queue::work(self.clone(), pace, stop).await;
+    }
+}
+
+impl Clock for Engine {
+    fn now(&self) -> DateTime<Utc> {
+        fresh::now()
     }
 
-    async fn lease(
-        &self,
-        settings: WorkerSettings,
-        after: Option<TenantId>,
-    ) -> Result<(Uuid, BTreeMap<TenantId, Vec<JobId>>), StoreError> {
-        let (now, token) = (fresh::now(), fresh::token());
-        let until = now + delta(settings.lease);
-        let leased =
-            crm_store::jobs::jobs_lease(self.store(), now, until, token, LEASE_MAX_JOBS, after)
-                .await?;
-        let mut jobs: BTreeMap<TenantId, Vec<JobId>> = BTreeMap::new();
-        for (tenant, job) in leased {
-            jobs.entry(tenant).or_default().push(job);
-        }
-        Ok((token, jobs))
+    async fn sleep(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Random for Engine {
+    fn token(&self) -> Uuid {
+        fresh::token()
+    }
+}
+
+impl JobStore for Engine {
+    type Model = Arc<Model>;
+
+    async fn lease(&self, take: Take) -> Result<Vec<(TenantId, JobId)>, StoreError> {
+        let Take {
+            now, until, token, ..
+        } = take;
+        crm_store::jobs::jobs_lease(self.store(), now, until, token, take.limit, take.after).await
     }
 
-    fn start(
+    async fn load(
         &self,
-        settings: WorkerSettings,
-        token: Uuid,
-        jobs: BTreeMap<TenantId, Vec<JobId>>,
-        mut places: OwnedSemaphorePermit,
-        running: &Arc<Semaphore>,
-        tasks: &mut JoinSet<()>,
-    ) {
-        for (tenant, jobs) in jobs {
-            let Some(places) = places.split(jobs.len()) else {
-                continue;
-            };
-            let (engine, running) = (self.clone(), Arc::clone(running));
-            tasks.spawn(async move {
-                let work = engine.run_tenant(settings, token, tenant, &jobs, places, &running);
-                if let Err(error) = work.await {
-                    tracing::warn!(tenant.id = %tenant, %error, "leased jobs cannot be loaded");
-                }
-            });
-        }
-    }
-
-    async fn run_tenant(
-        &self,
-        settings: WorkerSettings,
-        token: Uuid,
         tenant: TenantId,
         jobs: &[JobId],
-        mut places: OwnedSemaphorePermit,
-        running: &Arc<Semaphore>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<(Arc<Model>, Vec<LoadedJob>)>, EngineError> {
         let (version, loaded) = crm_store::jobs::jobs_load(self.store(), tenant, jobs).await?;
-        let Some(model) = self.model_at(tenant, version).await? else {
-            return Ok(());
-        };
-        if let Some(spent) = self.fuel_spent(tenant).await? {
-            return self.defer(&model, token, loaded, spent).await;
-        }
-        let mut attempts = JoinSet::new();
-        let mut loaded = loaded.into_iter();
-        while let Some(job) = loaded.next() {
-            let Ok(turn) = Arc::clone(running).acquire_owned().await else {
-                break;
-            };
-            // The attempts before it may have burnt what was left.
-            if let Some(spent) = self.fuel_spent(tenant).await? {
-                let rest = std::iter::once(job).chain(loaded).collect();
-                self.defer(&model, token, rest, spent).await?;
-                break;
-            }
-            let place = places.split(1);
-            let lease = Lease {
-                tenant,
-                token,
-                job,
-                backoff: settings.backoff,
-            };
-            let (engine, model) = (self.clone(), Arc::clone(&model));
-            // On the guests' runtime as a whole: changing over for the guest's call alone would
-            // cost more than the call.
-            let guests = self.sandbox().handle();
-            let span = span(&lease);
-            let attempt = async move {
-                engine.attempt(&model, lease).await;
-                drop((turn, place));
-            };
-            attempts.spawn_on(attempt.instrument(span), guests);
-        }
-        while attempts.join_next().await.is_some() {}
-        Ok(())
+        let model = self.model_at(tenant, version).await?;
+        Ok(model.map(|model| (model, loaded)))
     }
 
-    /// Gives jobs back untouched; all of the tenant's wait for the next window of its fuel.
+    async fn fuel_spent(&self, tenant: TenantId) -> Result<Option<QuotaSpent>, EngineError> {
+        self.fuel_spent(tenant).await
+    }
+
     async fn defer(
         &self,
-        model: &Model,
-        token: Uuid,
-        jobs: Vec<LoadedJob>,
+        model: &Arc<Model>,
+        (jobs, token): (Vec<LoadedJob>, Uuid),
+        now: DateTime<Utc>,
         spent: QuotaSpent,
     ) -> Result<(), EngineError> {
         let tenant = model.tenant_id();
@@ -194,12 +108,67 @@ impl Engine {
             }
         }
         let jobs: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-        let now = fresh::now();
         let until = spent.resets_at.unwrap_or(now);
         tracing::info!(tenant.id = %tenant, %spent, "workflow runs wait");
         metrics::counter!("crm_runs_total", "status" => "deferred").increment(jobs.len() as u64);
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         crm_store::quotas::jobs_defer(&mut tx, &jobs, token, now, until).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+impl Host for Engine {
+    type Tasks = TaskSet;
+
+    fn tasks(&self) -> TaskSet {
+        TaskSet {
+            set: JoinSet::new(),
+            runtime: None,
+        }
+    }
+
+    /// On the guests' runtime as a whole: changing over for the guest's call alone would cost more
+    /// than the call.
+    fn attempts(&self) -> TaskSet {
+        TaskSet {
+            set: JoinSet::new(),
+            runtime: Some(self.sandbox().handle().clone()),
+        }
+    }
+
+    async fn told(&self) {
+        self.inner.jobs_waiting.notified().await;
+    }
+
+    fn attempt(
+        &self,
+        model: Arc<Model>,
+        lease: Lease,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (engine, span) = (self.clone(), span(&lease));
+        async move { engine.attempt(&model, lease).await }.instrument(span)
+    }
+}
+
+/// Tasks of tokio's, on this runtime or another one.
+pub(crate) struct TaskSet {
+    set: JoinSet<()>,
+    runtime: Option<Handle>,
+}
+
+impl Tasks for TaskSet {
+    fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        match &self.runtime {
+            None => self.set.spawn(task),
+            Some(runtime) => self.set.spawn_on(task, runtime),
+        };
+    }
+
+    fn tidy(&mut self) {
+        while self.set.try_join_next().is_some() {}
+    }
+
+    async fn ended(&mut self) {
+        while self.set.join_next().await.is_some() {}
     }
 }

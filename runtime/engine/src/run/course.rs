@@ -1,11 +1,8 @@
 //! The way of one attempt through its workflow: what it is to do, and where its run stands when
 //! that has ended.
 
-use chrono::{DateTime, Utc};
 use crm_model::flow::{Action, Facts, Loop, Next, Output, Place};
-use crm_model::limits::{
-    JOB_MAX_ATTEMPTS, LOOP_PAGE_MAX_RECORDS, QUERY_MAX_MILLISECONDS, RUN_PLACE_MAX_BYTES,
-};
+use crm_model::limits::{LOOP_PAGE_MAX_RECORDS, QUERY_MAX_MILLISECONDS, RUN_PLACE_MAX_BYTES};
 use crm_model::permission::RunAs;
 use crm_model::query::{Query, QueryInput, Scope};
 use crm_model::run_source::RunFlow;
@@ -19,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use super::{Lease, Trace, Verdict, again_at};
+use super::{End, Lease, Trace, Verdict};
 use crate::query::read_page;
 use crate::write::Known;
 use crate::{Engine, EngineError, fresh};
@@ -43,61 +40,6 @@ pub(super) enum Turn<'a> {
     Act(u32, &'a Action, Option<RecordId>),
     /// Nothing now.
     Rest(End),
-}
-
-/// How an attempt ends.
-#[derive(Clone, Debug)]
-pub(super) struct End {
-    /// Of what was called; none where nothing was.
-    pub(super) status: Option<AttemptStatus>,
-    pub(super) state: JobState,
-    /// When it goes on; none: at once.
-    pub(super) available_at: Option<DateTime<Utc>>,
-    /// Of the run.
-    pub(super) error: Option<String>,
-    /// Of what was called.
-    pub(super) call_error: Option<String>,
-    pub(super) place: Option<Place>,
-}
-
-impl End {
-    fn new(state: JobState) -> Self {
-        Self {
-            status: None,
-            state,
-            available_at: None,
-            error: None,
-            call_error: None,
-            place: None,
-        }
-    }
-
-    pub(super) fn never(reason: String) -> Self {
-        Self {
-            status: Some(AttemptStatus::Failed),
-            error: Some(reason.clone()),
-            call_error: Some(reason),
-            ..Self::new(JobState::Dead)
-        }
-    }
-
-    /// The attempt came to nothing, and is made again or not.
-    pub(super) fn again(lease: &Lease, reason: String) -> Self {
-        let last = lease.failures() >= JOB_MAX_ATTEMPTS;
-        match last {
-            true => Self::never(reason),
-            false => Self {
-                state: JobState::Queued,
-                available_at: Some(again_at(lease, None, std::time::Duration::ZERO)),
-                ..Self::never(reason)
-            },
-        }
-    }
-
-    /// Whether the next step may go at once.
-    pub(super) fn is_due_now(&self) -> bool {
-        self.state == JobState::Queued && self.available_at.is_none()
-    }
 }
 
 impl<'a> Course<'a> {
@@ -213,16 +155,12 @@ impl<'a> Course<'a> {
                 (AttemptStatus::Failed, Some(reason.clone()))
             }
         };
-        if let Verdict::Again { after, reason } = &verdict
-            && self.lease.failures() < action.attempts
-        {
-            return End {
-                status: Some(status),
-                available_at: Some(again_at(self.lease, action.pause, *after)),
-                error: Some(reason.clone()),
-                call_error,
-                ..End::new(JobState::Queued)
-            };
+        if let Verdict::Again { after, reason } = &verdict {
+            let tries = (action.attempts, action.pause);
+            let again = End::tried_again(self.lease, tries, reason, *after, fresh::now());
+            if let Some(end) = again {
+                return end;
+            }
         }
         let goes_on = match &verdict {
             Verdict::Never(reason) | Verdict::Again { reason, .. } => {

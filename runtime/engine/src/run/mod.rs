@@ -12,11 +12,9 @@ mod version;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crm_model::flow::Action;
-use crm_model::limits::{
-    JOB_MAX_ATTEMPTS, JOB_MAX_LOST_ATTEMPTS, PAUSED_LOOK_SECONDS, ROOT_EVENT_MAX_MUTATIONS,
-};
+use crm_model::limits::{JOB_MAX_ATTEMPTS, PAUSED_LOOK_SECONDS, ROOT_EVENT_MAX_MUTATIONS};
 use crm_model::permission::Authority;
-use crm_model::run_source::RunStep;
+use crm_model::run_source::{RunFlow, RunStep};
 use crm_model::{Effect, Event, Model, Mutation, PluginName, RecordId, RunId, StepName, TenantId};
 use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
@@ -29,14 +27,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::field::{Empty, display};
 use tracing::{Span, info_span};
-use uuid::Uuid;
 
 use crate::breaker::{Key, Wait};
 use crate::effects::NotAsked;
-use crate::time::{delta, pause};
+use crate::queue::{Ahead, End, Lease, Run, Verdict};
 use crate::write::{Operation, Proposal};
 use crate::{Engine, EngineError, fresh};
-use course::{Course, End, Turn};
+use course::{Course, Turn};
 use host::Kept;
 
 pub(crate) use call::{Told, action_call, effects_check};
@@ -60,35 +57,6 @@ fn span_tell(step: &RunStep<'_>) {
 
 /// Why a run of a paused workflow waits.
 pub(crate) const PAUSED: &str = "the workflow is paused";
-
-/// A job under a lease.
-pub(crate) struct Lease {
-    pub(crate) tenant: TenantId,
-    pub(crate) token: Uuid,
-    pub(crate) job: LoadedJob,
-    /// The first pause before trying again; doubles with each attempt.
-    pub(crate) backoff: Duration,
-}
-
-impl Lease {
-    /// Attempts at this step that failed, if this one does too.
-    fn failures(&self) -> i32 {
-        self.job.failures + 1
-    }
-}
-
-/// How an attempt ended, before it is written down.
-enum Verdict {
-    Done,
-    Skipped(String),
-    /// May be tried again, not before the time given.
-    Again {
-        reason: String,
-        after: Duration,
-    },
-    /// Will never work.
-    Never(String),
-}
 
 /// What the log keeps of an attempt, as far as it got.
 struct Trace {
@@ -162,75 +130,23 @@ impl Engine {
         model: &Arc<Model>,
         lease: &Lease,
     ) -> Result<&'static str, StoreError> {
-        let mut trace = Trace::empty(&lease.job);
+        let trace = Trace::empty(&lease.job);
         let (source, version) = (&lease.job.workflow, lease.job.version);
         let flow = match self.run_flow(model, source, version).await {
             Ok(flow) => flow,
             Err(NoFlow::Gone(reason)) => {
-                return self
-                    .record_end(model, lease, trace, End::never(reason))
-                    .await;
+                let end = End::never(reason);
+                return self.record_end(model, lease, &trace, &end).await;
             }
             Err(NoFlow::Store(error)) => return Err(error),
         };
-        if flow.is_paused() {
-            let wait = Wait {
-                until: fresh::now() + TimeDelta::seconds(PAUSED_LOOK_SECONDS),
-                status: "paused",
-                reason: PAUSED.to_owned(),
-            };
-            return self.postpone(lease, &wait).await;
-        }
-        let mut run = Course::new(self, model, &flow, lease);
-        let (thread, action, item) = match run.next().await {
-            Ok(Turn::Act(thread, action, item)) => (thread, action, item),
-            Ok(Turn::Rest(end)) => return self.record_end(model, lease, trace, end).await,
-            Err(reason) => {
-                let end = End::again(lease, reason);
-                return self.record_end(model, lease, trace, end).await;
-            }
+        let mut attempt = Attempt {
+            engine: self,
+            flow: &flow,
+            course: Course::new(self, model, &flow, lease),
+            trace,
         };
-        trace.step = Some(action.step.clone());
-        let step = flow.step(action);
-        if let Ok(step) = &step {
-            span_tell(step);
-            let breakers = &self.inner.breakers;
-            let key = Key::run(lease.tenant, step.name);
-            if let Err(wait) = breakers.check(&key, step.plugin, fresh::now()) {
-                self.series.deferred(lease.tenant, step.name, wait.status);
-                return self.postpone(lease, &wait).await;
-            }
-        }
-        let verdict = match &step {
-            _ if lease.job.attempt - lease.job.failures > JOB_MAX_LOST_ATTEMPTS => {
-                Verdict::Never(format!(
-                    "{JOB_MAX_LOST_ATTEMPTS} attempts did not come to an end: the worker stopped \
-                     in the middle of each"
-                ))
-            }
-            Err(reason) => Verdict::Never(reason.clone()),
-            Ok(step) => {
-                let called = self
-                    .call(&run, (thread, step, action), item, &mut trace)
-                    .await;
-                called.err().unwrap_or(Verdict::Done)
-            }
-        };
-        let mut end = run.end((thread, action), &trace, verdict);
-        if let (Ok(step), Some(AttemptStatus::Done)) = (&step, end.status)
-            && !trace.mutations.is_empty()
-        {
-            match self.apply(&run, (step, item), &trace, &end).await? {
-                None => {
-                    if end.is_due_now() {
-                        self.inner.jobs_waiting.notify_one();
-                    }
-                    return Ok("done");
-                }
-                Some(refused) => end = run.end((thread, action), &trace, refused),
-            }
-        }
-        self.record_end(model, lease, trace, end).await
+        crate::queue::attempt(&mut attempt).await
     }
 
     /// Runs the plugin; leaves its mutations in the trace.
@@ -412,18 +328,6 @@ impl Engine {
         }
     }
 
-    /// Gives the job back untouched.
-    async fn postpone(&self, lease: &Lease, wait: &Wait) -> Result<&'static str, StoreError> {
-        tracing::info!(
-            tenant.id = %lease.tenant, job.id = %lease.job.id, reason = wait.reason,
-            "a workflow run waits"
-        );
-        let jobs = (&[lease.job.id][..], lease.token);
-        crm_store::jobs::jobs_postpone(self.store(), lease.tenant, jobs, wait.until, &wait.reason)
-            .await?;
-        Ok("postponed")
-    }
-
     /// Counts what came of a plugin's call, and leaves it alone where it was one failure too many.
     fn judged(&self, lease: &Lease, name: &PluginName, report: &ActionReport) {
         self.series.ran(lease.tenant, name, report);
@@ -451,10 +355,10 @@ impl Engine {
         &self,
         model: &Model,
         lease: &Lease,
-        trace: Trace,
-        end: End,
+        trace: &Trace,
+        end: &End,
     ) -> Result<&'static str, StoreError> {
-        let completion = completion(lease, &trace, &end);
+        let completion = completion(lease, trace, end);
         let status = match (end.status, completion.state) {
             (_, JobState::Dead) => "dead",
             (None, JobState::Queued) => "waits",
@@ -500,15 +404,123 @@ impl Engine {
         if !completion.effects.is_empty() {
             self.effects_notify();
         }
-        if end.is_due_now() {
-            self.inner.jobs_waiting.notify_one();
-        }
         Ok(status)
     }
 
     /// One run less waits.
     fn job_ended(&self, tenant: TenantId) {
         self.inner.meter.committed(tenant, 0, -1);
+    }
+}
+
+/// An attempt, as the queue makes it.
+struct Attempt<'a> {
+    engine: &'a Engine,
+    flow: &'a RunFlow<'a>,
+    course: Course<'a>,
+    trace: Trace,
+}
+
+/// An action to call: in which thread of the run, on which record where it is not the event's, and
+/// as what; a sentence, where the model has not what it calls.
+struct Act<'a> {
+    thread: u32,
+    action: &'a Action,
+    item: Option<RecordId>,
+    step: Result<RunStep<'a>, String>,
+}
+
+impl<'a> Run for Attempt<'a> {
+    type Act = Act<'a>;
+
+    fn lease(&self) -> &Lease {
+        self.course.lease
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        fresh::now()
+    }
+
+    async fn next(&mut self) -> Result<Ahead<Act<'a>>, String> {
+        if self.flow.is_paused() {
+            return Ok(Ahead::Wait(Wait {
+                until: fresh::now() + TimeDelta::seconds(PAUSED_LOOK_SECONDS),
+                status: "paused",
+                reason: PAUSED.to_owned(),
+            }));
+        }
+        let (thread, action, item) = match self.course.next().await? {
+            Turn::Act(thread, action, item) => (thread, action, item),
+            Turn::Rest(end) => return Ok(Ahead::Rest(end)),
+        };
+        self.trace.step = Some(action.step.clone());
+        let step = self.flow.step(action);
+        if let Ok(step) = &step {
+            span_tell(step);
+            let (engine, tenant) = (self.engine, self.lease().tenant);
+            let key = Key::run(tenant, step.name);
+            let breakers = &engine.inner.breakers;
+            if let Err(wait) = breakers.check(&key, step.plugin, fresh::now()) {
+                engine.series.deferred(tenant, step.name, wait.status);
+                return Ok(Ahead::Wait(wait));
+            }
+        }
+        Ok(Ahead::Act(Act {
+            thread,
+            action,
+            item,
+            step,
+        }))
+    }
+
+    async fn call(&mut self, act: &Act<'a>) -> Verdict {
+        let step = match &act.step {
+            Ok(step) => step,
+            Err(reason) => return Verdict::Never(reason.clone()),
+        };
+        let what = (act.thread, step, act.action);
+        let called = self
+            .engine
+            .call(&self.course, what, act.item, &mut self.trace);
+        called.await.err().unwrap_or(Verdict::Done)
+    }
+
+    fn end(&mut self, act: &Act<'a>, verdict: Verdict) -> End {
+        let action = (act.thread, act.action);
+        self.course.end(action, &self.trace, verdict)
+    }
+
+    fn has_mutations(&self) -> bool {
+        !self.trace.mutations.is_empty()
+    }
+
+    async fn apply(&mut self, act: &Act<'a>, end: &End) -> Result<Option<Verdict>, StoreError> {
+        let step = match &act.step {
+            Ok(step) => (step, act.item),
+            Err(reason) => return Ok(Some(Verdict::Never(reason.clone()))),
+        };
+        self.engine
+            .apply(&self.course, step, &self.trace, end)
+            .await
+    }
+
+    async fn record(&mut self, end: &End) -> Result<&'static str, StoreError> {
+        let Course { model, lease, .. } = &self.course;
+        self.engine.record_end(model, lease, &self.trace, end).await
+    }
+
+    async fn postpone(&mut self, wait: Wait) -> Result<(), StoreError> {
+        let (lease, store) = (self.course.lease, self.engine.store());
+        tracing::info!(
+            tenant.id = %lease.tenant, job.id = %lease.job.id, reason = wait.reason,
+            "a workflow run waits"
+        );
+        let jobs = (&[lease.job.id][..], lease.token);
+        crm_store::jobs::jobs_postpone(store, lease.tenant, jobs, wait.until, &wait.reason).await
+    }
+
+    fn tell(&self) {
+        self.engine.inner.jobs_waiting.notify_one();
     }
 }
 
@@ -575,11 +587,4 @@ fn completion(lease: &Lease, trace: &Trace, end: &End) -> Completion {
         },
         root: None,
     }
-}
-
-/// When an attempt is made again: after the step's own pause, where its workflow says one.
-fn again_at(lease: &Lease, first: Option<Duration>, at_least: Duration) -> DateTime<Utc> {
-    let pauses = (first.unwrap_or(lease.backoff), Duration::MAX);
-    let pause = pause(pauses, lease.failures(), lease.token);
-    fresh::now() + delta(pause.max(at_least))
 }

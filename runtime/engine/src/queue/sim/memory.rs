@@ -1,0 +1,293 @@
+//! The queue's part of the database, in memory: each function does to the rows what the SQL
+//! function of that name does (migrations 0065, 0071, 0089, 0091, 0092 and the statements beside
+//! them in the store). That it does is tested against PostgreSQL (`tests/e2e/queue.rs`), which
+//! takes up this file as it stands.
+
+use chrono::{DateTime, Utc};
+use crm_model::flow::Place;
+use crm_model::{JobId, TenantId};
+use crm_store::commit::JobState;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+type At = DateTime<Utc>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Waiting,
+    Queued,
+    Leased,
+    Done,
+    Dead,
+    Cancelled,
+}
+
+impl State {
+    pub(crate) fn has_ended(self) -> bool {
+        matches!(self, Self::Done | Self::Dead | Self::Cancelled)
+    }
+}
+
+/// A row of `crm_jobs`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) workflow: String,
+    pub(crate) state: State,
+    pub(crate) attempts: i32,
+    pub(crate) failures: i32,
+    pub(crate) available_at: At,
+    pub(crate) token: Option<Uuid>,
+    pub(crate) error: Option<String>,
+    pub(crate) place: Option<Place>,
+    pub(crate) finished_at: Option<At>,
+    pub(crate) next: Option<JobId>,
+}
+
+impl Row {
+    pub(crate) fn new(workflow: &str, at: At, waits: bool, next: Option<JobId>) -> Self {
+        Self {
+            workflow: workflow.to_owned(),
+            state: match waits {
+                true => State::Waiting,
+                false => State::Queued,
+            },
+            attempts: 0,
+            failures: 0,
+            available_at: at,
+            token: None,
+            error: None,
+            place: None,
+            finished_at: None,
+            next,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Queued | State::Leased)
+    }
+
+    fn is_due(&self, now: At) -> bool {
+        self.is_open() && self.available_at <= now
+    }
+
+    fn is_leased_under(&self, token: Uuid) -> bool {
+        self.state == State::Leased && self.token == Some(token)
+    }
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) token: Uuid,
+    pub(crate) state: JobState,
+    pub(crate) available_at: Option<At>,
+    pub(crate) error: Option<String>,
+    pub(crate) place: Option<Place>,
+}
+
+/// Somebody else has the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+pub(crate) type Key = (TenantId, JobId);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) rows: BTreeMap<Key, Row>,
+    pub(crate) suspended: BTreeSet<TenantId>,
+    /// `crm_deferrals`.
+    pub(crate) deferred: BTreeMap<TenantId, At>,
+}
+
+impl Memory {
+    /// Whose turn it is, and how many of each tenant's jobs are taken at most.
+    pub(crate) fn turns(
+        &self,
+        now: At,
+        limit: usize,
+        after: Option<TenantId>,
+    ) -> (Vec<TenantId>, usize) {
+        let due = self.rows.iter().filter(|(_, row)| row.is_due(now));
+        let due: BTreeSet<TenantId> = due
+            .map(|((tenant, _), _)| *tenant)
+            .filter(|tenant| !self.suspended.contains(tenant))
+            .filter(|tenant| self.deferred.get(tenant).is_none_or(|until| *until <= now))
+            .collect();
+        let (rest, first): (Vec<TenantId>, Vec<TenantId>) = due
+            .into_iter()
+            .partition(|tenant| after.is_some_and(|after| *tenant <= after));
+        let mut turns = first;
+        turns.extend(rest);
+        turns.truncate(limit);
+        let share = limit.div_ceil(turns.len().max(1));
+        (turns, share)
+    }
+
+    /// A tenant's due jobs, the first one first.
+    pub(crate) fn due(&self, tenant: TenantId, now: At) -> Vec<JobId> {
+        let of_tenant = (tenant, JobId::new(Uuid::nil()))..=(tenant, JobId::new(Uuid::max()));
+        let due = self.rows.range(of_tenant);
+        let due = due.filter(|(_, row)| row.is_due(now));
+        let mut due: Vec<(At, JobId)> = due
+            .map(|((_, job), row)| (row.available_at, *job))
+            .collect();
+        due.sort();
+        due.into_iter().map(|(_, job)| job).collect()
+    }
+
+    /// `crm_jobs_lease`.
+    pub(crate) fn lease(
+        &mut self,
+        (now, until): (At, At),
+        token: Uuid,
+        limit: usize,
+        after: Option<TenantId>,
+    ) -> Vec<Key> {
+        let (turns, share) = self.turns(now, limit, after);
+        let jobs = turns.into_iter().flat_map(|tenant| {
+            let due = self.due(tenant, now).into_iter().take(share);
+            due.map(move |job| (tenant, job)).collect::<Vec<_>>()
+        });
+        let jobs: Vec<Key> = jobs.take(limit).collect();
+        self.lease_these(&jobs, until, token);
+        jobs
+    }
+
+    /// What `crm_jobs_lease` does to the rows that it has chosen.
+    pub(crate) fn lease_these(&mut self, jobs: &[Key], until: At, token: Uuid) {
+        for job in jobs {
+            if let Some(row) = self.rows.get_mut(job) {
+                row.state = State::Leased;
+                row.attempts += 1;
+                row.available_at = until;
+                row.token = Some(token);
+            }
+        }
+    }
+
+    /// `crm_job_complete`.
+    pub(crate) fn complete(&mut self, job: Key, at: At, end: &Ended) -> Result<(), Lost> {
+        let row = self.rows.get_mut(&job);
+        let row = row
+            .filter(|row| row.is_leased_under(end.token))
+            .ok_or(Lost)?;
+        let is_queued = end.state == JobState::Queued;
+        let has_moved = end.place.is_some();
+        row.state = match end.state {
+            JobState::Queued => State::Queued,
+            JobState::Done => State::Done,
+            JobState::Dead => State::Dead,
+        };
+        row.available_at = end.available_at.unwrap_or(at);
+        row.token = None;
+        row.error.clone_from(&end.error);
+        if has_moved && is_queued {
+            row.attempts = 0;
+        }
+        row.failures = match has_moved {
+            true => 0,
+            false if is_queued => row.failures + 1,
+            false => row.failures,
+        };
+        if let Some(place) = &end.place {
+            row.place = Some(place.clone());
+        }
+        row.finished_at = (!is_queued).then_some(at);
+        let next = row.next;
+        self.wake_next(job.0, next);
+        Ok(())
+    }
+
+    fn wake_next(&mut self, tenant: TenantId, next: Option<JobId>) {
+        let next = next.and_then(|next| self.rows.get_mut(&(tenant, next)));
+        if let Some(next) = next.filter(|next| next.state == State::Waiting) {
+            next.state = State::Queued;
+        }
+    }
+
+    /// `crm_jobs_postpone`.
+    pub(crate) fn postpone(
+        &mut self,
+        tenant: TenantId,
+        (jobs, token): (&[JobId], Uuid),
+        until: At,
+        reason: &str,
+    ) {
+        for job in jobs {
+            let row = self.rows.get_mut(&(tenant, *job));
+            let Some(row) = row.filter(|row| row.is_leased_under(token)) else {
+                continue;
+            };
+            row.state = State::Queued;
+            row.attempts -= 1;
+            row.available_at = until;
+            row.token = None;
+            row.error = Some(reason.to_owned());
+            let next = row.next;
+            self.wake_next(tenant, next);
+        }
+    }
+
+    /// `jobs_defer`.
+    pub(crate) fn defer(
+        &mut self,
+        tenant: TenantId,
+        (jobs, token): (&[JobId], Uuid),
+        now: At,
+        until: At,
+    ) {
+        let deferred = self.deferred.entry(tenant).or_insert(until);
+        *deferred = until.max(*deferred);
+        for job in jobs {
+            let row = self.rows.get_mut(&(tenant, *job));
+            if let Some(row) = row.filter(|row| row.is_leased_under(token)) {
+                row.state = State::Queued;
+                row.attempts = (row.attempts - 1).max(0);
+                row.available_at = now;
+                row.token = None;
+            }
+        }
+    }
+
+    /// `jobs_wake`.
+    pub(crate) fn wake(&mut self, tenant: TenantId, workflow: &str, reason: &str, at: At) {
+        let rows = self.rows.iter_mut().filter(|((of, _), row)| {
+            *of == tenant
+                && row.workflow == workflow
+                && row.state == State::Queued
+                && row.error.as_deref() == Some(reason)
+        });
+        for (_, row) in rows {
+            row.available_at = at;
+            row.error = None;
+        }
+    }
+
+    /// `run_retry`.
+    pub(crate) fn retry(&mut self, job: Key, at: At) -> bool {
+        let row = self.rows.get_mut(&job);
+        let Some(row) = row.filter(|row| row.state == State::Dead && row.attempts > 0) else {
+            return false;
+        };
+        row.state = State::Queued;
+        (row.attempts, row.failures) = (0, 0);
+        row.available_at = at;
+        (row.error, row.finished_at) = (None, None);
+        true
+    }
+
+    /// `run_cancel`.
+    pub(crate) fn cancel(&mut self, job: Key, at: At, reason: &str) -> bool {
+        let row = self.rows.get_mut(&job);
+        let Some(row) = row.filter(|row| row.is_open() || row.state == State::Waiting) else {
+            return false;
+        };
+        row.state = State::Cancelled;
+        row.token = None;
+        row.error = Some(reason.to_owned());
+        row.finished_at = Some(at);
+        let next = row.next;
+        self.wake_next(job.0, next);
+        true
+    }
+}
