@@ -82,6 +82,19 @@ async fn a_request_starts_one_run_for_each_message() {
 }
 
 #[tokio::test]
+async fn a_request_is_tried_before_it_comes() {
+    let (_app, owner, _) = office().await;
+    let what = json!({ "payload": { "body": { "kind": "lead", "name": "Ada" } } });
+    let trial = owner.post("workflows/flow/test", what).await.expect(200);
+    assert_eq!(
+        (&trial["starts"], &trial["status"]),
+        (&json!(true), &json!("done"))
+    );
+    assert_eq!(trial["steps"][0]["changes"][0]["after"]["name"], "Ada");
+    assert_eq!(names(&owner).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn only_the_newest_address_works_and_only_for_a_while() {
     let (app, owner, first) = office().await;
     let second = address(&owner).await;

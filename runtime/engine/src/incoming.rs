@@ -2,12 +2,9 @@
 
 use crm_model::permission::manages_all;
 use crm_model::workflow::Workflow;
-use crm_model::{
-    Actor, Cause, Event, EventId, EventKind, JobId, Model, RecordId, TenantId, WorkflowSlug,
-};
+use crm_model::{Actor, EventId, EventKind, JobId, Model, TenantId, WorkflowSlug};
 use crm_store::TenantTx;
 use crm_store::incoming::Address;
-use crm_store::runs::StartedRun;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -15,6 +12,7 @@ use uuid::Uuid;
 
 use crate::api_keys::{ApiSecret, hash, tenant_of};
 use crate::audit::{Act, audit_write};
+use crate::impersonal::{Began, Happening};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
 use crate::workflows::NO_WORKFLOW;
@@ -151,60 +149,37 @@ impl Engine {
         workflow: &Workflow,
         incoming: Incoming,
     ) -> Result<Option<JobId>, EngineError> {
-        let definition = workflow.definition();
-        let outside = OUTSIDE.parse();
-        let outside = outside.map_err(|error| EngineError::Internal(format!("{error}")))?;
         let id = match &incoming.message {
             None => fresh::id(),
-            Some(message) => named(&definition.slug, message),
+            Some(message) => named(&workflow.definition().slug, message),
         };
-        let event = Event {
+        let payload = json!({ "body": incoming.body, "message": incoming.message });
+        let what = Happening {
             id: EventId::new(id),
             kind: EventKind::RequestReceived,
-            module: definition.module.clone(),
-            record_id: RecordId::new(Uuid::nil()),
-            record_version: 0,
-            before: None,
-            after: None,
-            changed_fields: Vec::new(),
-            payload: Some(json!({ "body": incoming.body, "message": incoming.message })),
-            actor: Actor::person(outside, Vec::new()),
-            cause: Cause::System,
-            depth: 0,
-            occurred_at: fresh::now(),
-        };
-        let error = match workflow.condition_holds(&event) {
-            Ok(false) => return Ok(None),
-            Ok(true) => None,
-            Err(message) => Some(message),
-        };
-        if let Some(room) = self.jobs_room(model.tenant_id()).await?
-            && room.left < 1
-        {
-            return Err(EngineError::Quota(room.spent));
-        }
-        let (source, payload) = (definition.slug.clone().into(), json!(event.payload));
-        let run = StartedRun {
-            job: JobId::new(fresh::id()),
-            event: event.id,
-            kind: event.kind,
-            cause: &event.cause,
-            workflow: &source,
-            version: workflow.version(),
-            module: &definition.module,
+            by: OUTSIDE,
             record: None,
-            actor: &event.actor,
             payload: &payload,
-            at: event.occurred_at,
-            error: error.as_deref(),
+            at: fresh::now(),
         };
-        if !crm_store::runs::run_start(&mut tx, &run).await? {
-            return Ok(crm_store::incoming::run_of_event(&mut tx, event.id).await?);
+        let event = what.id;
+        match self
+            .impersonal_start(&mut tx, (model, workflow), what)
+            .await?
+        {
+            Began::NotMeant => Ok(None),
+            Began::Known => Ok(crm_store::incoming::run_of_event(&mut tx, event).await?),
+            Began::Dead(run) => {
+                tx.commit().await?;
+                Ok(Some(run))
+            }
+            Began::Run(run) => {
+                tx.commit().await?;
+                self.inner.meter.committed(model.tenant_id(), 0, 1);
+                self.inner.jobs_waiting.notify_one();
+                Ok(Some(run))
+            }
         }
-        tx.commit().await?;
-        self.inner.meter.committed(model.tenant_id(), 0, 1);
-        self.inner.jobs_waiting.notify_one();
-        Ok(Some(run.job))
     }
 
     async fn begin_addresses(

@@ -48,6 +48,7 @@ mod field_remove;
 mod fresh;
 mod hook_failures;
 mod hooks;
+mod impersonal;
 mod meter;
 mod models;
 mod module_remove;

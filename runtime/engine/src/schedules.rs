@@ -8,18 +8,15 @@ use crm_model::limits::{
 use crm_model::query::{Query, QueryInput, Scope};
 use crm_model::schedule::Schedule;
 use crm_model::workflow::Workflow;
-use crm_model::{
-    Actor, Cause, Event, EventId, EventKind, JobId, Model, RecordId, TenantId, WorkflowSlug,
-};
+use crm_model::{EventId, EventKind, Model, TenantId, WorkflowSlug};
 use crm_store::TenantTx;
 use crm_store::records::Record;
-use crm_store::runs::StartedRun;
 use crm_store::schedules::ScheduleRow;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use crate::impersonal::{Began, Happening};
 use crate::query::read_page;
 use crate::{Engine, EngineError, fresh};
 
@@ -93,7 +90,8 @@ impl Engine {
             (None, ..) => {
                 let payload = json!({ "scheduled_for": row.next_at });
                 let run = (None, &payload);
-                self.start_timed(&mut tx, model, workflow, run, now).await?
+                self.start_timed(&mut tx, (model, workflow), run, now)
+                    .await?
             }
         };
         match schedule.next(now, zone) {
@@ -147,7 +145,7 @@ impl Engine {
                 let record = row.found.record;
                 let payload = json!({ "field": field, "value": record.data.get(field) });
                 let run = (Some(&record), &payload);
-                started += self.start_timed(tx, model, workflow, run, now).await?;
+                started += self.start_timed(tx, (model, workflow), run, now).await?;
             }
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -160,55 +158,20 @@ impl Engine {
     async fn start_timed(
         &self,
         tx: &mut TenantTx,
-        model: &Model,
-        workflow: &Workflow,
+        of: (&Model, &Workflow),
         (record, payload): (Option<&Record>, &Value),
-        now: DateTime<Utc>,
+        at: DateTime<Utc>,
     ) -> Result<i64, EngineError> {
-        let clock = CLOCK.parse();
-        let clock = clock.map_err(|error| EngineError::Internal(format!("{CLOCK}: {error}")))?;
-        let definition = workflow.definition();
-        let event = Event {
+        let what = Happening {
             id: EventId::new(fresh::id()),
             kind: EventKind::TimeReached,
-            module: definition.module.clone(),
-            record_id: record.map_or(RecordId::new(Uuid::nil()), |record| record.id),
-            record_version: record.map_or(0, |record| record.version),
-            before: None,
-            after: record.map(|record| record.data.clone()),
-            changed_fields: Vec::new(),
-            payload: Some(payload.clone()),
-            actor: Actor::person(clock, Vec::new()),
-            cause: Cause::System,
-            depth: 0,
-            occurred_at: now,
-        };
-        let error = match workflow.condition_holds(&event) {
-            Ok(false) => return Ok(0),
-            Ok(true) => None,
-            Err(message) => Some(message),
-        };
-        let error = match (error, self.jobs_room(model.tenant_id()).await?) {
-            (None, Some(room)) if room.left < 1 => return Err(EngineError::Quota(room.spent)),
-            (error, _) => error,
-        };
-        let source = definition.slug.clone().into();
-        let run = StartedRun {
-            job: JobId::new(fresh::id()),
-            event: event.id,
-            kind: event.kind,
-            cause: &event.cause,
-            workflow: &source,
-            version: workflow.version(),
-            module: &definition.module,
-            record: record.map(|record| record.id),
-            actor: &event.actor,
+            by: CLOCK,
+            record,
             payload,
-            at: now,
-            error: error.as_deref(),
+            at,
         };
-        let is_started = crm_store::runs::run_start(tx, &run).await?;
-        Ok(i64::from(is_started && error.is_none()))
+        let began = self.impersonal_start(tx, of, what).await?;
+        Ok(i64::from(matches!(began, Began::Run(_))))
     }
 
     async fn schedule_pause(

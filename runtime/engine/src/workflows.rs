@@ -198,6 +198,9 @@ impl Engine {
         };
         drop(tx);
         managed(&model, &actor, &definition)?;
+        if publication.version == Some(0) && model.replaced_workflow(&slug).is_none() {
+            return Ok(model);
+        }
         let change = match publication.version {
             Some(0) => ModelChange::WorkflowRemove(slug, definition.module),
             _ => ModelChange::WorkflowPublish(definition, publication.note),

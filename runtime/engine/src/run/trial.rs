@@ -41,6 +41,8 @@ pub enum Deed {
     Delete(RecordId),
     /// Whatever starts the workflow happens to this record, which stays as it is.
     Nothing(RecordId),
+    /// Whatever starts the workflow happens, with this in its payload, and to no record.
+    Tell(Value),
 }
 
 /// What a workflow would do.
@@ -295,7 +297,7 @@ impl Engine {
             occurred_at: fresh::now(),
         };
         let there = match &deed {
-            Deed::Create(_) => None,
+            Deed::Create(_) | Deed::Tell(_) => None,
             Deed::Update(record, _) | Deed::Delete(record) | Deed::Nothing(record) => {
                 let (store, tenant) = (self.store(), model.tenant_id());
                 let (_, found) =
@@ -333,6 +335,9 @@ impl Engine {
                 return Ok((event, Vec::new()));
             }
             (Deed::Nothing(_), None) => return Err(EngineError::NotFound("record")),
+            (Deed::Tell(payload), _) => {
+                return Ok((of_no_record(module, trigger, actor, payload), Vec::new()));
+            }
         };
         let taken = vec![Taken {
             by: None,
@@ -485,7 +490,12 @@ impl Course<'_> {
 
     /// The event as the action would be told of it.
     fn told(&self, action: &Action, item: Option<RecordId>) -> Option<Event> {
-        let payload = serde_json::json!({ "steps": self.place.made() });
+        let mut payload = match &self.event.payload {
+            Some(Value::Object(members)) => members.clone(),
+            _ => Data::new(),
+        };
+        payload.insert("steps".to_owned(), self.place.made());
+        let payload = Value::Object(payload);
         let Some(item) = item else {
             let Some(current) = self.current.as_ref().filter(|_| self.place.steps() > 0) else {
                 return Some(self.event.clone());
@@ -693,6 +703,24 @@ impl Course<'_> {
             self.keep(id, record);
         }
         Ok(Ok(()))
+    }
+}
+
+fn of_no_record(module: &ModuleSlug, kind: EventKind, actor: &Actor, payload: Value) -> Event {
+    Event {
+        id: EventId::new(fresh::id()),
+        kind,
+        module: module.clone(),
+        record_id: RecordId::new(Uuid::nil()),
+        record_version: 0,
+        before: None,
+        after: None,
+        changed_fields: Vec::new(),
+        payload: Some(payload),
+        actor: actor.clone(),
+        cause: Cause::User,
+        depth: 0,
+        occurred_at: fresh::now(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::problem::{Problem, ProblemBody};
 use crate::routes::workflow_versions::edition;
 
 /// What somebody would do, or how many of the newest events to look at: exactly one of `create`,
-/// `record_id` and `last`.
+/// `record_id`, `payload` and `last`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TestInput {
@@ -29,6 +29,10 @@ pub(crate) struct TestInput {
     update: Option<Data>,
     #[serde(default)]
     delete: bool,
+    /// What would come with an event that is of no record: of a request `{"body": …}`, and `{}` of a
+    /// time by the clock.
+    #[schema(value_type = Option<Object>)]
+    payload: Option<Data>,
     /// Looks at so many of the newest events of the module, and says which of them would have
     /// started it.
     #[schema(minimum = 1, maximum = 50)]
@@ -70,21 +74,24 @@ pub(crate) async fn workflow_test(
     let which = input.edition.as_deref();
     let which = which.map(|text| edition("edition", text)).transpose()?;
     let (tenant, actor, of) = (caller.tenant, &caller.actor, (&slug, which));
-    let deed = match (input.create, input.record_id, input.last) {
-        (Some(data), None, None) if input.update.is_none() && !input.delete => Deed::Create(data),
-        (None, Some(record), None) => match (input.update, input.delete) {
+    let changes_nothing = input.update.is_none() && !input.delete;
+    let deed = match (input.create, input.record_id, input.payload, input.last) {
+        (Some(data), None, None, None) if changes_nothing => Deed::Create(data),
+        (None, None, Some(payload), None) if changes_nothing => Deed::Tell(payload.into()),
+        (None, Some(record), None, None) => match (input.update, input.delete) {
             (Some(patch), false) => Deed::Update(record, patch),
             (None, true) => Deed::Delete(record),
             (None, false) => Deed::Nothing(record),
             (Some(_), true) => return Err(one_of("either `update` or `delete`")),
         },
-        (None, None, Some(last)) if input.update.is_none() && !input.delete => {
+        (None, None, None, Some(last)) if changes_nothing => {
             let found = app.engine.workflow_back_test(tenant, actor, of, last);
             return Ok(Json(Tested::BackTest(found.await?)));
         }
         _ => {
             return Err(one_of(
-                "exactly one of `create`, `record_id` (with `update` or `delete`) and `last`",
+                "exactly one of `create`, `record_id` (with `update` or `delete`), `payload` and \
+                 `last`",
             ));
         }
     };
