@@ -21,3 +21,7 @@ create policy tenant_isolation on crm_incoming to crm_runtime
     with check (tenant_id = nullif(current_setting('crm.tenant_id', true), '')::uuid);
 
 grant select, insert, update, delete on crm_incoming to crm_runtime;
+
+-- For the run that a message started which comes again.
+create index crm_jobs_of_no_record on crm_jobs (tenant_id, event_id)
+    where record_id = '00000000-0000-0000-0000-000000000000';

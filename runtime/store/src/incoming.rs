@@ -100,13 +100,16 @@ pub async fn workflow_of_secret(
         .map_err(|error| StoreError::corrupt("workflow name", error))
 }
 
-/// The run that an event started, if there is that event.
+/// The run that an event of no record started, if there is that event.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn run_of_event(tx: &mut TenantTx, event: EventId) -> Result<Option<JobId>, StoreError> {
     let job: Option<Uuid> = sqlx::query_scalar(
-        "select id from crm_jobs where tenant_id = $1 and event_id = $2 order by id limit 1",
+        "select id from crm_jobs
+        where tenant_id = $1 and event_id = $2
+            and record_id = '00000000-0000-0000-0000-000000000000'
+        order by id limit 1",
     )
     .bind(tx.tenant_id().uuid())
     .bind(event.uuid())
