@@ -174,6 +174,8 @@ impl<H: Host> Worker<H> {
             let place = share.places.split(1);
             // Its turn came too late: others may have it by now, and what it did would be lost.
             if host.now() >= share.until {
+                metrics::counter!("crm_runs_total", "status" => "lease_lost").increment(1);
+                tracing::info!(tenant.id = %tenant, job.id = %job.id, "its turn came after its lease");
                 continue;
             }
             // The attempts before it may have burnt what was left.
