@@ -27,7 +27,8 @@ const PREFIX_CHARACTERS: usize = 12;
 const NOT_FOUND: EngineError = EngineError::NotFound("API key");
 
 /// A key in full: `crm_`, the secret, `_`, the tenant; the last two in hexadecimal. The same of an
-/// address at which requests start a workflow, which begins with `hook_`. It names its tenant so that it is looked up under that tenant's policies.
+/// address at which requests start a workflow, which begins with `hook_`. It names its tenant so
+/// that it is looked up under that tenant's policies.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSecret(String);
 

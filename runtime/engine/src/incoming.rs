@@ -187,9 +187,7 @@ impl Engine {
         tenant: TenantId,
         actor: &Actor,
     ) -> Result<(TenantTx, Arc<Model>), EngineError> {
-        let tx = TenantTx::begin(self.store(), tenant).await?;
-        let model = self.model_at(tenant, tx.model_version()).await?;
-        let model = model.ok_or(NO_WORKFLOW)?;
+        let (tx, model) = self.begin_workflows(tenant).await?;
         match manages_all(&model, actor) {
             true => Ok((tx, model)),
             false => Err(EngineError::Forbidden(

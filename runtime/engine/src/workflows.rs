@@ -361,7 +361,8 @@ impl Engine {
         Ok(told)
     }
 
-    async fn begin_workflows(
+    /// A transaction, and the tenant's model.
+    pub(crate) async fn begin_workflows(
         &self,
         tenant: TenantId,
     ) -> Result<(TenantTx, Arc<Model>), EngineError> {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tenant_tx::TenantTx;
+use crate::workflows::counted;
 
 /// An effect that a run asks for.
 #[derive(Clone, Debug, Serialize)]
@@ -119,9 +120,7 @@ impl TryFrom<Row> for LoadedEffect {
                 .workflow_slug
                 .parse()
                 .map_err(|error| StoreError::corrupt("workflow name", error))?,
-            version: row
-                .workflow_version
-                .and_then(|version| version.try_into().ok()),
+            version: row.workflow_version.map(counted),
             step: row.step.and_then(|step| step.parse().ok()),
             event: EventId::new(row.event_id),
             event_kind: crate::jobs::event_kind(&row.kind)?,

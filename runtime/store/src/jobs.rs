@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tenant_tx::TenantTx;
+use crate::workflows::counted;
 
 /// Takes up to `limit` due jobs, the same share from every tenant that has some, starting after
 /// `after` in the round. They are this worker's until `until`.
@@ -139,9 +140,7 @@ impl TryFrom<Row> for LoadedJob {
                 .workflow_slug
                 .parse()
                 .map_err(|error| StoreError::corrupt("workflow name", error))?,
-            version: row
-                .workflow_version
-                .and_then(|version| version.try_into().ok()),
+            version: row.workflow_version.map(counted),
             attempt: row.attempts,
             failures: row.failures,
             place: row.place.map(|place| place.0),

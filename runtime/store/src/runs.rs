@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::tenant_tx::TenantTx;
+use crate::workflows::number;
 
 /// A workflow that an event started.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -339,7 +340,7 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     .bind(run.module.as_str())
     .bind(run.record.map_or(Uuid::nil(), RecordId::uuid))
     .bind(run.at)
-    .bind(i32::try_from(run.version).unwrap_or(i32::MAX))
+    .bind(number(run.version))
     .bind(run.error)
     .execute(tx.connection())
     .await?;

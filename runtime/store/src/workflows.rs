@@ -60,11 +60,11 @@ struct OwnRow {
 }
 
 /// Versions are counted from 1, and checked to be.
-fn counted(version: i32) -> u32 {
+pub(crate) fn counted(version: i32) -> u32 {
     version.unsigned_abs()
 }
 
-fn number(version: u32) -> i32 {
+pub(crate) fn number(version: u32) -> i32 {
     i32::try_from(version).unwrap_or(i32::MAX)
 }
 

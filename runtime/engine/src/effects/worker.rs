@@ -153,10 +153,13 @@ impl Engine {
             }
         };
         // Before it goes out: what comes back is for the version that asked.
-        let flow = match self.run_flow(model, &effect.workflow, effect.version).await {
-            Ok(flow) => Ok(Ok(flow)),
-            Err(NoFlow::Gone(reason)) => Ok(Err(reason)),
-            Err(NoFlow::Store(error)) => Err(error),
+        let flow = match effect.effect.comes_back() {
+            false => Ok(Err("nothing comes back".to_owned())),
+            true => match self.run_flow(model, &effect.workflow, effect.version).await {
+                Ok(flow) => Ok(Ok(flow)),
+                Err(NoFlow::Gone(reason)) => Ok(Err(reason)),
+                Err(NoFlow::Store(error)) => Err(error),
+            },
         };
         let (flow, end) = match flow {
             Err(error) => (Err(String::new()), waits(error.into())),

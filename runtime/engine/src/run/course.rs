@@ -1,13 +1,14 @@
 //! The way of one attempt through its workflow: what it is to do, and where its run stands when
 //! that has ended.
 
+use chrono::{DateTime, Utc};
 use crm_model::flow::{Action, Facts, Loop, Next, Output, Place};
 use crm_model::limits::{LOOP_PAGE_MAX_RECORDS, QUERY_MAX_MILLISECONDS, RUN_PLACE_MAX_BYTES};
 use crm_model::permission::RunAs;
 use crm_model::query::{Query, QueryInput, Scope};
 use crm_model::run_source::RunFlow;
 use crm_model::validate::Base;
-use crm_model::{Actor, Data, Event, EventId, EventKind, Model, ModuleSlug, Mutation, RecordId};
+use crm_model::{Actor, Data, Event, EventId, Model, ModuleSlug, Mutation, RecordId};
 use crm_store::TenantTx;
 use crm_store::commit::{AttemptStatus, JobState};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
+use super::told::Standing;
 use super::{End, Lease, Trace, Verdict};
 use crate::query::read_page;
 use crate::write::Known;
@@ -72,7 +74,8 @@ impl<'a> Course<'a> {
     async fn go_on(&mut self) -> Result<Turn<'a>, String> {
         let program = self.flow.program();
         loop {
-            let facts = facts(self.model, self.lease, &self.items);
+            let of = (&self.lease.job.event, self.lease.job.current.as_ref());
+            let facts = facts(self.model, of, &self.items, fresh::now());
             match program.advance(&mut self.place, &facts) {
                 Next::Act {
                     thread,
@@ -200,45 +203,16 @@ impl<'a> Course<'a> {
         self.lease.job.event.record_id
     }
 
-    /// The event that an action is told of: what started the run, and after the first step with
-    /// the record as it stands by now; within a loop, that it was called for that record.
+    /// The event that an action is told of.
     pub(super) fn event(&self, action: &Action, item: Option<RecordId>) -> Option<Cow<'a, Event>> {
-        let event = &self.lease.job.event;
-        let Some(item) = item else {
-            let current = self.lease.job.current.as_ref();
-            let Some(current) = current.filter(|_| self.before.steps() > 0) else {
-                return Some(Cow::Borrowed(event));
-            };
-            return Some(Cow::Owned(Event {
-                after: Some(current.data.clone()),
-                record_version: current.version,
-                payload: Some(self.payload()),
-                ..event.clone()
-            }));
+        let standing = Standing {
+            event: &self.lease.job.event,
+            place: &self.before,
+            current: self.lease.job.current.as_ref(),
+            items: &self.items,
+            versions: &self.versions,
         };
-        let data = self.items.get(&item)?.clone()?;
-        Some(Cow::Owned(Event {
-            kind: EventKind::Called,
-            module: action.module.clone()?,
-            record_id: item,
-            record_version: self.versions.get(&item).copied()?,
-            before: None,
-            after: Some(data),
-            changed_fields: Vec::new(),
-            payload: Some(self.payload()),
-            ..event.clone()
-        }))
-    }
-
-    /// What came with the event, and beside it how the steps before ended and which records they
-    /// made. Not what they set: the record shows that, as far as who is told may see it.
-    fn payload(&self) -> Value {
-        let mut payload = match &self.lease.job.event.payload {
-            Some(Value::Object(members)) => members.clone(),
-            _ => Data::new(),
-        };
-        payload.insert("steps".to_owned(), self.place.made());
-        Value::Object(payload)
+        standing.told(action, item)
     }
 
     /// What is known of the record that an action is called on.
@@ -266,7 +240,8 @@ impl<'a> Course<'a> {
     }
 
     fn context(&self, item: Option<RecordId>) -> Value {
-        let facts = facts(self.model, self.lease, &self.items);
+        let of = (&self.lease.job.event, self.lease.job.current.as_ref());
+        let facts = facts(self.model, of, &self.items, fresh::now());
         facts.context(&self.place.outputs(), item)
     }
 
@@ -373,17 +348,18 @@ pub(super) async fn page_of(
     Ok((records.collect(), page.next_cursor))
 }
 
-/// What a program is told of the run that it goes on with.
-fn facts<'f>(
+/// What a program is told of the run that it goes on with, at this time.
+pub(super) fn facts<'f>(
     model: &Model,
-    lease: &'f Lease,
+    (event, current): (&'f Event, Option<&'f Base>),
     items: &'f BTreeMap<RecordId, Option<Data>>,
+    now: DateTime<Utc>,
 ) -> Facts<'f> {
     Facts {
-        event: &lease.job.event,
-        record: lease.job.current.as_ref().map(|base| &base.data),
+        event,
+        record: current.map(|base| &base.data),
         items,
-        now: fresh::now(),
+        now,
         zone: model.settings().time_zone,
     }
 }

@@ -5,8 +5,10 @@
 mod bundle;
 mod call;
 mod course;
+mod deed;
 mod fold;
 mod host;
+mod told;
 pub mod trial;
 mod version;
 

@@ -3,7 +3,7 @@
 //! are not waited for. And which of the events that there were it would have been started by.
 
 use chrono::{DateTime, Utc};
-use crm_model::flow::{Action, Facts, Next, Place};
+use crm_model::flow::{Action, Next, Place};
 use crm_model::limits::{PREVIEW_MAX_EVENTS, TRIAL_LOOP_MAX_RECORDS, TRIAL_MAX_ACTIONS};
 use crm_model::permission::{Authority, RunAs, manages_all};
 use crm_model::query::Scope;
@@ -11,8 +11,8 @@ use crm_model::run_source::RunFlow;
 use crm_model::validate::Base;
 use crm_model::workflow::Workflow;
 use crm_model::{
-    Actor, Cause, Data, Effect, Event, EventId, EventKind, Grant, JobId, Model, ModuleSlug,
-    Mutation, PluginName, RecordId, StepName, TenantId, Violations, WorkflowSlug,
+    Actor, Data, Effect, Event, EventId, EventKind, JobId, Model, ModuleSlug, Mutation, PluginName,
+    RecordId, StepName, TenantId, Violations, WorkflowSlug,
 };
 use crm_sandbox::{LogLine, RunFailure};
 use crm_store::TenantTx;
@@ -20,30 +20,20 @@ use crm_store::commit::AttemptStatus;
 use crm_store::records::Record;
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
-use super::course::{output, page_of};
+use super::course::{facts, output, page_of};
+pub use super::deed::Deed;
+use super::deed::Taken;
+use super::told::Standing;
 use super::{Told, action_call, effects_check, fold, micros};
 use crate::plugins::preview::PreviewedChange;
 use crate::workflows::{Edition, NO_WORKFLOW, edition};
-use crate::write::{Operation, Outcome, Proposal, Written};
+use crate::write::Operation;
 use crate::{Engine, EngineError, fresh};
-
-/// What somebody would do.
-#[derive(Clone, Debug)]
-pub enum Deed {
-    /// Create such a record.
-    Create(Data),
-    /// Change a record like this.
-    Update(RecordId, Data),
-    Delete(RecordId),
-    /// Whatever starts the workflow happens to this record, which stays as it is.
-    Nothing(RecordId),
-    /// Whatever starts the workflow happens, with this in its payload, and to no record.
-    Tell(Value),
-}
 
 /// What a workflow would do.
 #[derive(Clone, Debug, Serialize)]
@@ -109,15 +99,6 @@ pub struct WouldStart {
     /// Why its run would not have begun: the condition cannot be answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-/// Changes that were tried, on whose word.
-struct Taken {
-    /// None: the person's own.
-    by: Option<(Grant, RunAs)>,
-    cause: Cause,
-    operations: Vec<Operation>,
-    new_ids: HashMap<usize, RecordId>,
 }
 
 /// A trial under way.
@@ -242,9 +223,7 @@ impl Engine {
         slug: &WorkflowSlug,
         which: Option<Edition>,
     ) -> Result<(Arc<Model>, Workflow), EngineError> {
-        let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        let model = self.model_at(tenant, tx.model_version()).await?;
-        let model = model.ok_or(NO_WORKFLOW)?;
+        let (mut tx, model) = self.begin_workflows(tenant).await?;
         if !manages_all(&model, actor) {
             return Err(EngineError::Forbidden(
                 "only who manages everything tries workflows: their steps show records that not \
@@ -272,135 +251,6 @@ impl Engine {
         })?;
         Ok((model, compiled))
     }
-
-    /// The event that the deed would leave behind, and the deed to be done again before each step.
-    async fn done_for_trial(
-        &self,
-        model: &Model,
-        actor: &Actor,
-        (module, trigger): (&ModuleSlug, EventKind),
-        deed: Deed,
-    ) -> Result<(Event, Vec<Taken>), EngineError> {
-        let event = |kind, record: &Record, before: Option<Data>, after: Option<Data>| Event {
-            id: EventId::new(fresh::id()),
-            kind,
-            module: module.clone(),
-            record_id: record.id,
-            record_version: record.version,
-            changed_fields: changed(before.as_ref(), after.as_ref()),
-            before,
-            after,
-            payload: None,
-            actor: actor.clone(),
-            cause: Cause::User,
-            depth: 0,
-            occurred_at: fresh::now(),
-        };
-        let there = match &deed {
-            Deed::Create(_) | Deed::Tell(_) => None,
-            Deed::Update(record, _) | Deed::Delete(record) | Deed::Nothing(record) => {
-                let (store, tenant) = (self.store(), model.tenant_id());
-                let (_, found) =
-                    crm_store::records::record_read(store, tenant, module, *record).await?;
-                let found = found.filter(|found| found.deleted_at.is_none());
-                Some(found.ok_or(EngineError::NotFound("record"))?)
-            }
-        };
-        let mutation = match (deed, &there) {
-            (Deed::Create(data), _) => Mutation::Create {
-                module: module.clone(),
-                data,
-            },
-            (Deed::Update(record_id, patch), _) => Mutation::Update {
-                module: module.clone(),
-                record_id,
-                expected_version: None,
-                patch,
-            },
-            (Deed::Delete(record_id), _) => Mutation::Delete {
-                module: module.clone(),
-                record_id,
-                expected_version: None,
-            },
-            (Deed::Nothing(_), Some(there)) => {
-                let data = there.data.clone();
-                let before = (trigger != EventKind::RecordCreated).then(|| data.clone());
-                let after = (trigger != EventKind::RecordDeleted).then_some(data);
-                let mut event = event(trigger, there, before, after);
-                event.changed_fields = there
-                    .data
-                    .keys()
-                    .filter_map(|key| key.parse().ok())
-                    .collect();
-                return Ok((event, Vec::new()));
-            }
-            (Deed::Nothing(_), None) => return Err(EngineError::NotFound("record")),
-            (Deed::Tell(payload), _) => {
-                return Ok((of_no_record(module, trigger, actor, payload), Vec::new()));
-            }
-        };
-        let taken = vec![Taken {
-            by: None,
-            cause: Cause::User,
-            operations: vec![Operation::Mutation(mutation)],
-            new_ids: HashMap::from([(0, RecordId::new(fresh::id()))]),
-        }];
-        let (outcomes, _) = self.try_taken(model, actor, &taken, &[]).await?;
-        let written = outcomes.into_iter().next();
-        let written = written.ok_or_else(|| EngineError::Internal("no outcome".to_owned()))??;
-        let before = there.as_ref().map(|there| there.data.clone());
-        let told = match (written, there) {
-            (Written::Created(record), _) => event(
-                EventKind::RecordCreated,
-                &record,
-                None,
-                Some(record.data.clone()),
-            ),
-            (Written::Updated(record), _) => event(
-                EventKind::RecordUpdated,
-                &record,
-                before,
-                Some(record.data.clone()),
-            ),
-            (_, Some(there)) => event(EventKind::RecordDeleted, &there, before, None),
-            (_, None) => return Err(EngineError::Internal("no record".to_owned())),
-        };
-        Ok((told, taken))
-    }
-
-    /// What would become of the last of these, after the others.
-    async fn try_taken(
-        &self,
-        model: &Model,
-        actor: &Actor,
-        taken: &[Taken],
-        look: &[RecordId],
-    ) -> Result<(Vec<Outcome>, Vec<Record>), EngineError> {
-        let proposals = taken.iter().map(|taken| Proposal {
-            tenant: model.tenant_id(),
-            authority: match &taken.by {
-                None => Authority::User(actor),
-                Some((grant, run_as)) => Authority::Plugin {
-                    grant,
-                    behalf_of: actor,
-                    run_as: *run_as,
-                },
-            },
-            cause: &taken.cause,
-            depth: 0,
-            operations: &taken.operations,
-            atomic: true,
-            workflows: false,
-            dry_run: true,
-            known: HashMap::new(),
-            new_ids: taken.new_ids.clone(),
-            completion: None,
-            receipt: None,
-            place: None,
-        });
-        let proposals: Vec<Proposal<'_>> = proposals.collect();
-        self.propose_trial(model, &proposals, look).await
-    }
 }
 
 impl Course<'_> {
@@ -409,13 +259,8 @@ impl Course<'_> {
         let mut left = TRIAL_MAX_ACTIONS;
         loop {
             let program = self.flow.program();
-            let facts = Facts {
-                event: &self.event,
-                record: self.current.as_ref().map(|base| &base.data),
-                items: &self.items,
-                now: self.now,
-                zone: self.model.settings().time_zone,
-            };
+            let of = (&self.event, self.current.as_ref());
+            let facts = facts(self.model, of, &self.items, self.now);
             match program.advance(&mut self.place, &facts) {
                 Next::Act {
                     thread,
@@ -490,34 +335,14 @@ impl Course<'_> {
 
     /// The event as the action would be told of it.
     fn told(&self, action: &Action, item: Option<RecordId>) -> Option<Event> {
-        let mut payload = match &self.event.payload {
-            Some(Value::Object(members)) => members.clone(),
-            _ => Data::new(),
+        let standing = Standing {
+            event: &self.event,
+            place: &self.place,
+            current: self.current.as_ref(),
+            items: &self.items,
+            versions: &self.versions,
         };
-        payload.insert("steps".to_owned(), self.place.made());
-        let payload = Value::Object(payload);
-        let Some(item) = item else {
-            let Some(current) = self.current.as_ref().filter(|_| self.place.steps() > 0) else {
-                return Some(self.event.clone());
-            };
-            return Some(Event {
-                after: Some(current.data.clone()),
-                record_version: current.version,
-                payload: Some(payload),
-                ..self.event.clone()
-            });
-        };
-        Some(Event {
-            kind: EventKind::Called,
-            module: action.module.clone()?,
-            record_id: item,
-            record_version: self.versions.get(&item).copied()?,
-            before: None,
-            after: Some(self.items.get(&item)?.clone()?),
-            changed_fields: Vec::new(),
-            payload: Some(payload),
-            ..self.event.clone()
-        })
+        standing.told(action, item).map(Cow::into_owned)
     }
 
     /// Calls an action, and tries what it proposes.
@@ -592,13 +417,8 @@ impl Course<'_> {
             let reason = "the record is gone".to_owned();
             return Ok(Err((AttemptStatus::Skipped, reason)));
         };
-        let facts = Facts {
-            event: &self.event,
-            record: self.current.as_ref().map(|base| &base.data),
-            items: &self.items,
-            now: self.now,
-            zone: self.model.settings().time_zone,
-        };
+        let of = (&self.event, self.current.as_ref());
+        let facts = facts(self.model, of, &self.items, self.now);
         let context = facts.context(&self.place.outputs(), item);
         tried.config = match action.config().fill(&context) {
             Ok(config) => config,
@@ -704,36 +524,6 @@ impl Course<'_> {
         }
         Ok(Ok(()))
     }
-}
-
-fn of_no_record(module: &ModuleSlug, kind: EventKind, actor: &Actor, payload: Value) -> Event {
-    Event {
-        id: EventId::new(fresh::id()),
-        kind,
-        module: module.clone(),
-        record_id: RecordId::new(Uuid::nil()),
-        record_version: 0,
-        before: None,
-        after: None,
-        changed_fields: Vec::new(),
-        payload: Some(payload),
-        actor: actor.clone(),
-        cause: Cause::User,
-        depth: 0,
-        occurred_at: fresh::now(),
-    }
-}
-
-fn changed(before: Option<&Data>, after: Option<&Data>) -> Vec<crm_model::FieldKey> {
-    let empty = Data::new();
-    let (before, after) = (before.unwrap_or(&empty), after.unwrap_or(&empty));
-    let mut keys: Vec<&String> = before.keys().chain(after.keys()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let differs = keys
-        .into_iter()
-        .filter(|key| before.get(*key) != after.get(*key));
-    differs.filter_map(|key| key.parse().ok()).collect()
 }
 
 /// Why the event would not start the workflow.

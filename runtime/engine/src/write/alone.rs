@@ -88,7 +88,6 @@ impl Engine {
         }
         if prepared.is_refused() {
             if self.model_is_old(model).await? {
-                self.model_forget(proposal.tenant);
                 return Ok(Attempt::Again(Changed::Model));
             }
             if prepared.outcomes.iter().any(conflict::is_stale) {
@@ -112,10 +111,7 @@ impl Engine {
                 self.announce(proposal.tenant, &prepared);
                 Ok(Attempt::Done(prepared.outcomes))
             }
-            Err(StoreError::StaleModel) => {
-                self.model_forget(proposal.tenant);
-                Ok(Attempt::Again(Changed::Model))
-            }
+            Err(StoreError::StaleModel) => Ok(Attempt::Again(Changed::Model)),
             Err(StoreError::StaleRecords(_) | StoreError::StillReferenced) => {
                 proposal.known.clear();
                 Ok(Attempt::Again(Changed::Record))

@@ -267,7 +267,6 @@ impl Engine {
                 {
                     // Also where it was found by a lock or by what follows.
                     Err(EngineError::Store(StoreError::StaleModel)) => {
-                        self.model_forget(proposal.tenant);
                         Attempt::Again(Changed::Model)
                     }
                     Err(EngineError::Store(
@@ -278,7 +277,10 @@ impl Engine {
             };
             match attempt {
                 Attempt::Done(outcomes) => return Ok(outcomes),
-                Attempt::Again(Changed::Model) => models += 1,
+                Attempt::Again(Changed::Model) => {
+                    self.model_forget(proposal.tenant);
+                    models += 1;
+                }
                 Attempt::Again(Changed::Record) => records += 1,
             }
         }

@@ -105,7 +105,6 @@ impl Engine {
     ) -> Result<Ended, EngineError> {
         let mut tx = TenantTx::begin(self.store(), proposal.tenant).await?;
         if tx.model_version() != Some(model.version()) {
-            self.model_forget(proposal.tenant);
             return Ok(Ended::Attempt(Attempt::Again(Changed::Model)));
         }
         let by = (proposal, rooms);
