@@ -1,106 +1,15 @@
 //! Threads that get out of the way: they have the processor when nobody else wants it.
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use std::time::Duration;
+#[cfg(target_os = "linux")]
+mod linux;
 
-/// How long such a thread may go on before the scheduler looks again, unless somebody wakes up who
-/// asks for less, and everybody does. Linux knows no longer one.
-const SLICE: Duration = Duration::from_millis(100);
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{get_out_of_the_way, let_others_go_first};
 
-/// Makes the calling thread one: of the policy `SCHED_IDLE`, with a long slice.
-///
-/// The policy alone is not enough where threads are scheduled in groups, as services are, and
-/// sessions: between groups it does not count. There a thread that wakes up in the database's group
-/// goes first if it asks for less than the one that runs (EEVDF, Linux 6.12 and later). Where the
-/// system does not do as it is told, the thread is one like others.
-///
-/// And it keeps off the first of the processors that this process may use, so that there is one
-/// where nobody ever waits for a slice to end.
-pub(crate) fn get_out_of_the_way() {
-    for policy in [libc::SCHED_OTHER, libc::SCHED_IDLE] {
-        try_schedule(policy);
-    }
-    if let Err(error) = keep_off_the_first() {
-        tracing::debug!(%error, "a thread of guests may use any processor");
-    }
-}
+/// Elsewhere than on Linux the thread is one like others.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn get_out_of_the_way() {}
 
-fn keep_off_the_first() -> rustix::io::Result<()> {
-    let mut allowed = sched_getaffinity(None)?;
-    let first = (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu));
-    if let (Some(first), true) = (first, allowed.count() > 1) {
-        allowed.unset(first);
-        sched_setaffinity(None, &allowed)?;
-    }
-    Ok(())
-}
-
-/// Makes the calling thread one that others may interrupt when they wake up, and that has its share
-/// of the processor: with the long slice alone.
-pub(crate) fn let_others_go_first() {
-    try_schedule(libc::SCHED_OTHER);
-}
-
-fn try_schedule(policy: i32) {
-    if let Err(error) = schedule(policy) {
-        tracing::debug!(%error, policy, "a thread of guests is scheduled as any other");
-    }
-}
-
-/// The slice counts for what is set with `SCHED_OTHER`, and stays.
-#[allow(
-    unsafe_code,
-    reason = "no library that we know sets a slice, and the C library has no wrapper for the call"
-)]
-fn schedule(policy: i32) -> std::io::Result<()> {
-    let slice = u64::try_from(SLICE.as_nanos()).unwrap_or(u64::MAX);
-    let attributes = libc::sched_attr {
-        size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default(),
-        sched_policy: policy.unsigned_abs(),
-        sched_flags: 0,
-        sched_nice: 0,
-        sched_priority: 0,
-        sched_runtime: slice,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    let this_thread = 0;
-    let no_flags = 0;
-    // SAFETY: the kernel reads `size` bytes from the pointer, which is to a structure of that size
-    // that outlives the call; it keeps none of it and writes nothing. The call changes how the
-    // calling thread is scheduled, and nothing else.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_sched_setattr,
-            this_thread,
-            &raw const attributes,
-            no_flags,
-        )
-    };
-    match done {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_is_told_to_get_out_of_the_way() {
-        let thread = std::thread::spawn(|| {
-            get_out_of_the_way();
-            let told = std::fs::read_to_string("/proc/thread-self/sched").unwrap();
-            (told, sched_getaffinity(None).unwrap())
-        });
-        let (told, left) = thread.join().unwrap();
-        let value = |name: &str| {
-            let line = told.lines().find(|line| line.starts_with(name)).unwrap();
-            line.rsplit(':').next().unwrap().trim().to_owned()
-        };
-        assert_eq!(value("policy"), libc::SCHED_IDLE.to_string());
-        let allowed = sched_getaffinity(None).unwrap();
-        assert_eq!(left.count(), (allowed.count() - 1).max(1));
-    }
-}
+/// Elsewhere than on Linux the thread is one like others.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn let_others_go_first() {}
