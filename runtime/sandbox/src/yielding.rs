@@ -1,4 +1,4 @@
-//! Threads that get out of the way: they have the processor when nobody else wants it.
+//! Threads that get out of the way: of a processor that others want too, they have a small share.
 
 #[cfg(target_os = "linux")]
 mod linux;
