@@ -13,7 +13,7 @@ use crm_sandbox::{
 use crm_tests::cluster::cluster;
 use crm_tests::guests::component;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const RECORD: &str = "018f4e6a-7c1e-7000-8000-000000000001";
@@ -140,6 +140,34 @@ fn said(report: &ActionReport) -> Vec<&str> {
         Err(RunFailure::Fail(text)) => text.lines().collect(),
         other => panic!("{other:?}"),
     }
+}
+
+/// Has the thread wait for it, past many ticks of the guests' clock, and notes which thread it was.
+struct Slow(Arc<Mutex<Vec<String>>>);
+
+impl GuestHost for Slow {
+    fn answer<'a>(&'a mut self, question: &'a Question) -> Answering<'a> {
+        let thread = std::thread::current();
+        self.0
+            .lock()
+            .unwrap()
+            .extend(thread.name().map(str::to_owned));
+        std::thread::sleep(Duration::from_millis(20));
+        Box::pin(std::future::ready(fixed(question)))
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_has_to_wait_is_not_taken_to_compute_long() {
+    let threads = Arc::default();
+    run(
+        call(event("record_created"), "asked"),
+        Slow(Arc::clone(&threads)),
+    )
+    .await;
+    let threads = threads.lock().unwrap();
+    // By the clock it would be elsewhere after the second question.
+    assert_eq!(threads[..3], ["guest"; 3], "{threads:?}");
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ impl Sandbox {
             .unwrap_or_else(ActionReport::not_run)
     }
 
-    /// Like [`Sandbox::run_action`], on the caller's runtime until the call has taken more than a tick: for
+    /// Like [`Sandbox::run_action`], on the caller's runtime until the call is long: for
     /// callers that are on the guests' runtime already.
     pub async fn run_action_here(
         &self,
@@ -225,7 +225,7 @@ impl Sandbox {
     /// report; the call itself always comes back.
     ///
     /// It begins on the caller's thread, because most hooks are over in less time than it takes
-    /// to change over to another; if it has computed for more than a tick it goes on on the hooks' runtime.
+    /// to change over to another; once it is long it goes on on the hooks' runtime.
     pub async fn before_save(&self, plugin: &Arc<Plugin>, call: SaveCall) -> HookReport {
         let (room, hooks) = (Arc::clone(&self.room), Arc::clone(&self.hooks));
         let (span, plugin) = (call_span(plugin), Arc::clone(plugin));
@@ -307,7 +307,7 @@ fn runtime_new(name: &str, threads: usize, start: fn()) -> Result<Runtime, Sandb
         .map_err(unavailable)
 }
 
-/// A call on the caller's thread, and elsewhere when it has computed for more than a tick:
+/// A call on the caller's thread, and elsewhere once it is long:
 /// most are over in less time than it takes to change over, and the others are in the way.
 async fn unless_long<T: Send + 'static>(
     call: impl Future<Output = T> + Send + 'static,

@@ -71,8 +71,8 @@ pub(crate) struct Usage {
     pub(crate) journal: Vec<Exchange>,
 }
 
-/// What a guest may compute between ticks before it is long.
-const LONG: Duration = Duration::from_micros(500);
+/// What a call may compute after its first tick before it is long.
+const LONG: Duration = Duration::from_millis(2);
 
 /// How long the calling thread has computed.
 fn thread_time() -> Duration {
@@ -80,8 +80,8 @@ fn thread_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// A store with every limit set; its time runs from here. `is_long` is set when the guest has
-/// computed for more than a tick.
+/// A store with every limit set; its time runs from here. `is_long` is set when it has
+/// computed for more than that.
 pub(crate) fn store_new(
     engine: &Engine,
     limits: &GuestLimits,
