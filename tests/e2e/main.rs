@@ -17,6 +17,7 @@ mod asking;
 mod audit;
 mod auth;
 mod authorisation;
+mod awaits;
 mod away;
 mod backfill;
 mod bulk;

@@ -88,6 +88,8 @@ impl Engine {
             payload: what.payload,
             at: what.at,
             error: error.as_deref(),
+            depth: 0,
+            parent: None,
         };
         Ok(match crm_store::runs::run_start(tx, &run).await? {
             false => Began::Known,

@@ -7,6 +7,7 @@
 
 pub mod activities;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod bootstrap;
 pub mod copy;

@@ -144,6 +144,8 @@ impl Engine {
                     actor: &actor,
                     payload: &payload,
                     at,
+                    depth: 0,
+                    parent: None,
                 };
                 let is_there = there.contains(&record);
                 if is_there && crm_store::runs::run_start(&mut tx, &run).await? {

@@ -37,6 +37,14 @@ pub const START_MAX_RECORDS: usize = 200;
 pub const LOOP_PAGE_MAX_RECORDS: u32 = 100;
 /// The first pause between two attempts at a step, where its workflow says one.
 pub const STEP_PAUSE_MAX_SECONDS: u32 = 86_400;
+/// Days that a run waits for what comes from outside, where its step names no deadline.
+pub const AWAIT_DEFAULT_DAYS: u64 = 30;
+/// Events that a run that waits for one is told of at once; those beyond are not looked at.
+pub const AWAIT_MAX_EVENTS: usize = 100;
+pub const APPROVAL_TITLE_MAX_CHARACTERS: usize = 200;
+pub const APPROVAL_TEXT_MAX_CHARACTERS: usize = 2_000;
+/// Of the word that goes with a decision.
+pub const APPROVAL_COMMENT_MAX_CHARACTERS: usize = 2_000;
 /// The place of a workflow that says none, so that others can go before it and after it.
 pub const WORKFLOW_DEFAULT_ORDER: u32 = 100;
 /// The last place of a workflow among those that one event starts.

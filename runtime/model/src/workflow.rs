@@ -140,6 +140,10 @@ impl Workflow {
             module: &definition.module,
             is_action: &|action| plugins.contains_key(action),
             is_module: &|module| modules.contains_key(module),
+            has_field: &|module, field| {
+                let mut fields = modules.get(module)?.definition().fields.iter();
+                Some(fields.any(|it| it.key == *field))
+            },
         };
         let program = Program::compile(&definition.steps, &surroundings)?;
         let condition = definition

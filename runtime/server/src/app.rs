@@ -289,6 +289,9 @@ fn api() -> OpenApiRouter<App> {
             routes::webhooks::webhook_remove
         ))
         .routes(routes!(routes::webhooks::webhook_deliveries))
+        .routes(routes!(routes::approvals::approvals_list))
+        .routes(routes!(routes::approvals::approval_get))
+        .routes(routes!(routes::approvals::approval_decide))
         .routes(routes!(routes::notifications::notifications_list))
         .routes(routes!(routes::notifications::notification_read))
         .routes(routes!(

@@ -8,6 +8,7 @@ pub mod activities;
 pub mod admin;
 pub mod api_keys;
 pub mod audit;
+pub mod awaits;
 pub mod building;
 pub mod commit;
 pub mod effects;

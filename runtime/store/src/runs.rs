@@ -29,8 +29,9 @@ pub struct Run {
     pub attempts: i32,
     /// When it is due, or its lease ends.
     pub available_at: DateTime<Utc>,
-    /// Whether a step of it waits for a time.
-    pub is_resting: bool,
+    /// What a step of it waits for: `delay`, a time, or what comes from outside, `event`, `approval`
+    /// and `call`.
+    pub rests_for: Option<String>,
     pub error: Option<String>,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
@@ -76,7 +77,8 @@ pub async fn runs_page(
 ) -> Result<Vec<Run>, StoreError> {
     let runs = sqlx::query_as(
         "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            available_at, place is not null and error is null and available_at > now() as is_resting,
+            available_at, case when place is not null and error is null and available_at > now()
+                then crm_run_rests_for(tenant_id, id) end as rests_for,
             error, created_at, finished_at,
             (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
         from crm_jobs
@@ -107,7 +109,8 @@ pub async fn runs_page(
 pub async fn run_find(tx: &mut TenantTx, run: JobId) -> Result<Option<Run>, StoreError> {
     let found = sqlx::query_as(
         "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            available_at, place is not null and error is null and available_at > now() as is_resting,
+            available_at, case when place is not null and error is null and available_at > now()
+                then crm_run_rests_for(tenant_id, id) end as rests_for,
             error, created_at, finished_at,
             (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
         from crm_jobs where tenant_id = $1 and id = $2",
@@ -293,6 +296,10 @@ pub struct StartedRun<'a> {
     pub at: DateTime<Utc>,
     /// Why it must not even begin: it is born dead, for people to see.
     pub error: Option<&'a str>,
+    /// How many runs led to it.
+    pub depth: u32,
+    /// The run that waits for its end, and the number of what waits there.
+    pub parent: Option<(JobId, u64)>,
 }
 
 /// Starts a run. False where the record is not there, or the event is.
@@ -304,7 +311,7 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
         "insert into crm_events (
             tenant_id, id, kind, module_slug, record_id, record_version, changed_fields, payload,
             actor, cause, depth, occurred_at)
-        select $1, $2, $3, $4, coalesce($5, $10), coalesce(r.version, 0), '[]', $6, $7, $8, 0, $9
+        select $1, $2, $3, $4, coalesce($5, $10), coalesce(r.version, 0), '[]', $6, $7, $8, $11, $9
         from (select) one
         left join crm_records r
             on r.tenant_id = $1 and r.id = $5 and r.module_slug = $4 and r.deleted_at is null
@@ -321,6 +328,7 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     .bind(Json(run.cause))
     .bind(run.at)
     .bind(Uuid::nil())
+    .bind(i32::try_from(run.depth).unwrap_or(i32::MAX))
     .execute(tx.connection())
     .await?;
     if event.rows_affected() == 0 {
@@ -329,9 +337,9 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     sqlx::query(
         "insert into crm_jobs (
             tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at,
-            created_at, workflow_version, error, finished_at)
+            created_at, workflow_version, error, finished_at, parent_job_id, parent_work)
         values ($1, $2, $3, $4, $5, $6, case when $9::text is null then 'queued' else 'dead' end,
-            $7, $7, $8, $9, case when $9::text is null then null else $7 end)",
+            $7, $7, $8, $9, case when $9::text is null then null else $7 end, $10, $11)",
     )
     .bind(tx.tenant_id().uuid())
     .bind(run.job.uuid())
@@ -342,6 +350,11 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     .bind(run.at)
     .bind(number(run.version))
     .bind(run.error)
+    .bind(run.parent.map(|(parent, _)| parent.uuid()))
+    .bind(
+        run.parent
+            .map(|(_, work)| i64::try_from(work).unwrap_or(i64::MAX)),
+    )
     .execute(tx.connection())
     .await?;
     Ok(true)

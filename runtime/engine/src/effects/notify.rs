@@ -17,10 +17,10 @@ const ROLE_START: &str = "role:";
 
 /// Whom it is for as far as the model says: those who are named, and the members who have a role
 /// that is; and those roles.
-fn people(model: &Model, note: &Notification) -> (BTreeSet<UserId>, Vec<RoleSlug>) {
+fn named(model: &Model, to: &[String]) -> (BTreeSet<UserId>, Vec<RoleSlug>) {
     let mut people = BTreeSet::new();
     let mut roles = Vec::new();
-    for one in &note.to {
+    for one in to {
         match one.strip_prefix(ROLE_START).map(str::parse::<RoleSlug>) {
             None => people.extend(one.parse::<UserId>().ok()),
             Some(Err(_)) => {}
@@ -36,8 +36,33 @@ fn people(model: &Model, note: &Notification) -> (BTreeSet<UserId>, Vec<RoleSlug
 }
 
 impl Engine {
-    /// Keeps a note for each of its people. Of those who have a role, that is members and people
-    /// who log in here: whom an issuer elsewhere gives it, nobody knows before they come.
+    /// The people that `to` names: by their ids, and by roles as `role:manager`. Of those who have
+    /// a role, that is members and people who log in here: whom an issuer elsewhere gives it,
+    /// nobody knows before they come. A sentence, where they are none or too many.
+    pub(crate) async fn people(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        to: &[String],
+    ) -> Result<Result<BTreeSet<UserId>, String>, EngineError> {
+        let (mut people, roles) = named(model, to);
+        if !roles.is_empty() {
+            let most = u32::try_from(NOTIFICATION_MAX_PEOPLE).unwrap_or(u32::MAX);
+            let users = users_with_roles(tx, &roles, most.saturating_add(1)).await?;
+            for user in users {
+                people.insert(user_id_of(user)?);
+            }
+        }
+        Ok(match people.len() {
+            0 => Err("nobody has the roles that the note is for".to_owned()),
+            many if many > NOTIFICATION_MAX_PEOPLE => Err(format!(
+                "the note is for {many} people; it may be for {NOTIFICATION_MAX_PEOPLE}"
+            )),
+            _ => Ok(people),
+        })
+    }
+
+    /// Keeps a note for each of its people.
     pub(super) async fn notify(
         &self,
         tenant: TenantId,
@@ -45,24 +70,11 @@ impl Engine {
         (effect, end): (&LoadedEffect, EffectEnd),
         note: &Notification,
     ) -> Result<End, EngineError> {
-        let (mut people, roles) = people(model, note);
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
-        if !roles.is_empty() {
-            let most = u32::try_from(NOTIFICATION_MAX_PEOPLE).unwrap_or(u32::MAX);
-            let users = users_with_roles(&mut tx, &roles, most.saturating_add(1)).await?;
-            for user in users {
-                people.insert(user_id_of(user)?);
-            }
-        }
-        if people.is_empty() {
-            return Ok(End::never("nobody has the roles that the note is for"));
-        }
-        if people.len() > NOTIFICATION_MAX_PEOPLE {
-            return Ok(End::never(format!(
-                "the note is for {} people; it may be for {NOTIFICATION_MAX_PEOPLE}",
-                people.len()
-            )));
-        }
+        let people = match self.people(&mut tx, model, &note.to).await? {
+            Ok(people) => people,
+            Err(why) => return Ok(End::never(why)),
+        };
         let at = fresh::now();
         let note = NewNotification {
             people: people.into_iter().map(|user| (fresh::id(), user)).collect(),

@@ -2,7 +2,7 @@
 //! that has ended.
 
 use chrono::{DateTime, Utc};
-use crm_model::flow::{Action, Facts, Loop, Next, Output, Place};
+use crm_model::flow::{Action, Came, Facts, Loop, Next, Output, Place};
 use crm_model::limits::{LOOP_PAGE_MAX_RECORDS, QUERY_MAX_MILLISECONDS, RUN_PLACE_MAX_BYTES};
 use crm_model::permission::RunAs;
 use crm_model::query::{Query, QueryInput, Scope};
@@ -25,15 +25,17 @@ use crate::{Engine, EngineError, fresh};
 
 /// Where an attempt goes.
 pub(super) struct Course<'a> {
-    engine: &'a Engine,
+    pub(super) engine: &'a Engine,
     pub(super) model: &'a Arc<Model>,
     pub(super) flow: &'a RunFlow<'a>,
     pub(super) lease: &'a Lease,
-    place: Place,
+    pub(super) place: Place,
     /// As the attempt found it, once it had gone to its step.
     before: Place,
     items: BTreeMap<RecordId, Option<Data>>,
     versions: BTreeMap<RecordId, i64>,
+    /// For its ways that wait.
+    pub(super) came: BTreeMap<u64, Came>,
 }
 
 /// What an attempt has to do.
@@ -61,6 +63,7 @@ impl<'a> Course<'a> {
             place,
             items: BTreeMap::new(),
             versions: BTreeMap::new(),
+            came: BTreeMap::new(),
         }
     }
 
@@ -73,9 +76,10 @@ impl<'a> Course<'a> {
 
     async fn go_on(&mut self) -> Result<Turn<'a>, String> {
         let program = self.flow.program();
+        self.look().await?;
         loop {
             let of = (&self.lease.job.event, self.lease.job.current.as_ref());
-            let facts = facts(self.model, of, &self.items, fresh::now());
+            let facts = facts(self.model, of, (&self.items, &self.came), fresh::now());
             match program.advance(&mut self.place, &facts) {
                 Next::Act {
                     thread,
@@ -92,6 +96,12 @@ impl<'a> Course<'a> {
                     cursor,
                 } => self.page(thread, each, cursor).await?,
                 Next::Load { module, record } => self.load(&module, record).await?,
+                Next::Open {
+                    thread,
+                    awaits,
+                    item,
+                    until,
+                } => self.open((thread, awaits), item, until).await?,
                 rest => return Ok(Turn::Rest(self.over(rest))),
             }
         }
@@ -114,7 +124,7 @@ impl<'a> Course<'a> {
                 error: reason,
                 ..End::new(JobState::Done)
             }),
-            Next::Act { .. } | Next::Page { .. } | Next::Load { .. } => {
+            Next::Act { .. } | Next::Page { .. } | Next::Load { .. } | Next::Open { .. } => {
                 self.kept(End::new(JobState::Queued))
             }
         }
@@ -199,7 +209,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn event_record(&self) -> RecordId {
+    pub(super) fn event_record(&self) -> RecordId {
         self.lease.job.event.record_id
     }
 
@@ -239,9 +249,9 @@ impl<'a> Course<'a> {
         filled.map_err(|error| format!("{}: config: {error}", action.step))
     }
 
-    fn context(&self, item: Option<RecordId>) -> Value {
+    pub(super) fn context(&self, item: Option<RecordId>) -> Value {
         let of = (&self.lease.job.event, self.lease.job.current.as_ref());
-        let facts = facts(self.model, of, &self.items, fresh::now());
+        let facts = facts(self.model, of, (&self.items, &self.came), fresh::now());
         facts.context(&self.place.outputs(), item)
     }
 
@@ -352,13 +362,17 @@ pub(super) async fn page_of(
 pub(super) fn facts<'f>(
     model: &Model,
     (event, current): (&'f Event, Option<&'f Base>),
-    items: &'f BTreeMap<RecordId, Option<Data>>,
+    (items, came): (
+        &'f BTreeMap<RecordId, Option<Data>>,
+        &'f BTreeMap<u64, Came>,
+    ),
     now: DateTime<Utc>,
 ) -> Facts<'f> {
     Facts {
         event,
         record: current.map(|base| &base.data),
         items,
+        came,
         now,
         zone: model.settings().time_zone,
     }

@@ -2,6 +2,7 @@
 //! the event, take its mutations to the door together with the end of the attempt. No transaction
 //! is open while the guest runs.
 
+mod awaits;
 mod bundle;
 mod call;
 mod course;

@@ -3,7 +3,7 @@
 //! are not waited for. And which of the events that there were it would have been started by.
 
 use chrono::{DateTime, Utc};
-use crm_model::flow::{Action, Next, Place};
+use crm_model::flow::{Action, Came, CompiledAwaited, Next, Place};
 use crm_model::limits::{PREVIEW_MAX_EVENTS, TRIAL_LOOP_MAX_RECORDS, TRIAL_MAX_ACTIONS};
 use crm_model::permission::{Authority, RunAs, manages_all};
 use crm_model::query::Scope;
@@ -19,7 +19,7 @@ use crm_store::TenantTx;
 use crm_store::commit::AttemptStatus;
 use crm_store::records::Record;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -57,6 +57,13 @@ pub enum TrialStep {
     Action(Box<TriedAction>),
     /// A run would wait until then.
     Delay {
+        until: DateTime<Utc>,
+    },
+    /// A run would wait until then at most, for an `event`, an `approval`, or the end of a `call`.
+    /// The trial goes on as if it had come.
+    Await {
+        step: StepName,
+        what: &'static str,
         until: DateTime<Utc>,
     },
 }
@@ -114,6 +121,7 @@ struct Course<'a> {
     versions: BTreeMap<RecordId, i64>,
     place: Place,
     taken: Vec<Taken>,
+    came: BTreeMap<u64, Came>,
     steps: Vec<TrialStep>,
     now: DateTime<Utc>,
 }
@@ -158,6 +166,7 @@ impl Engine {
             versions: BTreeMap::new(),
             place: Place::default(),
             taken,
+            came: BTreeMap::new(),
             steps: Vec::new(),
             now: fresh::now(),
         };
@@ -260,7 +269,7 @@ impl Course<'_> {
         loop {
             let program = self.flow.program();
             let of = (&self.event, self.current.as_ref());
-            let facts = facts(self.model, of, &self.items, self.now);
+            let facts = facts(self.model, of, (&self.items, &self.came), self.now);
             match program.advance(&mut self.place, &facts) {
                 Next::Act {
                     thread,
@@ -287,6 +296,28 @@ impl Course<'_> {
                     }
                 }
                 Next::Load { module, record } => self.load(&module, record).await?,
+                Next::Open {
+                    thread,
+                    awaits,
+                    until,
+                    ..
+                } => {
+                    let compiled = program.awaits(awaits);
+                    let compiled = compiled.ok_or(EngineError::NotFound("step"))?;
+                    let (what, status) = match &compiled.what {
+                        CompiledAwaited::Event(_) => ("event", "met"),
+                        CompiledAwaited::Approval(_) => ("approval", "approved"),
+                        CompiledAwaited::Call { .. } => ("call", "done"),
+                    };
+                    let result = Came::Result(json!({ "status": status }));
+                    self.came.insert(self.place.work(thread), result);
+                    self.place.opened(thread, until);
+                    self.steps.push(TrialStep::Await {
+                        step: compiled.step.clone(),
+                        what,
+                        until,
+                    });
+                }
                 Next::Wait(until) => {
                     self.steps.push(TrialStep::Delay { until });
                     self.now = until;
@@ -418,7 +449,7 @@ impl Course<'_> {
             return Ok(Err((AttemptStatus::Skipped, reason)));
         };
         let of = (&self.event, self.current.as_ref());
-        let facts = facts(self.model, of, &self.items, self.now);
+        let facts = facts(self.model, of, (&self.items, &self.came), self.now);
         let context = facts.context(&self.place.outputs(), item);
         tried.config = match action.config().fill(&context) {
             Ok(config) => config,

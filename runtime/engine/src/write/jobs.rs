@@ -10,7 +10,7 @@ use super::Proposal;
 use crate::fresh;
 
 /// Why a chain of runs ends before this one: it is too long, or it goes in circles.
-fn cut(event: &Event, source: &RunSource) -> Option<String> {
+pub(crate) fn cut(event: &Event, source: &RunSource) -> Option<String> {
     if event.depth == 0 {
         return None;
     }

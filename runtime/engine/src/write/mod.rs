@@ -41,6 +41,7 @@ use hooks::Hooks;
 use prepare::Rooms;
 
 pub use conflict::Conflict;
+pub(crate) use jobs::cut;
 
 /// What is asked of the door.
 #[derive(Clone, Debug)]

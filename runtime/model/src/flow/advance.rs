@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::place::{Place, Round, Waits};
+use super::awaiting::{CompiledAwait, CompiledAwaited};
+use super::place::{Place, Round, Thread, Waits};
 use super::program::{Action, CompiledDelay, Op, Program};
 use crate::Data;
 use crate::event::Event;
-use crate::ids::RecordId;
+use crate::ids::{EventId, RecordId};
 use crate::limits::{FLOW_MAX_INSTRUCTIONS, RUN_MAX_STEPS};
 use crate::names::{ModuleSlug, StepName};
 use crate::query::day_begins;
@@ -22,8 +23,21 @@ pub struct Facts<'a> {
     pub record: Option<&'a Data>,
     /// Records that loops are at; none where one is gone.
     pub items: &'a BTreeMap<RecordId, Option<Data>>,
+    /// What came for those of its ways that wait for something, by the numbers of
+    /// [`Place::awaited`].
+    pub came: &'a BTreeMap<u64, Came>,
     pub now: DateTime<Utc>,
     pub zone: Tz,
+}
+
+/// What came for a way that waits.
+#[derive(Clone, Debug)]
+pub enum Came {
+    /// What ends its waiting: an object with a `status`. `approved` and `done` are good, everything
+    /// else is not.
+    Result(Value),
+    /// Events that may be what it waits for.
+    Events(Vec<Event>),
 }
 
 /// What has to be done outside before it goes on.
@@ -45,6 +59,14 @@ pub enum Next {
     Load {
         module: ModuleSlug,
         record: RecordId,
+    },
+    /// Say outside what a way waits for, for that record where it is not the event's, and
+    /// [`Place::opened`].
+    Open {
+        thread: u32,
+        awaits: usize,
+        item: Option<RecordId>,
+        until: DateTime<Utc>,
     },
     /// Wait until then.
     Wait(DateTime<Utc>),
@@ -86,12 +108,12 @@ impl Program {
     /// round fails.
     pub fn advance(&self, place: &mut Place, facts: &Facts<'_>) -> Next {
         for _ in 0..FLOW_MAX_INSTRUCTIONS {
-            let Some(thread) = runnable(place, facts.now) else {
+            let Some(thread) = runnable(place, facts) else {
                 let waits = place
                     .threads
                     .iter()
                     .filter_map(|thread| match thread.waits {
-                        Some(Waits::Until(at)) => Some(at),
+                        Some(Waits::Until(at) | Waits::Result(at)) => Some(at),
                         _ => None,
                     });
                 if let Some(at) = waits.min() {
@@ -154,7 +176,7 @@ impl Program {
         let Some(thread) = place.thread(id) else {
             return Ok(Moved::On);
         };
-        thread.waits = None;
+        let waits = thread.waits.take();
         let op = self.code.get(thread.at);
         let item = thread.item();
         if let (Some(record), Some(round)) = (item, thread.rounds.last()) {
@@ -211,16 +233,38 @@ impl Program {
                 thread.at = case.map_or(*otherwise, |(_, start)| *start);
             }
             Some(Op::Delay { step, delay }) => {
-                let until = match delay {
-                    CompiledDelay::For(duration) => after(facts.now, *duration),
-                    CompiledDelay::Until(expression) => {
-                        let value = expression.evaluate(&context());
-                        let value = value.map_err(|error| format!("{step}: {error}"))?;
-                        moment(step, &value, facts.zone)?
-                    }
-                };
+                let until = delay.end(step, facts, context)?;
                 thread.at += 1;
                 thread.waits = (until > facts.now).then_some(Waits::Until(until));
+            }
+            Some(Op::Await { awaits, otherwise }) => {
+                let compiled = self.awaits(*awaits);
+                let compiled = compiled.ok_or("the workflow waits for something else by now")?;
+                let Some(Waits::Result(until)) = waits else {
+                    return Ok(Moved::Out(Next::Open {
+                        thread: id,
+                        awaits: *awaits,
+                        item,
+                        until: compiled.deadline.end(&compiled.step, facts, context)?,
+                    }));
+                };
+                let work = thread.work();
+                let (result, dismissed) = compiled.look(facts.came.get(&work), &context());
+                match &result {
+                    None => thread.waits = Some(Waits::Result(until)),
+                    Some(result) => {
+                        let at = if is_good(result) {
+                            thread.at + 1
+                        } else {
+                            *otherwise
+                        };
+                        thread.came(at);
+                    }
+                }
+                place.dismiss(work, dismissed);
+                if let Some(result) = result {
+                    place.told(compiled.step.clone(), result);
+                }
             }
             Some(Op::Fork(starts)) => {
                 thread.at += 1;
@@ -298,6 +342,68 @@ impl Program {
     }
 }
 
+impl CompiledDelay {
+    /// When it ends.
+    fn end(
+        &self,
+        step: &StepName,
+        facts: &Facts<'_>,
+        context: impl Fn() -> Value,
+    ) -> Result<DateTime<Utc>, String> {
+        match self {
+            Self::For(duration) => Ok(after(facts.now, *duration)),
+            Self::Until(expression) => {
+                let value = expression.evaluate(&context());
+                let value = value.map_err(|error| format!("{step}: {error}"))?;
+                moment(step, &value, facts.zone)
+            }
+        }
+    }
+}
+
+impl CompiledAwait {
+    /// What ends the waiting, if it came; and the events that were looked at in vain.
+    fn look(&self, came: Option<&Came>, context: &Value) -> (Option<Value>, Vec<EventId>) {
+        let (watch, events) = match (&self.what, came) {
+            (_, None) => return (None, Vec::new()),
+            (_, Some(Came::Result(result))) => return (Some(result.clone()), Vec::new()),
+            (CompiledAwaited::Event(watch), Some(Came::Events(events))) => (watch, events),
+            // The workflow waits for something else by now.
+            (_, Some(Came::Events(events))) => {
+                return (None, events.iter().map(|event| event.id).collect());
+            }
+        };
+        let mut dismissed = Vec::new();
+        for event in events {
+            let mut seen = context.clone();
+            if let (Value::Object(seen), Value::Object(told)) =
+                (&mut seen, event.expression_context())
+            {
+                seen.extend(told);
+            }
+            if watch.is_met(event, &seen) {
+                let result = json!({
+                    "status": MET,
+                    "module": event.module,
+                    "record_id": event.record_id,
+                    "by": event.actor.user_id,
+                    "at": event.occurred_at,
+                });
+                return (Some(result), dismissed);
+            }
+            dismissed.push(event.id);
+        }
+        (None, dismissed)
+    }
+}
+
+const MET: &str = "met";
+
+fn is_good(result: &Value) -> bool {
+    let status = result.get("status").and_then(Value::as_str);
+    matches!(status, Some(MET | "approved" | "done"))
+}
+
 impl Facts<'_> {
     /// What expressions see: the event's members, `steps`, `record`, `item` and `now`.
     pub fn context(&self, outputs: &Value, item: Option<RecordId>) -> Value {
@@ -315,11 +421,20 @@ impl Facts<'_> {
 }
 
 /// The first way that waits for nothing any more.
-fn runnable(place: &Place, now: DateTime<Utc>) -> Option<u32> {
+fn runnable(place: &Place, facts: &Facts<'_>) -> Option<u32> {
+    let has_come = |thread: &Thread| match facts.came.get(&thread.work()) {
+        None => false,
+        Some(Came::Result(_)) => true,
+        Some(Came::Events(events)) => {
+            let mut events = events.iter();
+            events.any(|event| !place.has_dismissed(thread.work(), event.id))
+        }
+    };
     let mut threads = place.threads.iter();
     let runnable = threads.find(|thread| match &thread.waits {
         None => true,
-        Some(Waits::Until(at)) => *at <= now,
+        Some(Waits::Until(at)) => *at <= facts.now,
+        Some(Waits::Result(_)) => has_come(thread),
         Some(Waits::Ways(_)) => false,
     });
     runnable.map(|thread| thread.id)

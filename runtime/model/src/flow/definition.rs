@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::awaiting::{Approval, Await, Awaited, AwaitedEvent, Call};
 use crate::names::{ModuleSlug, PluginName, StepName};
 
 /// One step of a workflow: exactly one of an action, `if`, `switch`, `for_each`, `parallel`,
-/// `delay` and `stop`.
+/// `delay`, `wait_for`, `approval`, `call` and `stop`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StepText", into = "StepText")]
 pub struct StepDefinition {
@@ -40,8 +41,10 @@ pub enum StepKind {
     },
     /// Takes several ways side by side, and goes on when all have come to their end.
     Parallel(Vec<Vec<StepDefinition>>),
-    /// Waits.
+    /// Waits for a time.
     Delay(Delay),
+    /// Waits for something to come.
+    Await(Box<Await>),
     /// Ends the run.
     Stop(Stop),
 }
@@ -172,6 +175,10 @@ impl StepDefinition {
                 cases.chain([("else".to_owned(), &**otherwise)]).collect()
             }
             StepKind::ForEach { body, .. } => vec![("do".to_owned(), body.as_slice())],
+            StepKind::Await(wait) => vec![
+                ("then".to_owned(), wait.then.as_slice()),
+                ("else".to_owned(), wait.otherwise.as_slice()),
+            ],
             StepKind::Parallel(ways) => {
                 let ways = ways.iter().enumerate();
                 ways.map(|(index, way)| (format!("parallel/{index}"), &**way))
@@ -240,10 +247,18 @@ struct StepText {
     #[serde(skip_serializing_if = "Option::is_none")]
     delay: Option<Delay>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    wait_for: Option<AwaitedEvent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Approval>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<Call>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<Delay>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stop: Option<Stop>,
 }
 
-const KINDS: &str = "action, if, switch, for_each, parallel, delay, stop";
+const KINDS: &str = "action, if, switch, for_each, parallel, delay, wait_for, approval, call, stop";
 
 impl TryFrom<StepText> for StepDefinition {
     type Error = String;
@@ -267,6 +282,9 @@ impl StepText {
             self.for_each.is_some(),
             self.parallel.is_some(),
             self.delay.is_some(),
+            self.wait_for.is_some(),
+            self.approval.is_some(),
+            self.call.is_some(),
             self.stop.is_some(),
         ];
         if kinds.into_iter().filter(|is_there| *is_there).count() != 1 {
@@ -300,6 +318,17 @@ impl StepText {
             let body = self.body.take().ok_or("a `for_each` has a `do`")?;
             return Ok(StepKind::ForEach { each, body });
         }
+        let event = self.wait_for.take().map(Awaited::Event);
+        let approval = self.approval.take().map(Awaited::Approval);
+        let call = self.call.take().map(Awaited::Call);
+        if let Some(what) = event.or(approval).or(call) {
+            return Ok(StepKind::Await(Box::new(Await {
+                what,
+                deadline: self.deadline.take(),
+                then: self.then.take().unwrap_or_default(),
+                otherwise: self.otherwise.take().unwrap_or_default(),
+            })));
+        }
         let delay = self.delay.take().map(StepKind::Delay);
         let stop = self.stop.take().map(StepKind::Stop);
         let ways = self.parallel.take().map(StepKind::Parallel);
@@ -320,6 +349,7 @@ impl StepText {
             ("else", self.otherwise.is_some()),
             ("cases", self.cases.is_some()),
             ("do", self.body.is_some()),
+            ("deadline", self.deadline.is_some()),
         ];
         let left = members.into_iter().find(|(_, is_there)| *is_there);
         left.map(|(member, _)| member)
@@ -379,6 +409,28 @@ impl From<StepDefinition> for StepText {
                 delay: Some(delay),
                 ..text
             },
+            StepKind::Await(wait) => {
+                let text = Self {
+                    deadline: wait.deadline,
+                    then: some(wait.then),
+                    otherwise: some(wait.otherwise),
+                    ..text
+                };
+                match wait.what {
+                    Awaited::Event(event) => Self {
+                        wait_for: Some(event),
+                        ..text
+                    },
+                    Awaited::Approval(approval) => Self {
+                        approval: Some(approval),
+                        ..text
+                    },
+                    Awaited::Call(call) => Self {
+                        call: Some(call),
+                        ..text
+                    },
+                }
+            }
             StepKind::Stop(stop) => Self {
                 stop: Some(stop),
                 ..text

@@ -4,6 +4,7 @@
 //! outside. Nothing here reads a clock, a database or a component.
 
 mod advance;
+mod awaiting;
 mod definition;
 mod place;
 mod program;
@@ -11,7 +12,10 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use advance::{Facts, Next};
+pub use advance::{Came, Facts, Next};
+pub use awaiting::{
+    Approval, Asked, Await, Awaited, AwaitedEvent, Call, CompiledAwait, CompiledAwaited, EventWatch,
+};
 pub use definition::{
     ActionStep, Case, Delay, ForEach, OnError, Retry, StepDefinition, StepKind, Stop, StopAs,
     all_steps,

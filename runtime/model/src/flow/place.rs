@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use super::program::{Action, Program, Recovery};
-use crate::ids::RecordId;
+use crate::ids::{EventId, RecordId};
 use crate::names::StepName;
 
 /// Where a run stands.
@@ -25,6 +25,9 @@ pub struct Place {
     /// Why the run fails, once what was done is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failing: Option<String>,
+    /// Events that are not what a way waits for, each as `<number of what it does>:<event>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dismissed: Vec<String>,
     next_thread: u32,
     /// One step is called, and none that follows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -38,7 +41,7 @@ pub(super) struct Thread {
     parent: Option<u32>,
     /// The next instruction.
     pub(super) at: usize,
-    /// Actions that it called.
+    /// Actions that it called, and what it waited for.
     #[serde(default)]
     acts: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +55,8 @@ pub(super) struct Thread {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Waits {
     Until(DateTime<Utc>),
+    /// What comes from outside, at most until then.
+    Result(DateTime<Utc>),
     /// So many of the ways that it started.
     Ways(usize),
 }
@@ -74,6 +79,10 @@ pub(super) struct Round {
     pub(super) item: Option<RecordId>,
 }
 
+fn dismissed(work: u64, event: EventId) -> String {
+    format!("{work}:{event}")
+}
+
 /// What an action said.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -93,6 +102,7 @@ impl Default for Place {
             steps: 0,
             undo: Vec::new(),
             failing: None,
+            dismissed: Vec::new(),
             next_thread: 1,
             only: false,
         }
@@ -109,6 +119,18 @@ impl Thread {
             waits: None,
             rounds: Vec::new(),
         }
+    }
+
+    /// The number of what it does next.
+    pub(super) fn work(&self) -> u64 {
+        u64::from(self.id) << u32::BITS | u64::from(self.acts)
+    }
+
+    /// What it waited for came.
+    pub(super) fn came(&mut self, at: usize) {
+        self.waits = None;
+        self.at = at;
+        self.acts += 1;
     }
 
     /// The record that the innermost loop is at.
@@ -163,9 +185,44 @@ impl Place {
     /// first.
     pub fn work(&self, thread: u32) -> u64 {
         let mut threads = self.threads.iter();
-        let acts = threads.find(|other| other.id == thread);
-        let acts = acts.map_or(0, |thread| thread.acts);
-        u64::from(thread) << u32::BITS | u64::from(acts)
+        let found = threads.find(|other| other.id == thread);
+        found.map_or(u64::from(thread) << u32::BITS, Thread::work)
+    }
+
+    /// The numbers of what its ways wait for that comes from outside.
+    pub fn awaited(&self) -> Vec<u64> {
+        let waiting = self.threads.iter();
+        let waiting = waiting.filter(|thread| matches!(thread.waits, Some(Waits::Result(_))));
+        waiting.map(Thread::work).collect()
+    }
+
+    /// Whether an event was looked at, and is not what the way waits for.
+    pub(super) fn has_dismissed(&self, work: u64, event: EventId) -> bool {
+        self.dismissed.contains(&dismissed(work, event))
+    }
+
+    pub(super) fn dismiss(&mut self, work: u64, events: Vec<EventId>) {
+        let events = events.into_iter();
+        self.dismissed
+            .extend(events.map(|event| dismissed(work, event)));
+    }
+
+    /// Events that need not be told again, each as `<number of what waits>:<event>`: whoever takes
+    /// them sees to it.
+    pub fn take_dismissed(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.dismissed)
+    }
+
+    /// A way waits for what comes from outside, and the outside knows.
+    pub fn opened(&mut self, thread: u32, until: DateTime<Utc>) {
+        if let Some(thread) = self.thread(thread) {
+            thread.waits = Some(Waits::Result(until));
+        }
+    }
+
+    /// What a step that waited was told.
+    pub(super) fn told(&mut self, step: StepName, result: Value) {
+        self.outputs.insert(step, result);
     }
 
     /// Actions that were called so far.

@@ -5,15 +5,16 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::awaiting::{Await, CompiledAwait, CompiledAwaited};
 use super::definition::{
     ActionStep, Delay, ForEach, OnError, StepDefinition, StepKind, Stop, StopAs,
 };
 use super::template::Template;
 use crate::limits::{
-    FLOW_MAX_DEPTH, FLOW_MAX_WAYS, JOB_MAX_ATTEMPTS, RUN_MAX_STEPS, STEP_PAUSE_MAX_SECONDS,
-    WORKFLOW_MAX_STEPS,
+    AWAIT_DEFAULT_DAYS, FLOW_MAX_DEPTH, FLOW_MAX_WAYS, JOB_MAX_ATTEMPTS, RUN_MAX_STEPS,
+    STEP_PAUSE_MAX_SECONDS, WORKFLOW_MAX_STEPS,
 };
-use crate::names::{ModuleSlug, PluginName, StepName};
+use crate::names::{FieldKey, ModuleSlug, PluginName, StepName};
 
 /// What a run of a workflow does, one instruction after the other.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Program {
     pub(super) code: Vec<Op>,
     actions: Vec<Action>,
     loops: Vec<Loop>,
+    awaits: Vec<CompiledAwait>,
     /// Where steps begin that stand in no loop, in no way of a `parallel`, and take nothing back.
     entries: BTreeMap<StepName, usize>,
 }
@@ -55,6 +57,11 @@ pub(super) enum Op {
     Delay {
         step: StepName,
         delay: CompiledDelay,
+    },
+    /// Waits until it comes, and goes on; at `otherwise` where it does not, or the answer is no.
+    Await {
+        awaits: usize,
+        otherwise: usize,
     },
     Stop {
         is_failure: bool,
@@ -121,6 +128,8 @@ pub struct Surroundings<'a> {
     pub module: &'a ModuleSlug,
     pub is_action: &'a dyn Fn(&PluginName) -> bool,
     pub is_module: &'a dyn Fn(&ModuleSlug) -> bool,
+    /// Whether the module has such a field; none where there is no such module.
+    pub has_field: &'a dyn Fn(&ModuleSlug, &FieldKey) -> Option<bool>,
 }
 
 impl Program {
@@ -135,6 +144,7 @@ impl Program {
                 code: Vec::new(),
                 actions: Vec::new(),
                 loops: Vec::new(),
+                awaits: Vec::new(),
                 entries: BTreeMap::new(),
             },
             bound: 0,
@@ -171,6 +181,7 @@ impl Program {
             code: vec![Op::Act(0)],
             actions: vec![compiled],
             loops: Vec::new(),
+            awaits: Vec::new(),
             entries: BTreeMap::new(),
         }
     }
@@ -199,6 +210,10 @@ impl Program {
 
     pub fn each(&self, index: usize) -> Option<&Loop> {
         self.loops.get(index)
+    }
+
+    pub fn awaits(&self, index: usize) -> Option<&CompiledAwait> {
+        self.awaits.get(index)
     }
 }
 
@@ -344,6 +359,7 @@ impl Compiler<'_> {
                 self.push(Op::Delay { step: name, delay });
                 Ok(())
             }
+            StepKind::Await(wait) => self.awaits(place, name, wait),
             StepKind::Stop(Stop { end, message }) => {
                 self.push(Op::Stop {
                     is_failure: *end == StopAs::Failed,
@@ -464,6 +480,37 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    fn awaits(&mut self, place: &str, step: StepName, wait: &Await) -> Result<(), String> {
+        let module = self.modules.last().unwrap_or(self.surroundings.module);
+        let module = module.clone();
+        let has_field = self.surroundings.has_field;
+        let what = CompiledAwaited::compile(place, &wait.what, &module, has_field)?;
+        let deadline = match &wait.deadline {
+            Some(deadline) => delay_of(&format!("{place}/deadline"), deadline)?,
+            None => CompiledDelay::For(Duration::from_secs(AWAIT_DEFAULT_DAYS * 86_400)),
+        };
+        let index = self.program.awaits.len();
+        self.program.awaits.push(CompiledAwait {
+            step,
+            module,
+            what,
+            deadline,
+        });
+        let op = self.push(Op::End);
+        self.steps(&format!("{place}/then"), &wait.then)?;
+        let over = self.push(Op::End);
+        let otherwise = self.here();
+        self.steps(&format!("{place}/else"), &wait.otherwise)?;
+        let end = self.here();
+        self.put(over, Op::Go(end));
+        let awaits = Op::Await {
+            awaits: index,
+            otherwise,
+        };
+        self.put(op, awaits);
+        Ok(())
+    }
+
     /// What takes back stands behind everything else, so that nobody walks into it.
     fn undo_sections(&mut self) -> Result<(), String> {
         self.push(Op::End);
@@ -487,7 +534,7 @@ impl Compiler<'_> {
     }
 }
 
-fn expression(place: &str, source: &str) -> Result<Expression, String> {
+pub(super) fn expression(place: &str, source: &str) -> Result<Expression, String> {
     Expression::parse(source).map_err(|error| format!("{place}: {error}"))
 }
 

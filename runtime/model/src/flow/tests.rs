@@ -47,6 +47,10 @@ fn compile(value: Value) -> Result<Program, String> {
         module: &module,
         is_action: &|name| name.as_str() != "unknown",
         is_module: &|module| module.as_str() != "unknown",
+        has_field: &|module, field| match module.as_str() {
+            "unknown" => None,
+            _ => Some(field.as_str() != "unknown"),
+        },
     };
     Program::compile(&steps(value), &surroundings)
 }
@@ -87,6 +91,7 @@ fn run_from(
             event: &event,
             record: event.after.as_ref(),
             items: &items,
+            came: &BTreeMap::new(),
             now,
             zone: Tz::Europe__Berlin,
         };
@@ -123,6 +128,7 @@ fn run_from(
                     assert_eq!(program.advance(&mut place, &facts), over);
                 }
             }
+            Next::Open { thread, until, .. } => place.opened(thread, until),
             Next::Page { thread, cursor, .. } => match cursor {
                 None => place.page(thread, vec![record(10), record(11)], Some("2".to_owned())),
                 Some(_) => place.page(thread, vec![record(12)], None),
@@ -386,11 +392,12 @@ fn each_action_of_a_run_is_a_work_of_its_own() {
         {"parallel": [[{"delay": {"seconds": 60}}, act("late"), act("later")], [act("slow")]]}]))
     .unwrap();
     let event = event(json!({}));
-    let items = BTreeMap::new();
+    let (items, nothing) = (BTreeMap::new(), BTreeMap::new());
     let at = |seconds| Facts {
         event: &event,
         record: None,
         items: &items,
+        came: &nothing,
         now: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
         zone: Tz::Europe__Berlin,
     };

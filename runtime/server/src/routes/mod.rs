@@ -3,6 +3,7 @@
 pub(crate) mod activities;
 pub(crate) mod aggregate;
 pub(crate) mod api_keys;
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod bulk;

@@ -44,7 +44,8 @@ pub(crate) struct RunBody {
     due_at: Option<DateTime<Utc>>,
     /// What a queued run waits for beside its turn: `order`, a run of the same event whose workflow
     /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`;
-    /// `delay`, a step that waits until then.
+    /// `delay`, a step that waits until then; `event`, `approval` and `call`, one that waits until
+    /// then at most for something to come.
     waits_for: Option<&'static str>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -98,7 +99,12 @@ impl From<Run> for RunBody {
         let waits_for = match run.state.as_str() {
             "waiting" => Some("order"),
             "queued" if deferred.is_some() => Some("fuel"),
-            "queued" if run.is_resting => Some("delay"),
+            "queued" => run.rests_for.as_deref().map(|what| match what {
+                "event" => "event",
+                "approval" => "approval",
+                "call" => "call",
+                _ => "delay",
+            }),
             _ => None,
         };
         Self {

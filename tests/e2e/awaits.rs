@@ -1,0 +1,412 @@
+//! Runs that wait for something to come: an event, somebody's word, the end of another run.
+
+use crm_tests::app::TestApp;
+use crm_tests::client::Client;
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+
+const ENDED: &[&str] = &["done", "dead"];
+
+/// An office where new contacts go through these steps.
+async fn office(steps: Value) -> (TestApp, Client) {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("office").await;
+    let flow = flow("flow", "record_created", steps);
+    owner.post("workflows", flow).await.expect(201);
+    (app, owner)
+}
+
+fn flow(slug: &str, on: &str, steps: Value) -> Value {
+    json!({
+        "slug": slug, "name": slug, "module": "contacts", "trigger": { "on": on }, "steps": steps,
+    })
+}
+
+fn sets(field: &str, value: &str) -> Value {
+    json!({ "action": "field-set", "config": { "set": { field: value } } })
+}
+
+async fn ada(owner: &Client) -> String {
+    owner.create("contacts", json!({ "name": "Ada" })).await
+}
+
+async fn change(owner: &Client, contact: &str, data: Value) {
+    let path = format!("records/contacts/{contact}");
+    let body = json!({ "data": data });
+    owner.patch(&path, body).await.expect(200);
+}
+
+async fn found(owner: &Client, contact: &str) -> Value {
+    let path = format!("records/contacts/{contact}");
+    owner.get(&path).await.expect(200)["data"].clone()
+}
+
+/// The run, once it waits for this.
+async fn waiting(owner: &Client, workflow: &str, contact: &str, what: &str) -> Value {
+    loop {
+        let run = owner.run(workflow, contact, &["queued", "running"]).await;
+        if run["waits_for"] == what {
+            return run;
+        }
+    }
+}
+
+async fn approvals(client: &Client, query: &str) -> Vec<Value> {
+    let page = client.get(&format!("approvals{query}")).await.expect(200);
+    page["data"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_run_waits_for_a_change_of_its_record() {
+    let (_app, owner) = office(json!([
+        { "id": "paid", "wait_for": { "on": "record_updated", "fields": ["status"],
+            "condition": "after.status == 'paid' and before.status != 'paid'" },
+          "then": [sets("reasons", "\"met\"")], "else": [sets("reasons", "\"late\"")] },
+        { "action": "field-set", "config": { "set": {
+            "next_step": { "$expression": "'\"' + steps.paid.status + ' by ' + steps.paid.by + '\"'" } } } },
+    ]))
+    .await;
+    let (contact, other) = (ada(&owner).await, ada(&owner).await);
+    waiting(&owner, "flow", &contact, "event").await;
+    waiting(&owner, "flow", &other, "event").await;
+    // Neither of these is it: another field, another value, another record.
+    change(&owner, &contact, json!({ "phone": "+4930123456" })).await;
+    change(&owner, &contact, json!({ "status": "sent" })).await;
+    change(&owner, &other, json!({ "status": "paid" })).await;
+    owner.run("flow", &other, &["done"]).await;
+    waiting(&owner, "flow", &contact, "event").await;
+    assert_eq!(found(&owner, &contact).await["reasons"], Value::Null);
+
+    change(&owner, &contact, json!({ "status": "paid" })).await;
+    let run = owner.run("flow", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    let contact = found(&owner, &contact).await;
+    assert_eq!(contact["reasons"], "met");
+    assert_eq!(contact["next_step"], "met by owner-1");
+}
+
+#[tokio::test]
+async fn a_run_waits_for_a_record_that_points_to_its_own() {
+    let (_app, owner) = office(json!([
+        { "id": "visit", "wait_for": { "on": "record_created", "module": "visits", "link": "contact",
+            "condition": "after.reason == record.name" } },
+        { "action": "field-set", "config": { "set": {
+            "next_step": { "$expression": "'\"' + steps.visit.record_id + '\"'" } } } },
+    ]))
+    .await;
+    let (contact, other) = (ada(&owner).await, ada(&owner).await);
+    waiting(&owner, "flow", &contact, "event").await;
+    let visit = |reason: &str, contact: &str| json!({ "reason": reason, "contact": contact });
+    owner.create("visits", visit("Ada", &other)).await;
+    // Two at once, of which the second is it.
+    let both = json!({ "atomic": true, "operations": [
+        { "op": "create", "data": visit("Grace", &contact) },
+        { "op": "create", "data": visit("Ada", &contact) },
+    ] });
+    let made = owner.post("records/visits/bulk", both).await.expect(200);
+    let run = owner.run("flow", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    let visit = found(&owner, &contact).await["next_step"].clone();
+    assert!(visit.is_string(), "{made}");
+    let visit = owner
+        .get(&format!("records/visits/{}", visit.as_str().unwrap()))
+        .await
+        .expect(200);
+    assert_eq!(
+        visit["data"],
+        json!({ "reason": "Ada", "contact": contact })
+    );
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_waiting() {
+    let (_app, owner) = office(json!([
+        { "wait_for": { "on": "record_deleted" }, "deadline": { "seconds": 1 },
+          "then": [sets("reasons", "\"met\"")], "else": [sets("reasons", "\"late\"")] },
+    ]))
+    .await;
+    let contact = ada(&owner).await;
+    let run = owner.run("flow", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    assert_eq!(found(&owner, &contact).await["reasons"], "late");
+}
+
+#[tokio::test]
+async fn what_comes_while_the_run_is_at_work_is_not_missed() {
+    // The way beside it makes the change itself, in the commit that ends its attempt.
+    let (app, owner) = office(json!([
+        { "parallel": [
+            [{ "wait_for": { "on": "record_updated", "condition": "after.status == 'own'" } }],
+            [sets("status", "\"own\"")],
+        ] },
+        { "wait_for": { "on": "record_updated", "condition": "after.status == 'others'" } },
+        sets("reasons", "\"met\""),
+    ]))
+    .await;
+    let contact = ada(&owner).await;
+    waiting(&owner, "flow", &contact, "event").await;
+    while found(&owner, &contact).await["status"] != "own" {}
+    // Somebody has the run in hand while the change comes, and puts it to rest afterwards.
+    let mut database = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let take = "update crm_jobs set state = 'leased', available_at = now() + interval '1 hour'
+        where state = 'queued' and available_at > now() + interval '1 minute'
+            and (select count(*) from crm_awaits w where w.job_id = crm_jobs.id) = 2";
+    while sqlx::query(take)
+        .execute(&mut database)
+        .await
+        .unwrap()
+        .rows_affected()
+        == 0
+    {}
+    change(&owner, &contact, json!({ "status": "others" })).await;
+    let rest = "update crm_jobs set state = 'queued', available_at = now() + interval '1 hour'
+        where state = 'leased'";
+    sqlx::query(rest).execute(&mut database).await.unwrap();
+    let run = owner.run("flow", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    assert_eq!(found(&owner, &contact).await["reasons"], "met");
+}
+
+#[tokio::test]
+async fn people_give_their_word_once() {
+    let ask = json!({ "by": ["clerk-1", "role:owner"],
+        "title": { "$expression": "'Discount for ' + record.name + '?'" }, "text": "10 %" });
+    let (app, owner) = office(json!([
+        { "id": "ok", "approval": ask, "then": [
+            { "action": "field-set", "config": { "set": { "status": "'approved'",
+                "reasons": { "$expression": "'\"' + steps.ok.by + ': ' + steps.ok.comment + '\"'" } } } }],
+          "else": [sets("status", "\"refused\"")] },
+    ]))
+    .await;
+    let tenant = owner.get("bootstrap").await.expect(200)["tenant"]["id"].clone();
+    let tenant = tenant.as_str().unwrap().parse().unwrap();
+    let (clerk, guest) = (app.client(tenant, "clerk"), app.client(tenant, "guest"));
+    let contact = ada(&owner).await;
+    waiting(&owner, "flow", &contact, "approval").await;
+
+    let asked = approvals(&clerk, "?open=true").await;
+    assert_eq!(asked.len(), 1);
+    let asked = &asked[0];
+    assert_eq!(
+        (&asked["title"], &asked["text"], &asked["status"]),
+        (&json!("Discount for Ada?"), &json!("10 %"), &json!("open"))
+    );
+    assert_eq!(
+        (&asked["record_id"], &asked["step"]),
+        (&json!(contact), &json!("ok"))
+    );
+    let notes = clerk.get("notifications").await.expect(200);
+    assert_eq!(notes["data"][0]["title"], "Discount for Ada?");
+    assert_eq!(approvals(&guest, "").await, Vec::<Value>::new());
+    assert_eq!(guest.get("approvals?all=true").await.status, 403);
+    let path = format!("approvals/{}", asked["id"].as_str().unwrap());
+    let decide = format!("{path}/decide");
+    let word = |word: &str| json!({ "decision": word, "comment": "a good client" });
+    assert_eq!(guest.get(&path).await.status, 404);
+    assert_eq!(guest.post(&decide, word("approve")).await.status, 404);
+    let long = json!({ "decision": "reject", "comment": "x".repeat(2_001) });
+    let refused = clerk.post(&decide, long).await;
+    assert_eq!(
+        refused.violations(),
+        [("/comment".to_owned(), "length".to_owned())]
+    );
+
+    let decided = clerk
+        .post_once(&decide, "k", word("approve"))
+        .await
+        .expect(200);
+    assert_eq!(decided["status"], "approved");
+    let again = clerk.post_once(&decide, "k", word("approve")).await;
+    assert_eq!(again.expect(200), decided, "the same request");
+    let late = owner.post(&decide, word("reject")).await;
+    assert_eq!(late.status, 409);
+    assert_eq!(late.body["detail"], "somebody has decided it");
+    let run = owner.run("flow", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    let seen = found(&owner, &contact).await;
+    assert_eq!(
+        (&seen["status"], &seen["reasons"]),
+        (&json!("approved"), &json!("clerk-1: a good client"))
+    );
+    assert_eq!(clerk.get(&path).await.expect(200)["decided_by"], "clerk-1");
+
+    // No is an answer too; and whose run has ended is asked no more.
+    let (second, third) = (ada(&owner).await, ada(&owner).await);
+    waiting(&owner, "flow", &second, "approval").await;
+    let run = waiting(&owner, "flow", &third, "approval").await;
+    let cancel = format!("runs/{}/cancel", run["id"].as_str().unwrap());
+    owner.post(&cancel, json!({})).await.expect(204);
+    let open = approvals(&owner, "?open=true&all=true").await;
+    let open: Vec<&Value> = open.iter().map(|one| &one["record_id"]).collect();
+    assert_eq!(open, [&json!(second)]);
+    let of_third = approvals(&owner, &format!("?record_id={third}")).await;
+    assert_eq!(of_third[0]["status"], "over");
+    let gone = format!("approvals/{}/decide", of_third[0]["id"].as_str().unwrap());
+    assert_eq!(owner.post(&gone, word("approve")).await.status, 409);
+    let of_second = approvals(&owner, &format!("?record_id={second}")).await;
+    let decide = format!("approvals/{}/decide", of_second[0]["id"].as_str().unwrap());
+    owner
+        .post(&decide, json!({ "decision": "reject" }))
+        .await
+        .expect(200);
+    owner.run("flow", &second, &["done"]).await;
+    assert_eq!(found(&owner, &second).await["status"], "refused");
+}
+
+#[tokio::test]
+async fn one_workflow_calls_another_and_learns_how_it_ended() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("office").await;
+    let child = flow(
+        "child",
+        "called",
+        json!([
+            { "if": "payload.fails", "then": [{ "stop": { "as": "failed", "message": "as told" } }] },
+            { "action": "field-set", "config": { "set": { "status": "payload.word" } } },
+        ]),
+    );
+    owner.post("workflows", child).await.expect(201);
+    let parent = flow(
+        "parent",
+        "record_created",
+        json!([
+            { "id": "first", "call": { "workflow": "child",
+                "payload": { "word": { "$expression": "'hello ' + record.name" } } } },
+            { "id": "second", "call": { "workflow": "child", "payload": { "fails": true } },
+              "else": [{ "action": "field-set", "config": { "set": { "reasons":
+                { "$expression": "'\"' + steps.first.status + ', ' + steps.second.status + ': ' + steps.second.error + '\"'" } } } }] },
+            { "id": "third", "call": { "workflow": "nobody" },
+              "else": [{ "action": "field-set", "config": { "set": { "next_step":
+                { "$expression": "'\"' + steps.third.error + '\"'" } } } }] },
+        ]),
+    );
+    owner.post("workflows", parent).await.expect(201);
+    let contact = ada(&owner).await;
+    let run = owner.run("parent", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    let seen = found(&owner, &contact).await;
+    assert_eq!(seen["status"], "hello Ada");
+    assert_eq!(seen["reasons"], "done, failed: as told");
+    assert_eq!(
+        seen["next_step"],
+        "there is no workflow “nobody” that starts on `called`"
+    );
+    let children = owner.get("runs?workflow=child").await.expect(200);
+    assert_eq!(children["data"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_workflow_that_calls_itself_comes_to_an_end() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("office").await;
+    let steps =
+        json!([{ "call": { "workflow": "again" }, "else": [{ "stop": { "as": "failed" } }] }]);
+    owner
+        .post("workflows", flow("again", "called", steps.clone()))
+        .await
+        .expect(201);
+    owner
+        .post("workflows", flow("first", "record_created", steps))
+        .await
+        .expect(201);
+    let contact = ada(&owner).await;
+    owner.run("first", &contact, &["dead"]).await;
+    let runs = owner.get("runs?workflow=again").await.expect(200);
+    let runs = runs["data"].as_array().unwrap();
+    let cut = runs.iter().filter(|run| {
+        let error = run["error"].as_str().unwrap_or_default();
+        error.contains("the chain is cut here") && error.contains("again → again")
+    });
+    assert_eq!(cut.count(), 1, "{runs:?}");
+    assert!(runs.len() < 10, "{}", runs.len());
+}
+
+#[tokio::test]
+async fn a_run_waits_for_what_its_own_version_says() {
+    let wait =
+        json!({ "wait_for": { "on": "record_updated", "condition": "after.status == 'old'" } });
+    let (_app, owner) = office(json!([wait, sets("reasons", "\"old\"")])).await;
+    let contact = ada(&owner).await;
+    waiting(&owner, "flow", &contact, "event").await;
+    let draft = flow(
+        "flow",
+        "record_created",
+        json!([sets("reasons", "\"new\"")]),
+    );
+    owner.put("workflows/flow/draft", draft).await.expect(200);
+    owner
+        .post("workflows/flow/publish", json!({}))
+        .await
+        .expect(200);
+    change(&owner, &contact, json!({ "status": "old" })).await;
+    let run = owner.run("flow", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    assert_eq!(found(&owner, &contact).await["reasons"], "old");
+}
+
+#[tokio::test]
+async fn what_cannot_be_waited_for_is_named() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("office").await;
+    let add = async |step: Value| {
+        let made = owner
+            .post("workflows", flow("wrong", "record_created", json!([step])))
+            .await;
+        assert_eq!(made.status, 422, "{}", made.body);
+        let text = made.body.to_string();
+        let (at, message) = (made.violations(), text);
+        assert_eq!(at.len(), 1, "{message}");
+        message
+    };
+    let wait = |wait: Value| json!({ "wait_for": wait });
+    let cases = [
+        (
+            wait(json!({ "on": "time_reached" })),
+            "record_created, record_updated",
+        ),
+        (wait(json!({ "on": "record_created" })), "wait_for/link"),
+        (
+            wait(json!({ "on": "record_updated", "module": "visits" })),
+            "wait_for/link",
+        ),
+        (
+            wait(json!({ "on": "record_updated", "module": "visits", "link": "no" })),
+            "has no field “no”",
+        ),
+        (
+            wait(json!({ "on": "record_updated", "module": "no", "link": "contact" })),
+            "there is no module “no”",
+        ),
+        (
+            wait(json!({ "on": "record_updated", "condition": "1 +" })),
+            "wait_for/condition",
+        ),
+        (
+            wait(json!({ "on": "record_deleted", "fields": ["status"] })),
+            "go with record_updated",
+        ),
+        (
+            json!({ "approval": { "by": [], "title": "?" } }),
+            "by: 1 to",
+        ),
+        (
+            json!({ "approval": { "by": "role:Not a role", "title": "?" } }),
+            "by: 1 to",
+        ),
+        (json!({ "approval": { "by": "ada", "title": "" } }), "title"),
+        (
+            json!({ "call": { "workflow": "child", "payload": 1 } }),
+            "call/payload",
+        ),
+        (
+            json!({ "delay": { "seconds": 1 }, "deadline": { "seconds": 1 } }),
+            "`deadline` does not go",
+        ),
+    ];
+    for (step, expected) in cases {
+        let message = add(step).await;
+        assert!(message.contains(expected), "{message}");
+    }
+}
