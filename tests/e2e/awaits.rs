@@ -410,3 +410,140 @@ async fn what_cannot_be_waited_for_is_named() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+/// The runs of the workflow, the oldest first, each with its status and why.
+async fn runs(owner: &Client) -> Vec<(String, String)> {
+    let runs = owner.get("runs?workflow=flow").await.expect(200);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let runs = runs["data"].as_array().unwrap().iter().rev();
+    runs.map(|run| (text(&run["status"]), text(&run["error"])))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_record_goes_through_a_workflow_as_often_as_it_says() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("office").await;
+    let started = async |enrolment: &str| {
+        let mut flow = flow(
+            "flow",
+            "started_by_hand",
+            json!([
+                { "wait_for": { "on": "record_updated", "fields": ["status"] } },
+            ]),
+        );
+        flow["enrolment"] = json!(enrolment);
+        owner.post("workflows", flow).await.expect(201);
+        let contact = ada(&owner).await;
+        let start = async || {
+            let body = json!({ "record_ids": [contact] });
+            let started = owner.post("workflows/flow/start", body).await.expect(202);
+            let run = format!("runs/{}", started["runs"][0].as_str().unwrap());
+            loop {
+                let run = owner.get(&run).await.expect(200);
+                if run["waits_for"] == "event" || run["status"] == "done" {
+                    return run["status"].as_str().unwrap().to_owned();
+                }
+            }
+        };
+        let (first, second) = (start().await, start().await);
+        change(&owner, &contact, json!({ "status": "new" })).await;
+        while runs(&owner)
+            .await
+            .iter()
+            .any(|(status, _)| status != "done")
+        {}
+        let third = start().await;
+        let why: Vec<String> = runs(&owner).await.into_iter().map(|(_, why)| why).collect();
+        owner.delete("workflows/flow").await.expect(204);
+        ([first, second, third], why)
+    };
+    let ([first, second, third], why) = started("one_at_a_time").await;
+    assert_eq!([first, second, third], ["queued", "done", "queued"]);
+    assert!(why[1].contains("there is one at a time"), "{why:?}");
+    let (states, why) = started("once").await;
+    assert_eq!(states, ["queued", "done", "done"]);
+    assert!(why[2].contains("it does once"), "{why:?}");
+    let (states, why) = started("every_time").await;
+    assert_eq!(states, ["queued"; 3], "{why:?}");
+}
+
+#[tokio::test]
+async fn a_field_that_stays_as_it_is_starts_a_workflow() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("office").await;
+    let mut stays = flow(
+        "flow",
+        "record_updated",
+        json!([sets("reasons", "\"overstayed\"")]),
+    );
+    stays["trigger"]["stays"] = json!({ "field": "status", "value": "offer", "seconds": 2 });
+    owner.post("workflows", stays.clone()).await.expect(201);
+    let offer = json!({ "name": "Ada", "status": "offer" });
+    let (left, stayed) = (owner.create("contacts", offer).await, ada(&owner).await);
+    change(&owner, &stayed, json!({ "status": "other" })).await;
+    change(&owner, &stayed, json!({ "status": "offer" })).await;
+    change(&owner, &stayed, json!({ "phone": "+4930123456" })).await;
+    change(&owner, &left, json!({ "status": "won" })).await;
+    owner.run("flow", &stayed, &["done"]).await;
+    let run = owner.run("flow", &left, &["done"]).await;
+    assert_eq!(run["error"], "“status” did not stay as it was");
+    assert_eq!(found(&owner, &stayed).await["reasons"], "overstayed");
+    assert_eq!(found(&owner, &left).await["reasons"], Value::Null);
+    assert_eq!(runs(&owner).await.len(), 2);
+    for (stay, expected) in [
+        (json!({ "field": "no", "seconds": 1 }), "has no field “no”"),
+        (
+            json!({ "field": "status", "seconds": 0 }),
+            "trigger/stays/seconds",
+        ),
+    ] {
+        stays["slug"] = json!("wrong");
+        stays["trigger"]["stays"] = stay;
+        let wrong = owner.post("workflows", stays.clone()).await;
+        assert_eq!(wrong.status, 422);
+        assert!(wrong.body.to_string().contains(expected), "{}", wrong.body);
+    }
+}
+
+#[tokio::test]
+async fn a_run_waits_for_business_hours() {
+    let (_app, owner) = office(json!([
+        { "delay": { "business_hours": true } }, sets("reasons", "\"at work\""),
+    ]))
+    .await;
+    let put = async |hours: Value| {
+        let patch = json!({ "business_hours": hours });
+        owner.patch("settings", patch).await
+    };
+    let wrong = put(json!({ "monday": [["17:00", "09:00"]] })).await;
+    assert_eq!(wrong.status, 422);
+    assert_eq!(wrong.violations()[0].0, "/business_hours");
+    let day = json!([["00:00", "24:00"]]);
+    let week = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
+    let always: Value = week
+        .map(|name| (name.to_owned(), day.clone()))
+        .into_iter()
+        .collect();
+    let kept = put(always.clone()).await.expect(200);
+    assert_eq!(kept["business_hours"]["friday"], day);
+    let contact = ada(&owner).await;
+    owner.run("flow", &contact, &["done"]).await;
+    // Today and tomorrow are holidays, wherever today is by then.
+    let mut closed = always;
+    let today = chrono::Utc::now().date_naive();
+    closed["holidays"] = json!([today, today + chrono::Days::new(1)]);
+    put(closed).await.expect(200);
+    let contact = ada(&owner).await;
+    let run = waiting(&owner, "flow", &contact, "delay").await;
+    let next = today + chrono::Days::new(2);
+    assert_eq!(run["due_at"], format!("{next}T00:00:00Z"));
+}

@@ -115,11 +115,7 @@ impl Thing {
             Self::Role(role) => value(&model.role(role)?.definition),
             Self::Member(user) => value(model.members().get(user)?),
             Self::Team(team) => value(model.teams().get(team)?),
-            Self::Settings => {
-                let settings = model.settings();
-                let zone = settings.time_zone.name();
-                Some(json!({ "time_zone": zone, "language": settings.language }))
-            }
+            Self::Settings => value(model.settings()),
         }
     }
 }

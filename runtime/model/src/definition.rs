@@ -264,9 +264,43 @@ pub struct WorkflowDefinition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
     pub steps: Vec<StepDefinition>,
+    /// How often a record goes through it.
+    #[serde(default, skip_serializing_if = "Enrolment::is_every_time")]
+    pub enrolment: Enrolment,
     /// Its place among the workflows that one event starts: lower ones first, ties by slug.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<u32>,
+}
+
+/// How often a record goes through a workflow. A run that may not go on is over, and says why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enrolment {
+    /// Whenever something starts it.
+    #[default]
+    EveryTime,
+    /// Not while another run of it for the same record has not ended.
+    OneAtATime,
+    /// Once ever.
+    Once,
+}
+
+impl Enrolment {
+    fn is_every_time(&self) -> bool {
+        *self == Self::EveryTime
+    }
+}
+
+/// A field that keeps its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stay {
+    pub field: FieldKey,
+    /// Which value; any one, unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<serde_json::Value>,
+    /// For how long.
+    pub seconds: u32,
 }
 
 /// What starts a workflow.
@@ -277,6 +311,10 @@ pub struct TriggerDefinition {
     /// For `record_updated`: only when one of these changed. Empty: any change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldKey>,
+    /// For `record_updated`: only when a field has got a value, also at its record's creation, and
+    /// kept it for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<Stay>,
     /// For `time_reached`: minute, hour, day, month and weekday in the tenant's zone, such as
     /// `0 9 * * 1-5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@
 
 pub mod activity;
 pub mod api_key;
+pub mod business_hours;
 pub mod capability;
 pub mod computed;
 pub mod configuration;

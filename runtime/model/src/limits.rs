@@ -37,6 +37,9 @@ pub const START_MAX_RECORDS: usize = 200;
 pub const LOOP_PAGE_MAX_RECORDS: u32 = 100;
 /// The first pause between two attempts at a step, where its workflow says one.
 pub const STEP_PAUSE_MAX_SECONDS: u32 = 86_400;
+/// Spans of business hours of one day.
+pub const BUSINESS_DAY_MAX_SPANS: usize = 10;
+pub const BUSINESS_MAX_HOLIDAYS: usize = 1_000;
 /// Days that a run waits for what comes from outside, where its step names no deadline.
 pub const AWAIT_DEFAULT_DAYS: u64 = 30;
 /// Events that a run that waits for one is told of at once; those beyond are not looked at.

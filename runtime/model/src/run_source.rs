@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+use crate::definition::Enrolment;
 use crate::event::EventKind;
 use crate::flow::{Action, Program};
 use crate::hooks::TemplateHooks;
@@ -130,6 +131,14 @@ impl RunFlow<'_> {
         match &self.source {
             FlowSource::Workflow(workflow) => workflow.is_paused(),
             FlowSource::Template(..) => false,
+        }
+    }
+
+    /// How often a record goes through it.
+    pub fn enrolment(&self) -> Enrolment {
+        match &self.source {
+            FlowSource::Workflow(workflow) => workflow.definition().enrolment,
+            FlowSource::Template(..) => Enrolment::EveryTime,
         }
     }
 

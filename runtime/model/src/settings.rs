@@ -1,9 +1,10 @@
-//! What holds for all of a tenant: its time zone and its language.
+//! What holds for all of a tenant: its time zone, its language and its business hours.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Data;
+use crate::business_hours::BusinessHours;
 use crate::violation::{Violations, pointer_segment};
 
 /// The languages that full-text search knows: PostgreSQL's own configurations. `simple` is for
@@ -51,6 +52,9 @@ pub struct Settings {
     pub time_zone: chrono_tz::Tz,
     /// One of [`LANGUAGES`].
     pub language: String,
+    /// What workflows wait for where they wait for business hours.
+    #[serde(default)]
+    pub business_hours: BusinessHours,
 }
 
 impl Settings {
@@ -95,6 +99,7 @@ impl Default for Settings {
         Self {
             time_zone: chrono_tz::Tz::UTC,
             language: "simple".to_owned(),
+            business_hours: BusinessHours::default(),
         }
     }
 }
@@ -111,8 +116,11 @@ impl Settings {
             let outcome = match name.as_str() {
                 "time_zone" => zone(value).map(|zone| settings.time_zone = zone),
                 "language" => language(value).map(|language| settings.language = language),
+                "business_hours" => {
+                    business_hours(value).map(|hours| settings.business_hours = hours)
+                }
                 _ => {
-                    let message = "settings are time_zone and language";
+                    let message = "settings are time_zone, language and business_hours";
                     let pointer = format!("/{}", pointer_segment(name));
                     violations.add(pointer, "unknown_field", message);
                     continue;
@@ -151,6 +159,16 @@ fn zone(value: &Value) -> Result<chrono_tz::Tz, String> {
             nearest(name, names)
         )
     })
+}
+
+fn business_hours(value: &Value) -> Result<BusinessHours, String> {
+    if value.is_null() {
+        return Ok(BusinessHours::default());
+    }
+    let hours: BusinessHours =
+        serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
+    hours.check()?;
+    Ok(hours)
 }
 
 fn language(value: &Value) -> Result<String, String> {

@@ -4,12 +4,15 @@ use crm_expression::Expression;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::definition::WorkflowDefinition;
+use crate::definition::{Stay, WorkflowDefinition};
 use crate::event::{Event, EventKind};
-use crate::flow::{Program, Surroundings};
+use crate::flow::{
+    Await, Awaited, AwaitedEvent, Delay, Program, StepDefinition, StepKind, Stop, StopAs,
+    Surroundings,
+};
 use crate::limits;
 use crate::model::{InstalledPlugin, ModelError, Module, OwnWorkflow};
-use crate::names::{ModuleSlug, PluginName, WorkflowSlug};
+use crate::names::{FieldKey, ModuleSlug, PluginName, WorkflowSlug};
 use crate::overlay::WorkflowEdit;
 use crate::permission::RunAs;
 use crate::schedule::Schedule;
@@ -64,6 +67,64 @@ impl Compiled {
             workflows: Workflow::compile_all(kept.chain(own), against)?,
             replaced,
         })
+    }
+}
+
+/// The step before all others of a workflow that starts when a field has kept its value: it waits
+/// for so long, and where the field changes before, the run is over.
+fn stayed(
+    definition: &WorkflowDefinition,
+    stay: &Stay,
+    known: &BTreeSet<&FieldKey>,
+) -> Result<StepDefinition, String> {
+    let trigger = &definition.trigger;
+    if trigger.on != EventKind::RecordUpdated || !trigger.fields.is_empty() {
+        return Err("trigger/stays: goes with record_updated, without fields".to_owned());
+    }
+    let field = &stay.field;
+    if !known.contains(field) {
+        let module = &definition.module;
+        return Err(format!("trigger/stays: “{module}” has no field “{field}”"));
+    }
+    if stay.seconds == 0 {
+        return Err("trigger/stays/seconds: at least 1".to_owned());
+    }
+    let step = |kind| StepDefinition { id: None, kind };
+    let left = Stop {
+        end: StopAs::Done,
+        message: Some(format!("“{field}” did not stay as it was")),
+    };
+    Ok(step(StepKind::Await(Box::new(Await {
+        what: Awaited::Event(AwaitedEvent {
+            on: EventKind::RecordUpdated,
+            module: None,
+            link: None,
+            fields: vec![field.clone()],
+            condition: None,
+        }),
+        deadline: Some(Delay {
+            seconds: Some(stay.seconds),
+            until: None,
+            business_hours: false,
+        }),
+        then: vec![step(StepKind::Stop(left))],
+        otherwise: Vec::new(),
+    }))))
+}
+
+impl Stay {
+    /// Whether the field got its value with this event.
+    fn begins_with(&self, event: &Event) -> bool {
+        let value = event.after.as_ref();
+        let value = value.and_then(|after| after.get(self.field.as_str()));
+        let value = value.filter(|value| !value.is_null());
+        let is_it = value.is_some_and(|value| self.value.as_ref().is_none_or(|it| it == value));
+        let is_new = match event.kind {
+            EventKind::RecordCreated => true,
+            EventKind::RecordUpdated => event.changed_fields.contains(&self.field),
+            _ => false,
+        };
+        is_it && is_new
     }
 }
 
@@ -135,6 +196,10 @@ impl Workflow {
         {
             return Err("trigger: fields go with record_updated".to_owned());
         }
+        let stays = definition.trigger.stays.as_ref();
+        let first = stays
+            .map(|stay| stayed(&definition, stay, &known))
+            .transpose()?;
         let schedule = Schedule::compile(&definition.trigger, module)?;
         let surroundings = Surroundings {
             module: &definition.module,
@@ -145,7 +210,7 @@ impl Workflow {
                 Some(fields.any(|it| it.key == *field))
             },
         };
-        let program = Program::compile(&definition.steps, &surroundings)?;
+        let program = Program::compile(first.as_ref(), &definition.steps, &surroundings)?;
         let condition = definition
             .condition
             .as_deref()
@@ -229,6 +294,9 @@ impl Workflow {
     /// The same, whether or not it rests.
     pub fn would_be_triggered_by(&self, event: &Event) -> bool {
         let trigger = &self.definition.trigger;
+        if let Some(stay) = &trigger.stays {
+            return self.definition.module == event.module && stay.begins_with(event);
+        }
         self.definition.module == event.module
             && trigger.on == event.kind
             && (trigger.fields.is_empty()

@@ -1,6 +1,7 @@
 //! What a tenant's model is made of: the chosen template, the overlay, the installed plugins.
 
 use chrono::{DateTime, Utc};
+use crm_model::business_hours::BusinessHours;
 use crm_model::definition::{InstallDefinition, TemplateDefinition};
 use crm_model::hooks::TemplateHooks;
 use crm_model::manifest::Manifest;
@@ -25,6 +26,7 @@ struct ConfigRow {
     template_version: String,
     model_version: i64,
     time_zone: String,
+    business_hours: Option<Json<BusinessHours>>,
     language: String,
     suspended: bool,
     plan: Option<Json<Plan>>,
@@ -59,6 +61,7 @@ impl ConfigRow {
 pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, StoreError> {
     let row: Option<ConfigRow> = sqlx::query_as(
         "select c.template_slug, c.template_version, c.model_version, c.time_zone, c.language,
+            c.business_hours,
             exists (select from crm_suspensions s where s.tenant_id = c.tenant_id) as suspended,
             (select jsonb_build_object('plan', l.name, 'limits', l.limits)
             from crm_plans l where l.tenant_id = c.tenant_id) as plan,
@@ -101,6 +104,10 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
                 .parse()
                 .map_err(|error| StoreError::corrupt("time zone", error))?,
             language: config.language,
+            business_hours: config
+                .business_hours
+                .map(|hours| hours.0)
+                .unwrap_or_default(),
         },
         definition: config.definition.0,
         overlay,

@@ -282,11 +282,15 @@ async fn workflow_edit_put(
 }
 
 async fn settings_put(tx: &mut TenantTx, settings: &Settings) -> Result<(), StoreError> {
-    sqlx::query("update tenant_crm_configs set time_zone = $2, language = $3 where tenant_id = $1")
-        .bind(tx.tenant_id().uuid())
-        .bind(settings.time_zone.name())
-        .bind(settings.language.as_str())
-        .execute(tx.connection())
-        .await?;
+    sqlx::query(
+        "update tenant_crm_configs set time_zone = $2, language = $3, business_hours = $4
+        where tenant_id = $1",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(settings.time_zone.name())
+    .bind(settings.language.as_str())
+    .bind(Json(&settings.business_hours))
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }

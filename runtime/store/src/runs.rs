@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::{
-    Actor, Cause, EventId, EventKind, JobId, ModuleSlug, PluginName, RecordId, RunSource,
+    Actor, Cause, EventId, EventKind, JobId, ModuleSlug, PluginName, RecordId, RunSource, TenantId,
 };
 use serde_json::Value;
 use sqlx::types::Json;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::store::Store;
 use crate::tenant_tx::TenantTx;
 use crate::workflows::number;
 
@@ -276,6 +277,31 @@ pub async fn run_cancel(
         .await?;
     }
     Ok(true)
+}
+
+/// Enrols a record in a workflow, for this run. False where it is enrolled for another one: ever, or
+/// for one that has not ended.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn enrol(
+    store: &Store,
+    tenant: TenantId,
+    (workflow, record, run): (&RunSource, RecordId, JobId),
+    once: bool,
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut lent = store.for_statement().await?;
+    let enrolled = sqlx::query_scalar("select crm_enrol($1, $2, $3, $4, $5, $6)")
+        .bind(tenant.uuid())
+        .bind(workflow.to_string())
+        .bind(record.uuid())
+        .bind(run.uuid())
+        .bind(once)
+        .bind(at)
+        .fetch_one(lent.connection())
+        .await;
+    lent.give_back(enrolled)
 }
 
 /// A run that no change of a record starts, with the event that it is for.

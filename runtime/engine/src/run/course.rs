@@ -2,6 +2,7 @@
 //! that has ended.
 
 use chrono::{DateTime, Utc};
+use crm_model::definition::Enrolment;
 use crm_model::flow::{Action, Came, Facts, Loop, Next, Output, Place};
 use crm_model::limits::{LOOP_PAGE_MAX_RECORDS, QUERY_MAX_MILLISECONDS, RUN_PLACE_MAX_BYTES};
 use crm_model::permission::RunAs;
@@ -76,6 +77,12 @@ impl<'a> Course<'a> {
 
     async fn go_on(&mut self) -> Result<Turn<'a>, String> {
         let program = self.flow.program();
+        if let Some(reason) = self.keeps_out().await? {
+            return Ok(Turn::Rest(End {
+                error: Some(reason),
+                ..End::new(JobState::Done)
+            }));
+        }
         self.look().await?;
         loop {
             let of = (&self.lease.job.event, self.lease.job.current.as_ref());
@@ -105,6 +112,27 @@ impl<'a> Course<'a> {
                 rest => return Ok(Turn::Rest(self.over(rest))),
             }
         }
+    }
+
+    /// Why the record does not go through the workflow now; none where it does.
+    async fn keeps_out(&self) -> Result<Option<String>, String> {
+        let (enrolment, record) = (self.flow.enrolment(), self.event_record());
+        let has_begun = self.lease.job.place.is_some();
+        if enrolment == Enrolment::EveryTime || has_begun || record.uuid().is_nil() {
+            return Ok(None);
+        }
+        let (lease, once) = (self.lease, enrolment == Enrolment::Once);
+        let who = (&lease.job.workflow, record, lease.job.id);
+        let (store, now) = (self.engine.store(), fresh::now());
+        let enrolled = crm_store::runs::enrol(store, lease.tenant, who, once, now).await;
+        let reason = match once {
+            true => "the record went through this workflow before: it does once",
+            false => {
+                "another run of this workflow for the record has not ended: there is one at a time"
+            }
+        };
+        let enrolled = enrolled.map_err(|error| error.to_string())?;
+        Ok((!enrolled).then(|| reason.to_owned()))
     }
 
     /// Where there is nothing to do now.
@@ -360,7 +388,7 @@ pub(super) async fn page_of(
 
 /// What a program is told of the run that it goes on with, at this time.
 pub(super) fn facts<'f>(
-    model: &Model,
+    model: &'f Model,
     (event, current): (&'f Event, Option<&'f Base>),
     (items, came): (
         &'f BTreeMap<RecordId, Option<Data>>,
@@ -374,7 +402,7 @@ pub(super) fn facts<'f>(
         items,
         came,
         now,
-        zone: model.settings().time_zone,
+        settings: model.settings(),
     }
 }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::awaiting::{CompiledAwait, CompiledAwaited};
 use super::place::{Place, Round, Thread, Waits};
-use super::program::{Action, CompiledDelay, Op, Program};
+use super::program::{Action, CompiledDelay, DelayEnd, Op, Program};
 use crate::Data;
 use crate::event::Event;
 use crate::ids::{EventId, RecordId};
 use crate::limits::{FLOW_MAX_INSTRUCTIONS, RUN_MAX_STEPS};
 use crate::names::{ModuleSlug, StepName};
 use crate::query::day_begins;
+use crate::settings::Settings;
 
 /// What a program is told.
 pub struct Facts<'a> {
@@ -27,7 +28,8 @@ pub struct Facts<'a> {
     /// [`Place::awaited`].
     pub came: &'a BTreeMap<u64, Came>,
     pub now: DateTime<Utc>,
-    pub zone: Tz,
+    /// Of the tenant.
+    pub settings: &'a Settings,
 }
 
 /// What came for a way that waits.
@@ -350,14 +352,23 @@ impl CompiledDelay {
         facts: &Facts<'_>,
         context: impl Fn() -> Value,
     ) -> Result<DateTime<Utc>, String> {
-        match self {
-            Self::For(duration) => Ok(after(facts.now, *duration)),
-            Self::Until(expression) => {
+        let end = match &self.end {
+            DelayEnd::For(duration) => after(facts.now, *duration),
+            DelayEnd::Until(expression) => {
                 let value = expression.evaluate(&context());
                 let value = value.map_err(|error| format!("{step}: {error}"))?;
-                moment(step, &value, facts.zone)
+                moment(step, &value, facts.settings.time_zone)?
             }
-        }
+        };
+        let Settings {
+            time_zone,
+            business_hours,
+            ..
+        } = facts.settings;
+        Ok(match self.business_hours {
+            true => business_hours.next(end, *time_zone),
+            false => end,
+        })
     }
 }
 

@@ -110,7 +110,7 @@ pub struct ForEach {
     pub limit: Option<u32>,
 }
 
-/// How long to wait: one of the two.
+/// How long to wait: `seconds` or `until`, or until business hours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delay {
@@ -120,6 +120,9 @@ pub struct Delay {
     /// tenant's zone is meant. One that has passed is not waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// And then until the next business hour of the tenant's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub business_hours: bool,
 }
 
 /// How a run ends here.

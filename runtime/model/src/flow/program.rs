@@ -70,7 +70,14 @@ pub(super) enum Op {
 }
 
 #[derive(Debug)]
-pub(super) enum CompiledDelay {
+pub(super) struct CompiledDelay {
+    pub(super) end: DelayEnd,
+    /// And then until the next business hour.
+    pub(super) business_hours: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum DelayEnd {
     For(Duration),
     Until(Expression),
 }
@@ -133,8 +140,9 @@ pub struct Surroundings<'a> {
 }
 
 impl Program {
-    /// Compiles steps; a sentence that begins with the place, where one cannot be right.
+    /// Compiles steps, `first` before all others, which no other sees; a sentence that begins with the place, where one cannot be right.
     pub(crate) fn compile(
+        first: Option<&StepDefinition>,
         steps: &[StepDefinition],
         surroundings: &Surroundings<'_>,
     ) -> Result<Self, String> {
@@ -154,6 +162,11 @@ impl Program {
             modules: vec![surroundings.module.clone()],
             undo: Vec::new(),
         };
+        if let Some(first) = first {
+            compiler.steps("trigger", std::slice::from_ref(first))?;
+            compiler.count = 0;
+            compiler.names.clear();
+        }
         compiler.steps("steps", steps)?;
         compiler.undo_sections()?;
         if compiler.count == 0 {
@@ -487,7 +500,10 @@ impl Compiler<'_> {
         let what = CompiledAwaited::compile(place, &wait.what, &module, has_field)?;
         let deadline = match &wait.deadline {
             Some(deadline) => delay_of(&format!("{place}/deadline"), deadline)?,
-            None => CompiledDelay::For(Duration::from_secs(AWAIT_DEFAULT_DAYS * 86_400)),
+            None => CompiledDelay {
+                end: DelayEnd::For(Duration::from_secs(AWAIT_DEFAULT_DAYS * 86_400)),
+                business_hours: false,
+            },
         };
         let index = self.program.awaits.len();
         self.program.awaits.push(CompiledAwait {
@@ -546,12 +562,15 @@ fn ways(place: &str, count: usize, what: &str) -> Result<(), String> {
 }
 
 fn delay_of(place: &str, delay: &Delay) -> Result<CompiledDelay, String> {
-    match (delay.seconds, &delay.until) {
-        (Some(seconds), None) => Ok(CompiledDelay::For(Duration::from_secs(u64::from(seconds)))),
-        (None, Some(until)) => Ok(CompiledDelay::Until(expression(
-            &format!("{place}/until"),
-            until,
-        )?)),
-        _ => Err(format!("{place}: either `seconds` or `until`")),
-    }
+    let business_hours = delay.business_hours;
+    let end = match (delay.seconds, &delay.until) {
+        (Some(seconds), None) => DelayEnd::For(Duration::from_secs(u64::from(seconds))),
+        (None, Some(until)) => DelayEnd::Until(expression(&format!("{place}/until"), until)?),
+        (None, None) if business_hours => DelayEnd::For(Duration::ZERO),
+        _ => return Err(format!("{place}: either `seconds` or `until`")),
+    };
+    Ok(CompiledDelay {
+        end,
+        business_hours,
+    })
 }

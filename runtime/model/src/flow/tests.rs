@@ -10,6 +10,7 @@ use crate::Data;
 use crate::event::{Cause, Event, EventKind};
 use crate::ids::{EventId, RecordId};
 use crate::permission::Actor;
+use crate::settings::Settings;
 
 fn data(value: Value) -> Data {
     value.as_object().unwrap().clone()
@@ -33,6 +34,13 @@ fn event(after: Value) -> Event {
     }
 }
 
+fn settings() -> Settings {
+    Settings {
+        time_zone: Tz::Europe__Berlin,
+        ..Settings::default()
+    }
+}
+
 fn record(number: u128) -> RecordId {
     RecordId::new(Uuid::from_u128(number))
 }
@@ -52,7 +60,7 @@ fn compile(value: Value) -> Result<Program, String> {
             _ => Some(field.as_str() != "unknown"),
         },
     };
-    Program::compile(&steps(value), &surroundings)
+    Program::compile(None, &steps(value), &surroundings)
 }
 
 /// What a run asked for, until it ended or waited.
@@ -93,7 +101,7 @@ fn run_from(
             items: &items,
             came: &BTreeMap::new(),
             now,
-            zone: Tz::Europe__Berlin,
+            settings: &settings(),
         };
         match program.advance(&mut place, &facts) {
             Next::Act {
@@ -392,14 +400,14 @@ fn each_action_of_a_run_is_a_work_of_its_own() {
         {"parallel": [[{"delay": {"seconds": 60}}, act("late"), act("later")], [act("slow")]]}]))
     .unwrap();
     let event = event(json!({}));
-    let (items, nothing) = (BTreeMap::new(), BTreeMap::new());
+    let (items, nothing, berlin) = (BTreeMap::new(), BTreeMap::new(), settings());
     let at = |seconds| Facts {
         event: &event,
         record: None,
         items: &items,
         came: &nothing,
         now: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
-        zone: Tz::Europe__Berlin,
+        settings: &berlin,
     };
     let mut place = Place::default();
     let next = |place: &mut Place, seconds| match program.advance(place, &at(seconds)) {

@@ -30,7 +30,7 @@ pub use cursor::{Cursor, RecordView, SortValue};
 pub use expand::Expansion;
 pub use filter::{Bound, Condition, Filter, Keys, Test};
 pub use input::{Names, QueryInput};
-pub(crate) use relative::day_begins;
+pub(crate) use relative::{day_begins, moment_of};
 pub use scope::Scope;
 pub use sort::SortKey;
 pub use target::{Kind, Link, Place, SystemField, Target, Way};

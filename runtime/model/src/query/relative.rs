@@ -47,9 +47,14 @@ pub(crate) fn stretch(name: &str, now: DateTime<Utc>, zone: Tz) -> Option<Stretc
 
 /// The moment at which a day begins there.
 pub(crate) fn day_begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let midnight = day.and_time(chrono::NaiveTime::MIN);
+    moment_of(day.and_time(chrono::NaiveTime::MIN), zone)
+}
+
+/// The moment at which the clock there shows this; the first one where it does twice, and the first
+/// after the gap where it never does.
+pub(crate) fn moment_of(local: chrono::NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     for step in 0..GAP_MAX_STEPS {
-        let tried = midnight + TimeDelta::minutes(step * GAP_STEP_MINUTES);
+        let tried = local + TimeDelta::minutes(step * GAP_STEP_MINUTES);
         match zone.from_local_datetime(&tried) {
             LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => {
                 return moment.with_timezone(&Utc);
@@ -57,7 +62,7 @@ pub(crate) fn day_begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
             LocalResult::None => {}
         }
     }
-    midnight.and_utc()
+    local.and_utc()
 }
 
 /// The same day so many periods later.

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use crm_model::Data;
+use crm_model::business_hours::BusinessHours;
 use crm_model::overlay::ModelChange;
 use crm_model::settings::Settings;
 use serde::Serialize;
@@ -23,6 +24,10 @@ pub(crate) struct SettingsBody {
     /// In which search reduces words: a text search configuration of PostgreSQL.
     #[schema(example = "german")]
     language: String,
+    /// Spans of each day of the week, such as `["09:00", "17:00"]`, and `holidays`: what workflows
+    /// wait for where they wait for business hours.
+    #[schema(value_type = Object)]
+    business_hours: BusinessHours,
 }
 
 impl From<&Settings> for SettingsBody {
@@ -30,6 +35,7 @@ impl From<&Settings> for SettingsBody {
         Self {
             time_zone: settings.time_zone.name(),
             language: settings.language.clone(),
+            business_hours: settings.business_hours.clone(),
         }
     }
 }
@@ -48,7 +54,8 @@ pub(crate) async fn settings_get(
     Ok(Json(model.settings().into()))
 }
 
-/// Changes settings: a merge patch of `time_zone` and `language`. With another language, the
+/// Changes settings: a merge patch of `time_zone`, `language` and
+/// `business_hours`, which are replaced as a whole. With another language, the
 /// words of searchable fields are made anew in the background.
 #[utoipa::path(patch, path = "/settings", tag = "settings",
     request_body = Object,
