@@ -147,6 +147,7 @@ pub(crate) fn body(method: &Method, path: &str) -> Option<Option<Value>> {
             "trigger": {"on": "record_deleted"},
             "steps": [{"action": "field-set", "config": {"set": {"welcome_note": "'x'"}}}],
         }),
+        "approvals/{id}/decide" => json!({"decision": "approve"}),
         "tasks/{id}/cancel" | "runs/{id}/retry" | "runs/{id}/cancel" => json!({}),
         // No record of anybody's, so that nothing starts.
         "workflows/{id}/start" => json!({"record_ids": [uuid::Uuid::nil()]}),

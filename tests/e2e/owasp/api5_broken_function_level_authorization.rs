@@ -18,6 +18,7 @@ use serde_json::json;
 const OF_ANYBODY: [&str; 16] = [
     "GET /auth/login",
     "GET /api/crm/activities",
+    "GET /api/crm/approvals",
     "GET /api/crm/bootstrap",
     "GET /api/crm/field-types",
     "GET /api/crm/imports",
