@@ -412,8 +412,9 @@ async fn what_cannot_be_waited_for_is_named() {
 }
 
 /// The runs of the workflow, the oldest first, each with its status and why.
-async fn runs(owner: &Client) -> Vec<(String, String)> {
-    let runs = owner.get("runs?workflow=flow").await.expect(200);
+async fn runs(owner: &Client, workflow: &str) -> Vec<(String, String)> {
+    let path = format!("runs?workflow={workflow}");
+    let runs = owner.get(&path).await.expect(200);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let runs = runs["data"].as_array().unwrap().iter().rev();
     runs.map(|run| (text(&run["status"]), text(&run["error"])))
@@ -437,7 +438,8 @@ async fn a_record_goes_through_a_workflow_as_often_as_it_says() {
         let contact = ada(&owner).await;
         let start = async || {
             let body = json!({ "record_ids": [contact] });
-            let started = owner.post("workflows/flow/start", body).await.expect(202);
+            let path = format!("workflows/{enrolment}/start");
+            let started = owner.post(&path, body).await.expect(202);
             let run = format!("runs/{}", started["runs"][0].as_str().unwrap());
             loop {
                 let run = owner.get(&run).await.expect(200);
@@ -448,14 +450,17 @@ async fn a_record_goes_through_a_workflow_as_often_as_it_says() {
         };
         let (first, second) = (start().await, start().await);
         change(&owner, &contact, json!({ "status": "new" })).await;
-        while runs(&owner)
+        while runs(&owner, enrolment)
             .await
             .iter()
             .any(|(status, _)| status != "done")
         {}
         let third = start().await;
-        let why: Vec<String> = runs(&owner).await.into_iter().map(|(_, why)| why).collect();
-        owner.delete("workflows/flow").await.expect(204);
+        let why: Vec<String> = runs(&owner, enrolment)
+            .await
+            .into_iter()
+            .map(|(_, why)| why)
+            .collect();
         ([first, second, third], why)
     };
     let ([first, second, third], why) = started("one_at_a_time").await;
@@ -490,7 +495,7 @@ async fn a_field_that_stays_as_it_is_starts_a_workflow() {
     assert_eq!(run["error"], "“status” did not stay as it was");
     assert_eq!(found(&owner, &stayed).await["reasons"], "overstayed");
     assert_eq!(found(&owner, &left).await["reasons"], Value::Null);
-    assert_eq!(runs(&owner).await.len(), 2);
+    assert_eq!(runs(&owner, "flow").await.len(), 2);
     for (stay, expected) in [
         (json!({ "field": "no", "seconds": 1 }), "has no field “no”"),
         (

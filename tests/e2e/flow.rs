@@ -345,3 +345,80 @@ async fn the_workflow_of_the_documentation_is_taken_as_it_stands() {
     let example = serde_json::from_str(example).unwrap();
     owner.post("workflows", example).await.expect(201);
 }
+
+#[tokio::test]
+async fn a_workflow_is_started_with_a_form_and_on_what_a_filter_finds() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (_, owner) = app.owner_of("office").await;
+    let form = json!({ "type": "object", "required": ["reason"], "additionalProperties": false,
+        "properties": { "reason": { "type": "string", "title": "Why?" } } });
+    let mut workflow = json!({
+        "slug": "hand", "name": "By hand", "module": "contacts",
+        "trigger": { "on": "started_by_hand", "form": form },
+        "steps": [set("one", json!({ "reasons": "payload.inputs.reason" }))],
+    });
+    owner.post("workflows", workflow.clone()).await.expect(201);
+    let kept = owner.get("workflows/hand").await.expect(200);
+    assert_eq!(kept["trigger"]["form"], form);
+    let mut warm = Vec::new();
+    for status in ["warm", "cold", "warm"] {
+        let data = json!({ "name": "Ada", "status": status });
+        let contact = owner.create("contacts", data).await;
+        if status == "warm" {
+            warm.insert(0, contact);
+        }
+    }
+    let start = async |body: Value| owner.post("workflows/hand/start", body).await;
+    let meets = json!({ "field": "status", "op": "eq", "value": "warm" });
+    let why = json!({ "reason": "spring" });
+    let started = start(json!({ "filter": meets, "inputs": why })).await;
+    let started = started.expect(202);
+    assert_eq!(
+        (
+            started["runs"].as_array().unwrap().len(),
+            &started["next_cursor"]
+        ),
+        (2, &Value::Null)
+    );
+    let runs = owner.get("runs?workflow=hand").await.expect(200);
+    let on = runs["data"].as_array().unwrap().iter();
+    let mut on: Vec<&str> = on.map(|run| run["record_id"].as_str().unwrap()).collect();
+    on.sort_unstable();
+    warm.sort_unstable();
+    assert_eq!(on, warm);
+    let none = json!({ "field": "status", "op": "eq", "value": "hot" });
+    let none = start(json!({ "filter": none, "inputs": why })).await;
+    assert_eq!(none.expect(202)["runs"], json!([]));
+
+    let at = |answer: crm_tests::client::Answer| {
+        assert_eq!(answer.status, 422, "{}", answer.body);
+        answer.violations()[0].0.clone()
+    };
+    let ids = json!([warm[0]]);
+    assert_eq!(at(start(json!({ "record_ids": ids })).await), "/inputs");
+    let wrong = json!({ "record_ids": ids, "inputs": { "reason": 7 } });
+    assert_eq!(at(start(wrong).await), "/inputs/reason");
+    assert_eq!(at(start(json!({ "inputs": why })).await), "");
+    let both = json!({ "record_ids": ids, "filter": {}, "inputs": why });
+    assert_eq!(at(start(both).await), "");
+    let odd = json!({ "filter": { "field": "no", "op": "eq", "value": 1 }, "inputs": why });
+    assert!(at(start(odd).await).starts_with("/filter"));
+    workflow["slug"] = json!("wrong");
+    workflow["trigger"]["form"] = json!({ "type": "string" });
+    let refused = owner.post("workflows", workflow.clone()).await;
+    assert!(
+        refused.body.to_string().contains("trigger/form"),
+        "{}",
+        refused.body
+    );
+    workflow["trigger"] = json!({ "on": "record_created", "form": form });
+    let refused = owner.post("workflows", workflow).await;
+    assert!(
+        refused
+            .body
+            .to_string()
+            .contains("goes with started_by_hand"),
+        "{}",
+        refused.body
+    );
+}

@@ -1,7 +1,9 @@
 //! People start runs, end them, and have them tried again.
 
-use crm_model::limits::START_MAX_RECORDS;
+use crm_model::configuration::configuration_check;
+use crm_model::limits::{QUERY_MAX_MILLISECONDS, START_MAX_RECORDS};
 use crm_model::permission::manages_all;
+use crm_model::query::{Query, QueryInput, Scope};
 use crm_model::workflow::Workflow;
 use crm_model::{
     Actor, Cause, EventId, EventKind, JobId, Model, RecordId, RunSource, TenantId, Violations,
@@ -9,9 +11,10 @@ use crm_model::{
 };
 use crm_store::TenantTx;
 use crm_store::runs::StartedRun;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::audit::{Act, audit_write};
+use crate::query::read_page;
 use crate::reach::Reading;
 use crate::read::check_read;
 use crate::receipt::{ReceiptMaker, receipt_keep};
@@ -27,6 +30,33 @@ pub enum RunWord {
     Retry,
     /// A run that has not ended ends here.
     Cancel,
+}
+
+/// What a workflow is started on.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub which: StartOn,
+    /// What its form is filled in with.
+    pub inputs: Option<Value>,
+}
+
+/// Which records.
+#[derive(Clone, Debug)]
+pub enum StartOn {
+    Records(Vec<RecordId>),
+    /// A page of those that meet the filter, which is one of the API's; of all without one.
+    Found {
+        filter: Option<Value>,
+        cursor: Option<String>,
+    },
+}
+
+/// Runs that were started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    pub runs: Vec<JobId>,
+    /// Where the next page of those that meet the filter begins.
+    pub next_cursor: Option<String>,
 }
 
 impl Engine {
@@ -90,7 +120,8 @@ impl Engine {
         .await
     }
 
-    /// Starts a workflow on records, one run for each; the runs' ids, in the records' order. One
+    /// Starts a workflow on records, one run for each, and tells each what the form was filled in
+    /// with; the runs' ids, in the records' order. One
     /// that is meant to be started by hand, for those who may read the records; any other for
     /// those who manage everything.
     ///
@@ -103,17 +134,27 @@ impl Engine {
         tenant: TenantId,
         actor: Actor,
         workflow: WorkflowSlug,
-        records: Vec<RecordId>,
-        receipt: Option<ReceiptMaker<[JobId]>>,
-    ) -> Result<Vec<JobId>, EngineError> {
+        start: Start,
+        receipt: Option<ReceiptMaker<Started>>,
+    ) -> Result<Started, EngineError> {
         let engine = self.clone();
         uncancelled(async move {
+            let is_found = matches!(start.which, StartOn::Found { .. });
+            let (records, next_cursor) = match start.which {
+                StartOn::Records(records) => (records, None),
+                StartOn::Found { filter, cursor } => {
+                    let found = engine.found(tenant, &actor, &workflow, (filter, cursor));
+                    found.await?
+                }
+            };
             let mut tx = TenantTx::begin(engine.store(), tenant).await?;
             let model = engine.model_at(tenant, tx.model_version()).await?;
             let model = model.ok_or(EngineError::NotFound("workflow"))?;
             let found = startable(&model, &actor, &workflow)?;
             let (module, version) = (found.definition().module.clone(), found.version());
-            if records.is_empty() || records.len() > START_MAX_RECORDS {
+            let payload = filled_in(found, start.inputs)?;
+            // None where nobody meets the filter.
+            if (records.is_empty() && !is_found) || records.len() > START_MAX_RECORDS {
                 let message = format!("1 to {START_MAX_RECORDS} records");
                 let violations = Violations::one("/record_ids", "length", message);
                 return Err(EngineError::invalid(violations));
@@ -126,7 +167,6 @@ impl Engine {
             }
             let mut missing = Violations::default();
             let (at, source) = (fresh::now(), RunSource::from(workflow));
-            let payload = json!({});
             let mut runs = Vec::with_capacity(records.len());
             let asked = records.iter().map(|record| (module.clone(), *record));
             let there = Reading::new(&model, &actor).passing(&mut tx, asked).await?;
@@ -156,13 +196,56 @@ impl Engine {
                 }
             }
             missing.into_result().map_err(EngineError::invalid)?;
-            receipt_keep(&mut tx, &actor, receipt.as_ref(), &*runs).await?;
+            let started = Started { runs, next_cursor };
+            receipt_keep(&mut tx, &actor, receipt.as_ref(), &started).await?;
             tx.commit().await?;
             engine.inner.meter.committed(tenant, 0, wanted);
             engine.inner.jobs_waiting.notify_one();
-            Ok(runs)
+            Ok(started)
         })
         .await
+    }
+
+    /// A page of the records of a workflow's module that the person finds.
+    async fn found(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+        workflow: &WorkflowSlug,
+        (filter, cursor): (Option<Value>, Option<String>),
+    ) -> Result<(Vec<RecordId>, Option<String>), EngineError> {
+        let mut tx = TenantTx::begin_query(self.store(), tenant, QUERY_MAX_MILLISECONDS).await?;
+        let model = self.model_at(tenant, tx.model_version()).await?;
+        let model = model.ok_or(EngineError::NotFound("workflow"))?;
+        let module = &startable(&model, actor, workflow)?.definition().module;
+        let input = QueryInput {
+            filter,
+            cursor,
+            limit: u32::try_from(START_MAX_RECORDS).ok(),
+            ..QueryInput::default()
+        };
+        let scope = Scope::person(&model, actor, fresh::now());
+        let query = Query::parse(scope, module, &input).map_err(EngineError::invalid)?;
+        let page = read_page(&mut tx, scope, &query).await?;
+        let records = page.rows.iter().map(|row| row.found.record.id);
+        Ok((records.collect(), page.next_cursor))
+    }
+}
+
+/// What a run is told, where this was filled into the workflow's form.
+fn filled_in(workflow: &Workflow, inputs: Option<Value>) -> Result<Value, EngineError> {
+    match (&workflow.definition().trigger.form, inputs) {
+        (None, None) => Ok(json!({})),
+        (None, Some(_)) => {
+            let message = "the workflow has no form";
+            let violations = Violations::one("/inputs", "unknown_field", message);
+            Err(EngineError::invalid(violations))
+        }
+        (Some(form), inputs) => {
+            let inputs = inputs.unwrap_or_else(|| json!({}));
+            configuration_check(form, &inputs, "/inputs").map_err(EngineError::invalid)?;
+            Ok(json!({ "inputs": inputs }))
+        }
     }
 }
 

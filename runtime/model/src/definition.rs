@@ -315,6 +315,9 @@ pub struct TriggerDefinition {
     /// kept it for so long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stays: Option<Stay>,
+    /// For `started_by_hand`: what whoever starts it fills in, as a JSON Schema of an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<serde_json::Value>,
     /// For `time_reached`: minute, hour, day, month and weekday in the tenant's zone, such as
     /// `0 9 * * 1-5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

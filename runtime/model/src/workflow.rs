@@ -4,6 +4,7 @@ use crm_expression::Expression;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::configuration::schema_check;
 use crate::definition::{Stay, WorkflowDefinition};
 use crate::event::{Event, EventKind};
 use crate::flow::{
@@ -195,6 +196,12 @@ impl Workflow {
             && definition.trigger.on != EventKind::RecordUpdated
         {
             return Err("trigger: fields go with record_updated".to_owned());
+        }
+        if let Some(form) = &definition.trigger.form {
+            if definition.trigger.on != EventKind::StartedByHand {
+                return Err("trigger/form: goes with started_by_hand".to_owned());
+            }
+            schema_check(form).map_err(|why| format!("trigger/form: {why}"))?;
         }
         let stays = definition.trigger.stays.as_ref();
         let first = stays

@@ -3,9 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use crm_engine::run_control::RunWord;
-use crm_model::{JobId, RecordId};
+use crm_engine::run_control::{RunWord, Start, StartOn, Started};
+use crm_model::{RecordId, Violations};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -19,8 +20,37 @@ use crate::problem::{Problem, ProblemBody};
 #[serde(deny_unknown_fields)]
 pub(crate) struct StartInput {
     /// Ids of records of the workflow's module, 1 to 200.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 200)]
-    record_ids: Vec<RecordId>,
+    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 200)]
+    record_ids: Option<Vec<RecordId>>,
+    /// In place of ids: those that meet this filter, 200 at a time. `{}` is met by all.
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+    /// With a filter: `next_cursor` of the answer before.
+    cursor: Option<String>,
+    /// What the form is filled in with, where the workflow's trigger has one.
+    #[schema(value_type = Option<Object>)]
+    inputs: Option<Value>,
+}
+
+impl StartInput {
+    fn start(self) -> Result<Start, Problem> {
+        let which = match (self.record_ids, self.filter) {
+            (Some(records), None) if self.cursor.is_none() => StartOn::Records(records),
+            (None, Some(filter)) => StartOn::Found {
+                filter: Some(filter).filter(|filter| *filter != json!({})),
+                cursor: self.cursor,
+            },
+            _ => {
+                let message = "either `record_ids`, or `filter` and then `cursor`";
+                let violations = Violations::one("", "required", message);
+                return Err(Problem::invalid(violations));
+            }
+        };
+        Ok(Start {
+            which,
+            inputs: self.inputs,
+        })
+    }
 }
 
 /// Runs that were started.
@@ -28,11 +58,14 @@ pub(crate) struct StartInput {
 pub(crate) struct StartedBody {
     /// Their ids, in the records' order; `GET /runs/{id}` tells what becomes of them.
     runs: Vec<String>,
+    /// With a filter: what to ask with for those that are left; null where none are.
+    next_cursor: Option<String>,
 }
 
-fn started(runs: &[JobId]) -> Answer {
-    let runs = runs.iter().map(ToString::to_string).collect();
-    Answer::json(StatusCode::ACCEPTED, &StartedBody { runs })
+fn started(started: &Started) -> Answer {
+    let runs = started.runs.iter().map(ToString::to_string).collect();
+    let next_cursor = started.next_cursor.clone();
+    Answer::json(StatusCode::ACCEPTED, &StartedBody { runs, next_cursor })
 }
 
 /// Starts a workflow on records, one run for each. One whose trigger is `started_by_hand` may be
@@ -53,13 +86,13 @@ pub(crate) async fn workflow_start(
     Path(id): Path<String>,
     Keyed { key, input }: Keyed<StartInput>,
 ) -> Result<Response, Problem> {
-    let workflow = segment(&id)?;
+    let (workflow, start) = (segment(&id)?, input.start()?);
     once(&app, &caller, key, async |key| {
         let (tenant, actor) = (caller.tenant, caller.actor.clone());
         let kept = receipt_of(key, started);
         let runs = app
             .engine
-            .workflow_start(tenant, actor, workflow, input.record_ids, kept);
+            .workflow_start(tenant, actor, workflow, start, kept);
         Ok(started(&runs.await?))
     })
     .await
