@@ -118,7 +118,11 @@ impl Thing {
             Self::Settings => {
                 let settings = model.settings();
                 let zone = settings.time_zone.name();
-                Some(json!({ "time_zone": zone, "language": settings.language }))
+                let mut told = json!({ "time_zone": zone, "language": settings.language });
+                if let (Value::Object(told), Some(days)) = (&mut told, settings.run_log_days) {
+                    told.insert("run_log_days".to_owned(), days.into());
+                }
+                Some(told)
             }
         }
     }

@@ -23,13 +23,20 @@ pub(crate) struct SettingsBody {
     /// In which search reduces words: a text search configuration of PostgreSQL.
     #[schema(example = "german")]
     language: String,
+    /// For how many days runs that ended, and the log of runs, are kept; null: for as long as the
+    /// operator keeps them.
+    run_log_days: Option<u32>,
+    /// For how many days the operator keeps them at most.
+    run_log_max_days: u32,
 }
 
-impl From<&Settings> for SettingsBody {
-    fn from(settings: &Settings) -> Self {
+impl SettingsBody {
+    fn of(app: &App, settings: &Settings) -> Self {
         Self {
             time_zone: settings.time_zone.name(),
             language: settings.language.clone(),
+            run_log_days: settings.run_log_days,
+            run_log_max_days: app.engine.run_log_days(),
         }
     }
 }
@@ -45,11 +52,11 @@ pub(crate) async fn settings_get(
 ) -> Result<Json<SettingsBody>, Problem> {
     let model = app.engine.model(caller.tenant).await?;
     let model = model.ok_or_else(Problem::not_found)?;
-    Ok(Json(model.settings().into()))
+    Ok(Json(SettingsBody::of(&app, model.settings())))
 }
 
-/// Changes settings: a merge patch of `time_zone` and `language`. With another language, the
-/// words of searchable fields are made anew in the background.
+/// Changes settings: a merge patch of `time_zone`, `language` and `run_log_days`. With another
+/// language, the words of searchable fields are made anew in the background.
 #[utoipa::path(patch, path = "/settings", tag = "settings",
     request_body = Object,
     responses(
@@ -68,5 +75,5 @@ pub(crate) async fn settings_edit(
         .engine
         .model_change(caller.tenant, caller.actor, change, None)
         .await?;
-    Ok(Json(model.settings().into()))
+    Ok(Json(SettingsBody::of(&app, model.settings())))
 }
