@@ -202,6 +202,24 @@ language sql stable as $$
         order by w.opened_at desc limit 1), 'delay');
 $$;
 
+-- What a run waited for goes with the run.
+grant select, delete on crm_awaits to crm_purger;
+create policy purger on crm_awaits to crm_purger
+    using (tenant_id = nullif(current_setting('crm.tenant_id', true), '')::uuid);
+
+create function crm_jobs_gone() returns trigger
+language plpgsql as $$
+begin
+    delete from crm_awaits w using gone g where w.tenant_id = g.tenant_id and w.job_id = g.id;
+    return null;
+end
+$$;
+
+create trigger crm_jobs_gone after delete on crm_jobs
+    referencing old table as gone
+    for each statement
+    execute function crm_jobs_gone();
+
 -- The function of 0093, which tells runs that wait of what happened.
 create or replace function crm_commit(
     p_tenant uuid,

@@ -96,6 +96,7 @@ pub(crate) fn collection_body(method: &Method, path: &str, mark: &str) -> Option
         ("PUT", "limits") => json!({"plan": mark, "limits": {}}),
         ("PATCH", "usage") => json!({"quotas": {"records": 1_000_000}}),
         ("PATCH", "settings") => json!({"time_zone": "Europe/Berlin"}),
+        ("POST", "runs/retry" | "runs/skip" | "runs/cancel") => json!({ "workflow": mark }),
         ("POST", "views") => json!({"name": mark, "module": "patients"}),
         ("POST", "workflows") => json!({
             "slug": format!("{mark}_added"), "name": mark, "module": "patients",
@@ -148,7 +149,9 @@ pub(crate) fn body(method: &Method, path: &str) -> Option<Option<Value>> {
             "steps": [{"action": "field-set", "config": {"set": {"welcome_note": "'x'"}}}],
         }),
         "approvals/{id}/decide" => json!({"decision": "approve"}),
-        "tasks/{id}/cancel" | "runs/{id}/retry" | "runs/{id}/cancel" => json!({}),
+        "tasks/{id}/cancel" | "runs/{id}/retry" | "runs/{id}/skip" | "runs/{id}/cancel" => {
+            json!({})
+        }
         // No record of anybody's, so that nothing starts.
         "workflows/{id}/start" => json!({"record_ids": [uuid::Uuid::nil()]}),
         "users/{id}" => json!({"roles": ["viewer"]}),

@@ -51,7 +51,7 @@ async fn tables_with(app: &TestApp, tenant: crm_model::TenantId, text: &str) -> 
     let tables: Vec<String> = sqlx::query_scalar(
         "select c.relname::text from pg_class c
         join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
-        where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
+        where c.relkind in ('r', 'p') and c.relnamespace = 'public'::regnamespace
         order by 1",
     )
     .fetch_all(&mut owner)

@@ -109,7 +109,7 @@ async fn the_runtime_role_is_held_by_the_database() {
         "select format('%I.%I', n.nspname, c.relname), c.relrowsecurity, c.relforcerowsecurity,
             exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id')
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p', 'v', 'm') and n.nspname in ('public', 'os')
+        where c.relkind in ('r', 'p', 'v', 'm') and n.nspname in ('public', 'os', 'crm_log')
         order by 1",
     )
     .fetch_all(&mut admin)
@@ -280,10 +280,16 @@ async fn check_policies(admin: &mut PgConnection) {
             "crm_field_forget",
             "crm_field_forget_runs",
             "crm_jobs_lease",
+            "crm_jobs_watch",
             "crm_plan_set",
             "crm_plugin_kills_list",
             "crm_quota_set",
             "crm_record_purge",
+            "crm_run_log_month",
+            "crm_run_logs_ahead",
+            "crm_run_logs_drop",
+            "crm_runs_tenants",
+            "crm_runs_trim",
             "crm_schedules_due",
             "crm_tasks_lease"
         ],

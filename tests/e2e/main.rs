@@ -67,6 +67,8 @@ mod roles;
 mod rollups;
 mod rules;
 mod run_as;
+mod run_keeping;
+mod run_words;
 mod schedules;
 mod search;
 mod surface;

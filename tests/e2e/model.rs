@@ -501,7 +501,8 @@ async fn two_changes_at_once_are_both_made() {
 async fn settings_are_the_whole_tenants() {
     let app = without_worker().await;
     let (tenant, owner) = app.owner_of("hospital").await;
-    let expected = json!({"time_zone": "UTC", "language": "simple"});
+    let expected = json!({"time_zone": "UTC", "language": "simple", "run_log_days": null,
+        "run_log_max_days": 400});
     assert_eq!(owner.get("settings").await.expect(200), expected);
     let searchable = json!({"searchable": true});
     let field = format!("{FIELDS}/notes");
@@ -513,7 +514,8 @@ async fn settings_are_the_whole_tenants() {
     owner.patch("settings", zone).await.expect(200);
     assert_eq!(owner.get(&field).await.expect(200)["index"], "ready");
     let patched = owner.patch("settings", json!({"language": "german"})).await;
-    let expected = json!({"time_zone": "Europe/Berlin", "language": "german"});
+    let expected = json!({"time_zone": "Europe/Berlin", "language": "german", "run_log_days": null,
+        "run_log_max_days": 400});
     assert_eq!(patched.expect(200), expected);
     assert_eq!(owner.get("settings").await.expect(200), expected);
     assert_eq!(owner.get(&field).await.expect(200)["index"], "building");

@@ -83,6 +83,20 @@ async fn records_of_an_older_version_get_their_place_in_the_index() {
     .await
     .unwrap();
 
+    for days in [0, 20, 1_000] {
+        sqlx::query(
+            "insert into crm_workflow_logs (tenant_id, id, job_id, workflow_slug, attempt, status,
+                input, steps, mutations, fuel, memory_bytes, duration_us, started_at)
+            values ($1, gen_random_uuid(), gen_random_uuid(), 'w', 1, 'done', '{}', '[]', '[]', 0,
+                0, 0, now() - make_interval(days => $2))",
+        )
+        .bind(tenant)
+        .bind(days)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    }
+
     Admin::connect(&as_owner)
         .await
         .unwrap()
@@ -108,9 +122,19 @@ async fn records_of_an_older_version_get_their_place_in_the_index() {
         .await
         .unwrap();
     assert_eq!(told, 1);
+    let logs: Vec<String> = sqlx::query_scalar(
+        "select tableoid::regclass::text from crm_workflow_logs order by started_at",
+    )
+    .fetch_all(&mut superuser)
+    .await
+    .unwrap();
+    assert_eq!(logs.len(), 3);
+    assert_eq!(logs[0], "crm_log.runs_other", "older than a year");
+    let in_months = logs[1..].iter().all(|table| table != "crm_log.runs_other");
+    assert!(in_months, "{logs:?}");
     let open: i64 = sqlx::query_scalar(
         "select count(*) from pg_class
-        where relrowsecurity and not relforcerowsecurity and relname like '%crm%'",
+        where relrowsecurity and not relforcerowsecurity and (relname like '%crm%' or relname like 'runs_%')",
     )
     .fetch_one(&mut superuser)
     .await

@@ -168,7 +168,8 @@ impl Host {
                     engine.work(settings, stop.clone()),
                     engine.work_tasks(tasks, stop.clone()),
                     engine.deliver(delivery, stop.clone()),
-                    engine.keep_schedules(SCHEDULE_POLL, stop.clone())
+                    engine.keep_schedules(SCHEDULE_POLL, stop.clone()),
+                    engine.keep_run_logs(stop.clone())
                 )
             })
         });
@@ -180,6 +181,7 @@ impl Host {
                 tokio::join!(
                     engine.meter(books.clone()),
                     engine.watch_kills(books.clone()),
+                    engine.watch_queue(books.clone()),
                     engine.record_hook_failures(books)
                 );
             }

@@ -69,7 +69,11 @@ impl Engine {
         let (removal, is_removal) = (removal_task(&change), change.is_removal());
         let act = ModelAct::of(&change);
         let is_of_permissions = change.is_of_permissions();
+        let is_of_settings = matches!(change, ModelChange::Settings(_));
         let writes = revise(&mut source, change)?;
+        if is_of_settings {
+            self.check_run_log_days(source.settings.run_log_days)?;
+        }
         if writes.is_empty() {
             return Ok(before);
         }

@@ -26,6 +26,7 @@ pub mod query;
 pub mod read;
 pub mod receipt;
 pub mod run_control;
+pub mod run_keeping;
 pub mod schedules;
 pub mod search;
 pub mod secret;
@@ -67,7 +68,7 @@ pub use breaker::BreakerState;
 pub use error::EngineError;
 pub use meter::QuotaSettings;
 
-pub use run::trial;
+pub use run::{PAUSED, trial};
 
 use crm_model::limits::{OLDER_WORKFLOW_CACHE_MAX, PASSWORD_MAX_CONCURRENT};
 use crm_model::{Model, TenantId, UserId};
@@ -86,6 +87,8 @@ pub struct Engine {
     /// The ways to other systems.
     outside: Outside,
     series: Arc<series::PluginSeries>,
+    /// How long runs and their logs are kept at most.
+    run_log_days: u32,
 }
 
 struct Inner {
@@ -143,6 +146,7 @@ impl Engine {
             }),
             outside: Outside::default(),
             series: Arc::default(),
+            run_log_days: crm_model::limits::RUN_LOG_DEFAULT_DAYS,
         }
     }
 
@@ -155,6 +159,19 @@ impl Engine {
             )),
             ..self
         }
+    }
+
+    /// The same, keeping runs and their logs for so many days at most.
+    pub fn with_run_log_days(self, run_log_days: u32) -> Self {
+        Self {
+            run_log_days,
+            ..self
+        }
+    }
+
+    /// How many days runs and their logs are kept at most.
+    pub fn run_log_days(&self) -> u32 {
+        self.run_log_days
     }
 
     /// The same with other ways to other systems than none.

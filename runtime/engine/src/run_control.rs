@@ -1,4 +1,4 @@
-//! People start runs, end them, and have them tried again.
+//! People start runs, end them, and have them tried again or go on; one by one, and by filter.
 
 use crm_model::configuration::configuration_check;
 use crm_model::limits::{QUERY_MAX_MILLISECONDS, START_MAX_RECORDS};
@@ -10,8 +10,12 @@ use crm_model::{
     WorkflowSlug,
 };
 use crm_store::TenantTx;
-use crm_store::runs::StartedRun;
+use crm_store::commit::JobState;
+use crm_store::run_words::{DeadRun, SkippedRun, Standing};
+use crm_store::runs::{RunFilter, StartedRun};
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::audit::{Act, audit_write};
 use crate::query::read_page;
@@ -28,6 +32,8 @@ const NO_RUN: EngineError = EngineError::NotFound("run");
 pub enum RunWord {
     /// A dead run goes on at the step that failed.
     Retry,
+    /// A dead run goes on behind the step that failed.
+    Skip,
     /// A run that has not ended ends here.
     Cancel,
 }
@@ -59,8 +65,57 @@ pub struct Started {
     pub next_cursor: Option<String>,
 }
 
+impl RunWord {
+    fn standing(self) -> Standing {
+        match self {
+            Self::Retry | Self::Skip => Standing::Dead,
+            Self::Cancel => Standing::Open,
+        }
+    }
+
+    /// Why there was nothing to do.
+    fn otherwise(self) -> &'static str {
+        match self {
+            Self::Retry => "only a run that is dead, and had begun, is tried again",
+            Self::Skip => "only a run that is dead, and had begun, goes on behind its step",
+            Self::Cancel => "the run has ended",
+        }
+    }
+
+    /// In the audit log: of one run, and of many.
+    fn acts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Retry => ("run.retried", "runs.retried"),
+            Self::Skip => ("run.skipped", "runs.skipped"),
+            Self::Cancel => ("run.cancelled", "runs.cancelled"),
+        }
+    }
+}
+
+/// What became of the runs of a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenRuns {
+    /// It was done to so many.
+    pub taken: u64,
+    /// It could not be done to so many; they are as they were.
+    pub left: u64,
+    /// The last that was looked at, where there may be more behind it.
+    pub next: Option<JobId>,
+}
+
+/// Which runs somebody has a word for.
+#[derive(Clone, Debug)]
+pub struct RunsAsked {
+    pub filter: RunFilter,
+    /// Behind this one; none: from the oldest.
+    pub after: Option<JobId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 impl Engine {
-    /// Has a run tried again, or ends it. For those who manage everything.
+    /// Has a run tried again, or go on behind the step that failed, or ends it. For those who
+    /// manage everything.
     ///
     /// # Errors
     /// [`EngineError::Forbidden`], [`EngineError::NotFound`], and [`EngineError::Conflict`] where
@@ -75,49 +130,146 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let engine = self.clone();
         uncancelled(async move {
-            let (mut tx, model) = engine.begin_runs(tenant, &actor).await?;
-            if !manages_all(&model, &actor) {
-                return Err(EngineError::Forbidden(
-                    "only who manages everything ends runs and has them tried again",
-                ));
-            }
+            let (mut tx, model) = engine.begin_words(tenant, &actor).await?;
             let there = crm_store::runs::run_find(&mut tx, run).await?;
             let there = there.ok_or(NO_RUN)?;
-            let now = fresh::now();
-            let (done, otherwise, counted) = match word {
-                RunWord::Retry => (
-                    crm_store::runs::run_retry(&mut tx, run, now).await?,
-                    "only a run that is dead, and had begun, is tried again",
-                    1,
-                ),
-                RunWord::Cancel => {
-                    let reason = format!("cancelled by {}", actor.user_id);
-                    (
-                        crm_store::runs::run_cancel(&mut tx, run, now, &reason).await?,
-                        "the run has ended",
-                        -1,
-                    )
-                }
-            };
-            if !done {
-                return Err(EngineError::Conflict(otherwise.to_owned()));
+            drop(tx);
+            let (skipped, refused) = engine.skips(&model, (tenant, &actor), &[run], word).await?;
+            if let Some(refused) = refused {
+                return Err(refused);
             }
-            let name = match word {
-                RunWord::Retry => "run.retried",
-                RunWord::Cancel => "run.cancelled",
-            };
+            let mut tx = TenantTx::begin(engine.store(), tenant).await?;
+            let done = word_write(&mut tx, &actor, (word, &[run]), &skipped).await?;
+            if done.is_empty() {
+                return Err(EngineError::Conflict(word.otherwise().to_owned()));
+            }
             let told = Act {
                 before: Some(json!({ "workflow": there.workflow_slug, "status": there.state })),
-                ..Act::plain(name, format!("runs/{run}"))
+                ..Act::plain(word.acts().0, format!("runs/{run}"))
             };
             audit_write(&mut tx, &actor, told).await?;
             receipt_keep(&mut tx, &actor, receipt.as_ref(), &()).await?;
             tx.commit().await?;
-            engine.inner.meter.committed(tenant, 0, counted);
-            engine.inner.jobs_waiting.notify_one();
+            engine.words_said(tenant, word, &done, &skipped);
             Ok(())
         })
         .await
+    }
+
+    /// The same to many: those of a filter that stand where the word applies, oldest first. All
+    /// together or, where it fails, none. For those who manage everything.
+    ///
+    /// # Errors
+    /// [`EngineError::Forbidden`]; [`EngineError::Quota`] where too many runs wait.
+    pub async fn runs_word(
+        &self,
+        tenant: TenantId,
+        actor: Actor,
+        (asked, word): (RunsAsked, RunWord),
+        receipt: Option<ReceiptMaker<TakenRuns>>,
+    ) -> Result<TakenRuns, EngineError> {
+        let engine = self.clone();
+        uncancelled(async move {
+            let (mut tx, model) = engine.begin_words(tenant, &actor).await?;
+            let which = (&asked.filter, word.standing());
+            let (after, limit) = (asked.after, asked.limit);
+            let mut runs = crm_store::run_words::run_ids(&mut tx, which, after, limit + 1).await?;
+            drop(tx);
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let more = runs.len() > limit;
+            runs.truncate(limit);
+            if word != RunWord::Cancel
+                && let Some(room) = engine.jobs_room(tenant).await?
+                && room.left < i64::try_from(runs.len()).unwrap_or(i64::MAX)
+            {
+                return Err(EngineError::Quota(room.spent));
+            }
+            let (skipped, _) = engine.skips(&model, (tenant, &actor), &runs, word).await?;
+            let mut tx = TenantTx::begin(engine.store(), tenant).await?;
+            let done = word_write(&mut tx, &actor, (word, &runs), &skipped).await?;
+            let taken = TakenRuns {
+                taken: done.len() as u64,
+                left: runs.len().saturating_sub(done.len()) as u64,
+                next: runs.last().copied().filter(|_| more),
+            };
+            if !done.is_empty() {
+                let told = Act {
+                    after: Some(json!({ "runs": done })),
+                    ..Act::plain(word.acts().1, "runs".to_owned())
+                };
+                audit_write(&mut tx, &actor, told).await?;
+            }
+            receipt_keep(&mut tx, &actor, receipt.as_ref(), &taken).await?;
+            tx.commit().await?;
+            engine.words_said(tenant, word, &done, &skipped);
+            Ok(taken)
+        })
+        .await
+    }
+
+    async fn begin_words(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+    ) -> Result<(TenantTx, Arc<Model>), EngineError> {
+        let (tx, model) = self.begin_runs(tenant, actor).await?;
+        match manages_all(&model, actor) {
+            true => Ok((tx, model)),
+            false => Err(EngineError::Forbidden(
+                "only who manages everything ends runs and has them tried again",
+            )),
+        }
+    }
+
+    /// Where dead runs go on behind the step that each failed at, and why one of the others cannot;
+    /// nothing for other words. Asks without a transaction: what it finds is compared when it is
+    /// written.
+    async fn skips(
+        &self,
+        model: &Arc<Model>,
+        (tenant, actor): (TenantId, &Actor),
+        runs: &[JobId],
+        word: RunWord,
+    ) -> Result<(Vec<SkippedRun>, Option<EngineError>), EngineError> {
+        let (mut skipped, mut refused) = (Vec::new(), None);
+        if word != RunWord::Skip || runs.is_empty() {
+            return Ok((skipped, refused));
+        }
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let dead = crm_store::run_words::dead_runs(&mut tx, runs).await?;
+        drop(tx);
+        let mut dead: HashMap<JobId, DeadRun> = dead
+            .into_iter()
+            .map(|run| (JobId::new(run.id), run))
+            .collect();
+        let ids: Vec<JobId> = dead.keys().copied().collect();
+        let (_, jobs) = crm_store::jobs::jobs_load(self.store(), tenant, &ids).await?;
+        for job in jobs {
+            let Some(run) = dead.remove(&job.id) else {
+                continue;
+            };
+            let of = (tenant, &actor.user_id);
+            match self.skip_ahead(model, of, (job, run)).await {
+                Ok(one) => skipped.push(one),
+                Err(error @ EngineError::Conflict(_)) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((skipped, refused))
+    }
+
+    /// After the commit.
+    fn words_said(&self, tenant: TenantId, word: RunWord, done: &[JobId], skipped: &[SkippedRun]) {
+        let ended = skipped.iter().filter(|run| run.state == JobState::Done);
+        let queued = done.len().saturating_sub(ended.count());
+        let queued = i64::try_from(queued).unwrap_or(i64::MAX);
+        let counted = if word == RunWord::Cancel {
+            -queued
+        } else {
+            queued
+        };
+        self.inner.meter.committed(tenant, 0, counted);
+        self.inner.jobs_waiting.notify_one();
     }
 
     /// Starts a workflow on records, one run for each, and tells each what the form was filled in
@@ -247,6 +399,33 @@ fn filled_in(workflow: &Workflow, inputs: Option<Value>) -> Result<Value, Engine
             Ok(json!({ "inputs": inputs }))
         }
     }
+}
+
+/// Writes down what becomes of these runs; to which of them it was done.
+async fn word_write(
+    tx: &mut TenantTx,
+    actor: &Actor,
+    (word, runs): (RunWord, &[JobId]),
+    skipped: &[SkippedRun],
+) -> Result<Vec<JobId>, EngineError> {
+    let now = fresh::now();
+    Ok(match word {
+        RunWord::Retry => crm_store::run_words::runs_retry(tx, runs, now).await?,
+        RunWord::Cancel => {
+            let reason = format!("cancelled by {}", actor.user_id);
+            crm_store::run_words::runs_cancel(tx, runs, now, &reason).await?
+        }
+        RunWord::Skip => {
+            let mut done = Vec::new();
+            for one in skipped {
+                let entry = (fresh::id(), actor.user_id.as_str(), now);
+                if crm_store::run_words::run_skip(tx, one, entry).await? {
+                    done.push(one.run);
+                }
+            }
+            done
+        }
+    })
 }
 
 /// A workflow that somebody may start.

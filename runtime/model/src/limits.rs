@@ -31,6 +31,26 @@ pub const RUN_MAX_STEPS: u32 = 100_000;
 pub const RUN_PLACE_MAX_BYTES: usize = 256 << 10;
 /// How often a run of a paused workflow looks whether it may go on; it is told when it may.
 pub const PAUSED_LOOK_SECONDS: i64 = 3_600;
+/// A run that was due so long ago, and that nobody has taken since, is stuck.
+pub const STUCK_AFTER_SECONDS: u32 = 600;
+/// Stuck runs that a server counts for its metrics; there may be more.
+pub const STUCK_MAX_COUNTED: i64 = 10_000;
+/// How often a server looks for them.
+pub const STUCK_LOOK_SECONDS: u64 = 30;
+/// Runs that one request retries, skips on or cancels by filter.
+pub const RUNS_WORD_MAX: u32 = 500;
+/// How long runs and their logs are kept, unless the operator or the tenant says otherwise.
+pub const RUN_LOG_DEFAULT_DAYS: u32 = 400;
+/// The least that an operator may say.
+pub const RUN_LOG_MIN_DAYS: u32 = 7;
+/// The most: what is older is of no month any more.
+pub const RUN_LOG_MAX_DAYS: u32 = 3_650;
+/// Months of the run log that are made ahead.
+pub const RUN_LOG_MONTHS_AHEAD: i32 = 3;
+/// Runs, and entries of their log, that are taken away in one transaction.
+pub const RUN_TRIM_ROWS: i32 = 1_000;
+/// How often a server takes away what is older than it is kept.
+pub const RUN_TRIM_LOOK_SECONDS: u64 = 3_600;
 /// Records that one request starts a workflow on.
 pub const START_MAX_RECORDS: usize = 200;
 /// Records that a run looks up at once for its loop.

@@ -1,10 +1,12 @@
-//! What holds for all of a tenant: its time zone, its language and its business hours.
+//! What holds for all of a tenant: its time zone, its language, its business hours, how long it
+//! keeps its runs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Data;
 use crate::business_hours::BusinessHours;
+use crate::limits::RUN_LOG_MAX_DAYS;
 use crate::violation::{Violations, pointer_segment};
 
 /// The languages that full-text search knows: PostgreSQL's own configurations. `simple` is for
@@ -55,6 +57,9 @@ pub struct Settings {
     /// What workflows wait for where they wait for business hours.
     #[serde(default)]
     pub business_hours: BusinessHours,
+    /// How many days runs and their logs are kept; none: as long as the operator does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_log_days: Option<u32>,
 }
 
 impl Settings {
@@ -100,6 +105,7 @@ impl Default for Settings {
             time_zone: chrono_tz::Tz::UTC,
             language: "simple".to_owned(),
             business_hours: BusinessHours::default(),
+            run_log_days: None,
         }
     }
 }
@@ -119,8 +125,10 @@ impl Settings {
                 "business_hours" => {
                     business_hours(value).map(|hours| settings.business_hours = hours)
                 }
+                "run_log_days" => days(value).map(|days| settings.run_log_days = days),
                 _ => {
-                    let message = "settings are time_zone, language and business_hours";
+                    let message = "settings are time_zone, language, business_hours and \
+                         run_log_days";
                     let pointer = format!("/{}", pointer_segment(name));
                     violations.add(pointer, "unknown_field", message);
                     continue;
@@ -169,6 +177,16 @@ fn business_hours(value: &Value) -> Result<BusinessHours, String> {
         serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
     hours.check()?;
     Ok(hours)
+}
+
+fn days(value: &Value) -> Result<Option<u32>, String> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let days = value.as_u64().and_then(|days| u32::try_from(days).ok());
+    days.filter(|days| (1..=RUN_LOG_MAX_DAYS).contains(days))
+        .map(Some)
+        .ok_or_else(|| format!("is a whole number of days, from 1 to {RUN_LOG_MAX_DAYS}"))
 }
 
 fn language(value: &Value) -> Result<String, String> {
@@ -223,6 +241,21 @@ mod tests {
         assert!(text.contains("Did you mean Europe/Berlin?"), "{text}");
         assert!(text.contains("Did you mean german?"), "{text}");
         assert!(text.contains("/currency"), "{text}");
+        let days = |days: Value| patched(json!({ "run_log_days": days }));
+        assert_eq!(days(json!(1)).unwrap().run_log_days, Some(1));
+        assert_eq!(
+            days(json!(RUN_LOG_MAX_DAYS)).unwrap().run_log_days,
+            Some(RUN_LOG_MAX_DAYS)
+        );
+        for wrong in [
+            json!(0),
+            json!(RUN_LOG_MAX_DAYS + 1),
+            json!(-1),
+            json!(1.5),
+            json!("9"),
+        ] {
+            assert!(days(wrong.clone()).is_err(), "{wrong}");
+        }
         let strange = patched(json!({"language": 7})).unwrap_err().to_string();
         assert!(!strange.contains("Did you mean"), "{strange}");
     }

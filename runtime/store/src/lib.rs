@@ -29,6 +29,8 @@ pub mod quotas;
 pub mod receipts;
 pub mod records;
 pub mod reindex;
+pub mod run_keeping;
+pub mod run_words;
 pub mod runs;
 pub mod schedules;
 pub mod search;

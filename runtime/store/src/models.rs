@@ -19,6 +19,7 @@ use crate::error::StoreError;
 use crate::overlay::overlay_read;
 use crate::roles::{members_read, teams_read};
 use crate::tenant_tx::TenantTx;
+use crate::workflows::counted;
 
 #[derive(sqlx::FromRow)]
 struct ConfigRow {
@@ -28,6 +29,7 @@ struct ConfigRow {
     time_zone: String,
     business_hours: Option<Json<BusinessHours>>,
     language: String,
+    run_log_days: Option<i32>,
     suspended: bool,
     plan: Option<Json<Plan>>,
     definition: Json<TemplateDefinition>,
@@ -61,7 +63,7 @@ impl ConfigRow {
 pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, StoreError> {
     let row: Option<ConfigRow> = sqlx::query_as(
         "select c.template_slug, c.template_version, c.model_version, c.time_zone, c.language,
-            c.business_hours,
+            c.business_hours, c.run_log_days,
             exists (select from crm_suspensions s where s.tenant_id = c.tenant_id) as suspended,
             (select jsonb_build_object('plan', l.name, 'limits', l.limits)
             from crm_plans l where l.tenant_id = c.tenant_id) as plan,
@@ -108,6 +110,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
                 .business_hours
                 .map(|hours| hours.0)
                 .unwrap_or_default(),
+            run_log_days: config.run_log_days.map(counted),
         },
         definition: config.definition.0,
         overlay,

@@ -13,6 +13,7 @@ use crate::roles::{
     member_delete, member_put, role_delete, role_put, roles_read, team_delete, team_put,
 };
 use crate::tenant_tx::TenantTx;
+use crate::workflows::number;
 
 pub(crate) async fn overlay_read(tx: &mut TenantTx) -> Result<Overlay, StoreError> {
     let tenant = tx.tenant_id().uuid();
@@ -283,13 +284,15 @@ async fn workflow_edit_put(
 
 async fn settings_put(tx: &mut TenantTx, settings: &Settings) -> Result<(), StoreError> {
     sqlx::query(
-        "update tenant_crm_configs set time_zone = $2, language = $3, business_hours = $4
+        "update tenant_crm_configs
+        set time_zone = $2, language = $3, business_hours = $4, run_log_days = $5
         where tenant_id = $1",
     )
     .bind(tx.tenant_id().uuid())
     .bind(settings.time_zone.name())
     .bind(settings.language.as_str())
     .bind(Json(&settings.business_hours))
+    .bind(settings.run_log_days.map(number))
     .execute(tx.connection())
     .await?;
     Ok(())

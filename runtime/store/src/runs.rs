@@ -1,10 +1,15 @@
-//! Runs, as people look at them: a job and the log of its attempts.
+//! Runs, as people look at them: a job and the log of its attempts. What they do to them is in
+//! [`crate::run_words`].
 
 use chrono::{DateTime, Utc};
+use crm_model::limits::STUCK_AFTER_SECONDS;
 use crm_model::{
     Actor, Cause, EventId, EventKind, JobId, ModuleSlug, PluginName, RecordId, RunSource, TenantId,
 };
 use serde_json::Value;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -25,9 +30,11 @@ pub struct Run {
     pub module_slug: ModuleSlug,
     pub record_id: Uuid,
     pub event_id: Uuid,
-    /// `waiting` (for the run before it), `queued`, `leased`, `done` or `dead`.
+    /// `waiting` (for the run before it), `queued`, `leased`, `done`, `dead` or `cancelled`.
     pub state: String,
     pub attempts: i32,
+    /// Attempts at its step that came to an end, and failed.
+    pub failures: i32,
     /// When it is due, or its lease ends.
     pub available_at: DateTime<Utc>,
     /// What a step of it waits for: `delay`, a time, or what comes from outside, `event`, `approval`
@@ -38,6 +45,11 @@ pub struct Run {
     pub finished_at: Option<DateTime<Utc>>,
     /// When the tenant's last window ended, or ends, whose fuel was used up.
     pub deferred_until: Option<DateTime<Utc>>,
+    /// Whether the tenant is suspended.
+    pub is_suspended: bool,
+    /// Why nothing moves it any more, where that is not on purpose: `unclaimed`, `lease_over`,
+    /// `behind`, `no_end`.
+    pub stuck: Option<String>,
 }
 
 /// One attempt at a run.
@@ -64,6 +76,112 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     pub state: Option<String>,
     pub record: Option<Uuid>,
+    pub module: Option<ModuleSlug>,
+    /// Begun not before then.
+    pub from: Option<DateTime<Utc>>,
+    /// Begun before then.
+    pub to: Option<DateTime<Utc>>,
+    /// A part of the run's error, as it is written.
+    pub error_contains: Option<String>,
+    /// Those alone that are stuck.
+    pub is_stuck: bool,
+}
+
+/// The columns of a [`Run`]; the tenant is `$1`, `$late` are the seconds after which what is due is
+/// late.
+macro_rules! run_columns {
+    ($late:literal) => {
+        concat!(
+            "id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
+            failures, available_at,
+            case when place is not null and error is null and available_at > now()
+                then crm_run_rests_for(tenant_id, id) end as rests_for,
+            error, created_at, finished_at,
+            (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until,
+            exists (select from crm_suspensions s where s.tenant_id = $1) as is_suspended,
+            case
+                when exists (select from crm_suspensions s where s.tenant_id = $1)
+                    or exists (
+                        select from crm_deferrals d where d.tenant_id = $1 and d.until > now())
+                    then null
+                when state in ('queued', 'leased') and attempts > 40 then 'no_end'
+                when available_at > now() - make_interval(secs => ",
+            $late,
+            ") then null
+                when state = 'queued' then 'unclaimed'
+                when state = 'leased' then 'lease_over'
+                when state = 'waiting' then 'behind'
+            end as stuck"
+        )
+    };
+}
+
+/// What a [`RunFilter`] says, but for what is stuck; bound by [`bind_filter`].
+macro_rules! run_matches {
+    () => {
+        "tenant_id = $1
+            and ($4::text is null or workflow_slug = $4)
+            and ($5::text is null or state = $5 or ($5 = 'queued' and state = 'waiting'))
+            and ($6::uuid is null or record_id = $6)
+            and ($7::text is null or module_slug = $7)
+            and ($8::text[] is null or module_slug = any($8))
+            and ($9::timestamptz is null or created_at >= $9)
+            and ($10::timestamptz is null or created_at < $10)
+            and ($11::text is null or strpos(error, $11) > 0)"
+    };
+}
+
+/// What is stuck in the tenant `$1`, each part out of its index, as `stuck`; `$12` are the seconds.
+/// And what lets all of it rest on purpose, as `resting`.
+macro_rules! run_stuck {
+    () => {
+        "with stuck as materialized (
+            select * from crm_jobs
+            where tenant_id = $1 and state in ('queued', 'leased')
+                and available_at <= now() - make_interval(secs => $12)
+            union all
+            select * from crm_jobs
+            where tenant_id = $1 and state = 'waiting'
+                and available_at <= now() - make_interval(secs => $12)
+            union all
+            select * from crm_jobs
+            where tenant_id = $1 and state in ('queued', 'leased') and attempts > 40
+                and available_at > now() - make_interval(secs => $12)
+        ), resting as (
+            select from crm_suspensions s where s.tenant_id = $1
+            union all
+            select from crm_deferrals d where d.tenant_id = $1 and d.until > now()
+        )"
+    };
+}
+
+pub(crate) use {run_matches, run_stuck};
+
+/// Seconds after which what is due is late, as `make_interval` takes them.
+pub(crate) fn late_seconds() -> f64 {
+    f64::from(STUCK_AFTER_SECONDS)
+}
+
+/// Binds the tenant, a place in the list, a limit and the filter: `$1` to `$11`.
+pub(crate) fn bind_filter<'q, R>(
+    query: QueryAs<'q, Postgres, R, PgArguments>,
+    (tenant, place, limit): (Uuid, Uuid, u32),
+    (filter, modules): (&RunFilter, Option<&[ModuleSlug]>),
+) -> QueryAs<'q, Postgres, R, PgArguments> {
+    let names = |modules: &[ModuleSlug]| modules.iter().map(ToString::to_string).collect();
+    let modules: Option<Vec<String>> = modules.map(names);
+    query
+        .bind(tenant)
+        .bind(place)
+        .bind(i64::from(limit))
+        .bind(filter.workflow.clone())
+        .bind(filter.state.clone())
+        .bind(filter.record)
+        .bind(filter.module.as_ref().map(ToString::to_string))
+        .bind(modules)
+        .bind(filter.from)
+        .bind(filter.to)
+        .bind(filter.error_contains.clone())
 }
 
 /// A page of runs, newest first.
@@ -72,34 +190,43 @@ pub struct RunFilter {
 /// [`StoreError::Unavailable`].
 pub async fn runs_page(
     tx: &mut TenantTx,
-    (filter, modules): (&RunFilter, Option<&[ModuleSlug]>),
+    which: (&RunFilter, Option<&[ModuleSlug]>),
     before: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Run>, StoreError> {
-    let runs = sqlx::query_as(
-        "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            available_at, case when place is not null and error is null and available_at > now()
-                then crm_run_rests_for(tenant_id, id) end as rests_for,
-            error, created_at, finished_at,
-            (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
-        from crm_jobs
-        where tenant_id = $1 and id < $2
-            and ($3::text is null or workflow_slug = $3)
-            and ($4::text is null or state = $4 or ($4 = 'queued' and state = 'waiting'))
-            and ($5::uuid is null or record_id = $5)
-            and ($7::text[] is null or module_slug = any($7))
-        order by id desc
-        limit $6",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(before.map_or(Uuid::max(), JobId::uuid))
-    .bind(filter.workflow.as_deref())
-    .bind(filter.state.as_deref())
-    .bind(filter.record)
-    .bind(i64::from(limit))
-    .bind(modules.map(|modules| modules.iter().map(ModuleSlug::as_str).collect::<Vec<_>>()))
-    .fetch_all(tx.connection())
-    .await?;
+    let all = concat!(
+        "select ",
+        run_columns!("$12"),
+        " from crm_jobs where id < $2 and ",
+        run_matches!(),
+        " order by id desc limit $3"
+    );
+    // They have an index, which is seen only where the text says so.
+    let dead = concat!(
+        "select ",
+        run_columns!("$12"),
+        " from crm_jobs where id < $2 and state = 'dead' and ",
+        run_matches!(),
+        " order by id desc limit $3"
+    );
+    let stuck = concat!(
+        run_stuck!(),
+        " select ",
+        run_columns!("$12"),
+        " from stuck where id < $2 and not exists (select from resting) and ",
+        run_matches!(),
+        " order by id desc limit $3"
+    );
+    let query = sqlx::query_as(match which.0.state.as_deref() {
+        _ if which.0.is_stuck => stuck,
+        Some("dead") => dead,
+        _ => all,
+    });
+    let place = before.map_or(Uuid::max(), JobId::uuid);
+    let runs = bind_filter(query, (tx.tenant_id().uuid(), place, limit), which)
+        .bind(late_seconds())
+        .fetch_all(tx.connection())
+        .await?;
     Ok(runs)
 }
 
@@ -108,16 +235,14 @@ pub async fn runs_page(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn run_find(tx: &mut TenantTx, run: JobId) -> Result<Option<Run>, StoreError> {
-    let found = sqlx::query_as(
-        "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            available_at, case when place is not null and error is null and available_at > now()
-                then crm_run_rests_for(tenant_id, id) end as rests_for,
-            error, created_at, finished_at,
-            (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
-        from crm_jobs where tenant_id = $1 and id = $2",
-    )
+    let found = sqlx::query_as(concat!(
+        "select ",
+        run_columns!("$3"),
+        " from crm_jobs where tenant_id = $1 and id = $2"
+    ))
     .bind(tx.tenant_id().uuid())
     .bind(run.uuid())
+    .bind(late_seconds())
     .fetch_optional(tx.connection())
     .await?;
     Ok(found)
@@ -214,69 +339,6 @@ pub async fn plugin_usage(
         p99_us,
         waiting,
     })
-}
-
-/// Puts a dead run back into the queue: it goes on at the step that failed. False where it is not
-/// dead, or never began.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn run_retry(
-    tx: &mut TenantTx,
-    run: JobId,
-    at: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "update crm_jobs
-        set state = 'queued', attempts = 0, failures = 0, available_at = $3, error = null,
-            finished_at = null
-        where tenant_id = $1 and id = $2 and state = 'dead' and attempts > 0",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(run.uuid())
-    .bind(at)
-    .execute(tx.connection())
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Ends a run that has not ended. What is under way commits nothing any more; the run that waits
-/// for its turn behind this one may go. False where it has ended.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn run_cancel(
-    tx: &mut TenantTx,
-    run: JobId,
-    at: DateTime<Utc>,
-    reason: &str,
-) -> Result<bool, StoreError> {
-    let next: Option<(Option<Uuid>,)> = sqlx::query_as(
-        "update crm_jobs
-        set state = 'cancelled', lease_token = null, error = $4, finished_at = $3
-        where tenant_id = $1 and id = $2 and state in ('waiting', 'queued', 'leased')
-        returning next_job_id",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(run.uuid())
-    .bind(at)
-    .bind(reason)
-    .fetch_optional(tx.connection())
-    .await?;
-    let Some((next,)) = next else {
-        return Ok(false);
-    };
-    if let Some(next) = next {
-        sqlx::query(
-            "update crm_jobs set state = 'queued'
-            where tenant_id = $1 and id = $2 and state = 'waiting'",
-        )
-        .bind(tx.tenant_id().uuid())
-        .bind(next)
-        .execute(tx.connection())
-        .await?;
-    }
-    Ok(true)
 }
 
 /// Enrols a record in a workflow, for this run. False where it is enrolled for another one: ever, or

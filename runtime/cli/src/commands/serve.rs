@@ -55,6 +55,14 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "CRM_METRICS_PLUGIN_PAIRS", value_name = "NUMBER",
         default_value_t = crm_model::limits::PLUGIN_SERIES_DEFAULT_PAIRS)]
     metrics_plugin_pairs: usize,
+    /// For how many days runs that ended, and the log of runs, are kept at most; tenants may keep
+    /// theirs for a shorter time. The same for all processes on one database
+    #[arg(long, env = "CRM_RUN_LOG_DAYS", value_name = "DAYS",
+        value_parser = clap::value_parser!(u32).range(
+            i64::from(crm_model::limits::RUN_LOG_MIN_DAYS)
+            ..=i64::from(crm_model::limits::RUN_LOG_MAX_DAYS)),
+        default_value_t = crm_model::limits::RUN_LOG_DEFAULT_DAYS)]
+    run_log_days: u32,
     /// What the host OS's roles, as tokens name them, are in the CRM: a JSON object, or a file
     /// that holds one, such as {"staff": ["manager"], "tenant_admin": ["admin"], "user": ["agent"]}
     #[arg(long, env = "CRM_OS_ROLES", value_name = "JSON|FILE")]
@@ -146,7 +154,8 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
         };
         host.engine = host
             .engine
-            .with_plugin_series(arguments.metrics_plugin_pairs);
+            .with_plugin_series(arguments.metrics_plugin_pairs)
+            .with_run_log_days(arguments.run_log_days);
         host.super_admin_role = arguments.super_admin_role;
         host.os_roles = os_roles;
         host.delivery = delivery;

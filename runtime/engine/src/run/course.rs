@@ -237,6 +237,16 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Where the run goes on if the action that it stands at is passed over.
+    pub(super) fn pass_over(&mut self, (thread, action): (u32, &Action), error: &str) -> End {
+        self.place = self.before.clone();
+        self.place.passed_over(thread, action, error);
+        match self.flow.program().settle(&mut self.place) {
+            Some(next) => self.over(next),
+            None => self.kept(End::new(JobState::Queued)),
+        }
+    }
+
     pub(super) fn event_record(&self) -> RecordId {
         self.lease.job.event.record_id
     }

@@ -9,6 +9,7 @@ mod course;
 mod deed;
 mod fold;
 mod host;
+mod skip;
 mod told;
 pub mod trial;
 mod version;
@@ -59,7 +60,7 @@ fn span_tell(step: &RunStep<'_>) {
 }
 
 /// Why a run of a paused workflow waits.
-pub(crate) const PAUSED: &str = "the workflow is paused";
+pub const PAUSED: &str = "the workflow is paused";
 
 /// What the log keeps of an attempt, as far as it got.
 struct Trace {

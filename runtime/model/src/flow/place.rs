@@ -282,9 +282,7 @@ impl Place {
 
     /// An action failed for good. Whether the run has anything to do yet.
     pub fn failed(&mut self, thread: u32, action: &Action, error: &str) -> bool {
-        let said = json!({ "status": "failed", "error": error });
-        self.outputs.insert(action.step.clone(), said);
-        self.steps += 1;
+        self.say_failed(action, error);
         match action.on_error {
             Recovery::Continue => self.go(thread, None),
             Recovery::Go(at) => self.go(thread, Some(at)),
@@ -295,6 +293,18 @@ impl Place {
             }
         }
         true
+    }
+
+    /// An action that failed is passed over, as where `on_error` says so.
+    pub fn passed_over(&mut self, thread: u32, action: &Action, error: &str) {
+        self.say_failed(action, error);
+        self.go(thread, None);
+    }
+
+    fn say_failed(&mut self, action: &Action, error: &str) {
+        let said = json!({ "status": "failed", "error": error });
+        self.outputs.insert(action.step.clone(), said);
+        self.steps += 1;
     }
 
     /// A way goes on, after the others.

@@ -30,6 +30,7 @@ pub(crate) mod query;
 pub(crate) mod records;
 pub(crate) mod roles;
 pub(crate) mod run_control;
+pub(crate) mod run_words;
 pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod secrets;

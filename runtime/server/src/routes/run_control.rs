@@ -137,6 +137,29 @@ pub(crate) async fn run_retry(
     word(&app, &caller, &id, key, RunWord::Retry).await
 }
 
+/// Has a dead run go on behind the step that failed, as if that had `on_error: continue`: nothing of
+/// the step is done, `steps` says that it failed, and the log who skipped it. For those who manage
+/// everything.
+#[utoipa::path(post, path = "/runs/{id}/skip", tag = "workflows",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses(
+        (status = 204),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "It did not fail at a step"),
+    ))]
+pub(crate) async fn run_skip(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    KeyedOrEmpty(Keyed {
+        key,
+        input: Nothing {},
+    }): KeyedOrEmpty<Nothing>,
+) -> Result<Response, Problem> {
+    word(&app, &caller, &id, key, RunWord::Skip).await
+}
+
 /// Ends a run that has not ended: what it did stays, what is under way commits nothing any more.
 /// For those who manage everything.
 #[utoipa::path(post, path = "/runs/{id}/cancel", tag = "workflows",

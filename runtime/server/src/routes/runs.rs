@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
+use crm_engine::PAUSED;
 use crm_engine::read::PageRequest;
-use crm_model::{JobId, RunSource, Violations, WorkflowSlug};
+use crm_model::{JobId, ModuleSlug, RunSource, Violations, WorkflowSlug};
 use crm_store::runs::{Attempt, Run, RunFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,8 +46,14 @@ pub(crate) struct RunBody {
     /// What a queued run waits for beside its turn: `order`, a run of the same event whose workflow
     /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`;
     /// `delay`, a step that waits until then; `event`, `approval` and `call`, one that waits until
-    /// then at most for something to come.
+    /// then at most for something to come; `pause`, because its workflow is paused; `plugin`, which
+    /// is switched off, stopped, or left alone after failures; `suspension`, of the tenant.
     waits_for: Option<&'static str>,
+    /// Why nothing moves the run any more, where that is not on purpose: `unclaimed`, it has been
+    /// due for more than ten minutes and nobody took it; `lease_over`, whoever took it has been
+    /// silent for so long after its time was over; `behind`, it has waited for so long for the run
+    /// before it; `no_end`, it is taken again and again and comes to no end.
+    stuck: Option<String>,
     finished_at: Option<DateTime<Utc>>,
 }
 
@@ -97,8 +104,12 @@ impl From<Run> for RunBody {
         let is_queued = run.state == "queued";
         let deferred = run.deferred_until.filter(|until| *until > run.available_at);
         let waits_for = match run.state.as_str() {
+            "waiting" | "queued" if run.is_suspended => Some("suspension"),
             "waiting" => Some("order"),
             "queued" if deferred.is_some() => Some("fuel"),
+            "queued" if run.error.as_deref() == Some(PAUSED) => Some("pause"),
+            // What failed and is tried again has counted that.
+            "queued" if run.error.is_some() && run.failures == 0 => Some("plugin"),
             "queued" => run.rests_for.as_deref().map(|what| match what {
                 "event" => "event",
                 "approval" => "approval",
@@ -117,6 +128,7 @@ impl From<Run> for RunBody {
             due_at: is_queued.then(|| deferred.unwrap_or(run.available_at)),
             waits_for,
             status,
+            stuck: run.stuck,
             attempts: run.attempts,
             error: run.error,
             created_at: run.created_at,
@@ -143,20 +155,33 @@ impl From<Attempt> for AttemptBody {
     }
 }
 
-/// Which runs.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
+/// Which runs: those for which all of it holds.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
+#[schema(as = RunSelection)]
 pub(crate) struct RunParameters {
     /// A workflow's name, or `template:` and the template's.
     workflow: Option<String>,
     /// `queued`, `running`, `done`, `dead` or `cancelled`.
     status: Option<String>,
     record_id: Option<String>,
-    /// Runs on a page: 1 to 200, 50 unless given.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
+    /// Of the workflow, or of the records.
+    module: Option<String>,
+    /// Begun not before this moment.
+    from: Option<DateTime<Utc>>,
+    /// Begun before this moment.
+    to: Option<DateTime<Utc>>,
+    /// A part of the run's error, as it is written.
+    error_contains: Option<String>,
+    /// `true`: those alone that nothing moves any more, and that not on purpose.
+    #[serde(default)]
+    stuck: bool,
+    /// Runs on a page: 1 to 200, 50 unless given. Where something is done to them, how many at once:
+    /// 1 to 500, 500 unless given.
+    pub(crate) limit: Option<u32>,
+    /// `next_cursor` of the page, or the answer, before.
+    pub(crate) cursor: Option<String>,
 }
 
 impl RunParameters {
@@ -170,7 +195,22 @@ impl RunParameters {
         .request()
     }
 
-    fn filter(self) -> Result<RunFilter, Problem> {
+    /// Whether it says nothing of which.
+    pub(crate) fn is_open(&self) -> bool {
+        let texts = [
+            &self.workflow,
+            &self.status,
+            &self.record_id,
+            &self.module,
+            &self.error_contains,
+        ];
+        texts.iter().all(|text| text.is_none())
+            && self.from.is_none()
+            && self.to.is_none()
+            && !self.stuck
+    }
+
+    pub(crate) fn filter(self) -> Result<RunFilter, Problem> {
         let mut violations = Violations::default();
         if self
             .status
@@ -192,6 +232,11 @@ impl RunParameters {
         if matches!(workflow, Some(Err(_))) {
             violations.add("/workflow".to_owned(), "format", "is not a workflow's name");
         }
+        let module = self.module.as_deref().map(str::parse::<ModuleSlug>);
+        let module = module.transpose();
+        if module.is_err() {
+            violations.add("/module".to_owned(), "format", "is not a module's name");
+        }
         violations.into_result().map_err(Problem::invalid)?;
         let state = self.status.map(|status| match status.as_str() {
             "running" => "leased".to_owned(),
@@ -201,6 +246,11 @@ impl RunParameters {
             workflow: self.workflow,
             state,
             record: record.ok().flatten(),
+            module: module.ok().flatten(),
+            from: self.from,
+            to: self.to,
+            error_contains: self.error_contains,
+            is_stuck: self.stuck,
         })
     }
 }
@@ -251,10 +301,9 @@ pub(crate) async fn workflow_runs_list(
     let workflow: WorkflowSlug = segment(&id)?;
     let parameters = RunParameters {
         workflow: Some(workflow.to_string()),
-        status: None,
-        record_id: None,
         limit,
         cursor,
+        ..RunParameters::default()
     };
     let runs = list(&app, &caller, parameters).await?;
     let visible = visible(&app, &caller).await?;

@@ -28,14 +28,21 @@ pub(crate) struct SettingsBody {
     /// wait for where they wait for business hours.
     #[schema(value_type = Object)]
     business_hours: BusinessHours,
+    /// For how many days runs that ended, and the log of runs, are kept; null: for as long as the
+    /// operator keeps them.
+    run_log_days: Option<u32>,
+    /// For how many days the operator keeps them at most.
+    run_log_max_days: u32,
 }
 
-impl From<&Settings> for SettingsBody {
-    fn from(settings: &Settings) -> Self {
+impl SettingsBody {
+    fn of(app: &App, settings: &Settings) -> Self {
         Self {
             time_zone: settings.time_zone.name(),
             language: settings.language.clone(),
             business_hours: settings.business_hours.clone(),
+            run_log_days: settings.run_log_days,
+            run_log_max_days: app.engine.run_log_days(),
         }
     }
 }
@@ -51,12 +58,12 @@ pub(crate) async fn settings_get(
 ) -> Result<Json<SettingsBody>, Problem> {
     let model = app.engine.model(caller.tenant).await?;
     let model = model.ok_or_else(Problem::not_found)?;
-    Ok(Json(model.settings().into()))
+    Ok(Json(SettingsBody::of(&app, model.settings())))
 }
 
-/// Changes settings: a merge patch of `time_zone`, `language` and
-/// `business_hours`, which are replaced as a whole. With another language, the
-/// words of searchable fields are made anew in the background.
+/// Changes settings: a merge patch of `time_zone`, `language`, `business_hours` (replaced as a
+/// whole) and `run_log_days`. With another language, the words of searchable fields are made anew in
+/// the background.
 #[utoipa::path(patch, path = "/settings", tag = "settings",
     request_body = Object,
     responses(
@@ -75,5 +82,5 @@ pub(crate) async fn settings_edit(
         .engine
         .model_change(caller.tenant, caller.actor, change, None)
         .await?;
-    Ok(Json(model.settings().into()))
+    Ok(Json(SettingsBody::of(&app, model.settings())))
 }
