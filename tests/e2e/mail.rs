@@ -197,7 +197,7 @@ async fn no_mail_goes_to_suppressed_addresses_and_its_effect_says_why() {
         .await
         .expect(201);
 
-    let dead = sent(&owner, "Ada <ADA@example.com>", &["zoe@example.com"]).await;
+    let dead = sent(&owner, "ADA@example.com", &["zoe@example.com"]).await;
     assert_eq!(
         (&dead["state"], &dead["attempts"]),
         (&json!("dead"), &json!(1))
