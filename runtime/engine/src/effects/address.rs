@@ -363,42 +363,4 @@ mod tests {
             assert!(refused.is::<Refused>(), "{private}");
         }
     }
-
-    /// A name that leads elsewhere when it is looked up a second time: it is not.
-    #[tokio::test]
-    async fn a_request_goes_where_the_name_led_when_it_was_looked_at() {
-        use std::sync::Arc;
-        use std::sync::atomic::{AtomicUsize, Ordering};
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let there = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = there.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            let (mut stream, _) = there.accept().await.unwrap();
-            let mut head = [0; 1024];
-            let _ = stream.read(&mut head).await.unwrap();
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-            stream.write_all(answer).await.unwrap();
-        });
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .dns_resolver(Checked {
-                private: true,
-                look_up: move |_| {
-                    let address = match counted.fetch_add(1, Ordering::SeqCst) {
-                        0 => "127.0.0.1:0",
-                        _ => "127.0.0.2:0",
-                    };
-                    std::future::ready(Ok(vec![address.parse().unwrap()]))
-                },
-            })
-            .build()
-            .unwrap();
-        let url = format!("http://rebind.example:{port}/");
-        let answer = client.get(url).send().await.unwrap();
-        assert_eq!(answer.remote_addr().unwrap().ip().to_string(), "127.0.0.1");
-        assert_eq!(answer.text().await.unwrap(), "ok");
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
-    }
 }
