@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Names nothing of a tenant's.
-const OF_NOBODY: [&str; 10] = [
+const OF_NOBODY: [&str; 13] = [
     "GET /auth/login",
     "GET /auth/callback",
     "GET /auth/session",
@@ -25,6 +25,9 @@ const OF_NOBODY: [&str; 10] = [
     "GET /readyz",
     "GET /problems/{kind}",
     "POST /hooks/{secret}",
+    "GET /mail/unsubscribe/{token}",
+    "POST /mail/unsubscribe/{token}",
+    "POST /mail/feedback/{secret}",
     "GET /api/crm/templates/{slug}",
 ];
 /// Lists that want to know something first.
@@ -59,6 +62,7 @@ fn kind(path: &str, parameter: &str) -> Option<&'static str> {
         ("api-keys", "id") => "api_key",
         ("secrets", "name") => "secret",
         ("webhooks", "id") => "webhook",
+        ("mail", "address") => "suppression",
         ("members", "user") => "member",
         ("roles", "slug") => "role",
         ("teams", "slug") => "team",
@@ -85,6 +89,13 @@ pub(crate) fn collection_body(method: &Method, path: &str, mark: &str) -> Option
             json!({"name": mark, "value": format!("{mark} value"), "hosts": ["api.example.com"]})
         }
         ("POST", "webhooks") => json!({"name": mark, "url": "https://example.com/hook"}),
+        // The server of these tests sends no mail.
+        ("PUT", "mail/sender") => json!({"name": mark, "address": "desk@example.com"}),
+        ("POST", "mail/sender/confirm") => json!({"code": mark}),
+        ("POST", "mail/suppressions") => json!({"address": format!("{mark}@added.example")}),
+        ("POST", "mail/feedback-address") | ("DELETE", "mail/feedback-address" | "mail/sender") => {
+            json!({})
+        }
         ("POST", "members") => json!({"user_id": format!("{mark}_added"), "roles": ["viewer"]}),
         ("POST", "roles" | "teams" | "modules") => {
             json!({"slug": format!("{mark}_added"), "label": mark})
@@ -157,6 +168,8 @@ pub(crate) fn body(method: &Method, path: &str) -> Option<Option<Value>> {
         "users/{id}" => json!({"roles": ["viewer"]}),
         "users/{id}/invitation" => json!({}),
         "webhooks/{id}" => json!({"enabled": false}),
+        "webhooks/{id}/rotate" => json!({}),
+        "webhooks/{id}/redeliver" => json!({"failed_since": "2020-01-01T00:00:00Z"}),
         "views/{id}" => json!({"name": "Changed"}),
         _ => return None,
     };
@@ -234,6 +247,14 @@ pub(crate) async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, S
     owner.post("secrets", kept).await.expect(201);
     let hook = json!({"name": format!("{mark}_hook"), "url": "https://example.com/hook"});
     let hook = owner.post("webhooks", hook).await.expect(201);
+    let suppression = format!("{mark}@suppressed.example");
+    let suppressed = json!({"address": suppression, "note": mark});
+    owner
+        .post("mail/suppressions", suppressed)
+        .await
+        .expect(201);
+    let feedback = owner.post("mail/feedback-address", json!({})).await;
+    feedback.expect(201);
     let email = format!("{mark}@example.com");
     let user = json!({"email": email, "name": mark, "roles": ["viewer"]});
     let user = owner.post("users", user).await;
@@ -248,6 +269,7 @@ pub(crate) async fn fill(owner: &Client, mark: &str) -> BTreeMap<&'static str, S
         ("api_key", id(&key.expect(201))),
         ("secret", secret),
         ("webhook", id(&hook)),
+        ("suppression", suppression),
         ("role", role),
         ("team", team),
         ("share", share),
@@ -282,6 +304,7 @@ async fn delete_some(owner: &Client) -> BTreeMap<&'static str, String> {
         format!("plugins/{}", gone["plugin"]),
         format!("secrets/{}", gone["secret"]),
         format!("webhooks/{}", gone["webhook"]),
+        format!("mail/suppressions/{}", gone["suppression"]),
     ] {
         let deleted = owner.delete(&path).await;
         assert!(deleted.status.is_success(), "{path}: {}", deleted.body);

@@ -18,25 +18,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A host that may ask this machine, and whose mails go there.
-async fn reaching(smtp: Option<&MailSink>) -> TestApp {
+pub(crate) async fn reaching(smtp: Option<&MailSink>) -> TestApp {
     let settings = EffectSettings {
         private_addresses: true,
         smtp: smtp.map(|sink| SmtpSettings {
             url: sink.url.clone(),
             from: "CRM <crm@example.com>".to_owned(),
+            sender_domains: vec!["acme.example".to_owned()],
         }),
+        public_url: "https://crm.example.com/".parse().ok(),
         ..effects()
     };
     TestApp::reaching(cluster().database().await, Some(eager_worker()), settings).await
 }
 
-async fn ask(owner: &Client, effects: Value) -> String {
+pub(crate) async fn ask(owner: &Client, effects: Value) -> String {
     let ask = json!({ "effects": effects }).to_string();
     owner.create("tickets", json!({ "ask": ask })).await
 }
 
 /// What is looked for, once it is there.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -48,7 +50,7 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> 
 }
 
 /// The first effect of a ticket's run, when this holds for it.
-async fn effect(owner: &Client, ticket: &str, holds: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn effect(owner: &Client, ticket: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let run = owner.run("ask", ticket, &["done"]).await;
     let path = &format!("runs/{}", run["id"].as_str().unwrap());
     let holds = &holds;
@@ -300,7 +302,7 @@ async fn a_secret_is_in_the_header_that_goes_out_and_nowhere_else() {
 }
 
 /// Tables that have a text in some row.
-async fn tables_with(app: &TestApp, text: &str) -> Vec<String> {
+pub(crate) async fn tables_with(app: &TestApp, text: &str) -> Vec<String> {
     use sqlx::{AssertSqlSafe, Connection, PgConnection};
     let mut admin = PgConnection::connect_with(&app.database.owner())
         .await

@@ -46,9 +46,12 @@ async fn every_documented_path_asks_who_you_are() {
 }
 
 /// POSTs that change nothing, or the same however often.
-const WITHOUT_KEY: [&str; 7] = [
+const WITHOUT_KEY: [&str; 9] = [
     // They take the sender's `webhook-id`.
     "/hooks/{secret}",
+    // The same however often.
+    "/mail/unsubscribe/{token}",
+    "/mail/feedback/{secret}",
     // It changes nothing.
     "/api/crm/workflows/{id}/test",
     "/api/crm/plugins/{name}/preview",

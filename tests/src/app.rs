@@ -5,6 +5,7 @@ use crm_engine::effects::{EffectSettings, SecretKey};
 use crm_engine::tasks::TaskSettings;
 use crm_engine::worker::WorkerSettings;
 use crm_engine::{Engine, QuotaSettings};
+use crm_model::limits::DELIVERY_PAUSES;
 use crm_model::{Actor, TenantId};
 use crm_server::App;
 use crm_server::auth::{BrowserSettings, DevIssuer, Issuers, LocalSettings};
@@ -68,11 +69,16 @@ pub fn eager_tasks() -> TaskSettings {
     }
 }
 
+/// As many pauses as there are.
+const IMPATIENT: [Duration; DELIVERY_PAUSES.len()] =
+    [Duration::from_millis(5); DELIVERY_PAUSES.len()];
+
 /// A deliverer of effects that does not make tests wait.
 pub fn eager_delivery() -> DeliverySettings {
     DeliverySettings {
         poll: Duration::from_millis(20),
         backoff: Duration::from_millis(5),
+        patience: &IMPATIENT,
         ..DeliverySettings::default()
     }
 }

@@ -115,6 +115,7 @@ pub fn template_compile(
         building: BTreeSet::new(),
         suspended: false,
         plan: Default::default(),
+        subscriptions: Vec::new(),
     })?;
     let is_known = |name: &str| {
         let mut modules = definition.modules.iter();

@@ -1,5 +1,7 @@
 //! Every maximum of the product, with its unit in its name. Whoever hits one is told which.
 
+use std::time::Duration;
+
 /// A name: module, field, workflow, role, plugin, template.
 pub const NAME_MAX_CHARACTERS: usize = 63;
 /// A user's id, as the login gives it.
@@ -334,7 +336,8 @@ pub const RUN_MAX_EFFECTS: usize = 20;
 pub const EFFECT_KEY_MAX_CHARACTERS: usize = 200;
 /// People whom one mail or notification goes to.
 pub const EMAIL_MAX_RECIPIENTS: usize = 50;
-/// Attempts at one effect before it is dead.
+/// Attempts at one request before it is dead; webhooks and mails have those of
+/// [`DELIVERY_PAUSES`].
 pub const EFFECT_MAX_ATTEMPTS: i32 = 8;
 /// The longest pause between two of them, unless the other side asks for more.
 pub const EFFECT_PAUSE_MAX_SECONDS: u64 = 3600;
@@ -366,6 +369,40 @@ pub const SECRET_MAX_BYTES: usize = 8 << 10;
 pub const SECRET_MAX_HOSTS: usize = 20;
 /// Addresses that one tenant has webhooks sent to.
 pub const TENANT_MAX_WEBHOOKS: usize = 50;
+/// Modules that one webhook is told of by itself.
+pub const WEBHOOK_MAX_WATCHES: usize = 100;
+/// How long an endpoint may take nothing before it is paused: a day.
+pub const WEBHOOK_FAILING_MAX_SECONDS: i64 = 24 * 3600;
+/// How long a replaced secret of a webhook signs beside the new one, unless somebody says: a day.
+pub const WEBHOOK_OVERLAP_DEFAULT_SECONDS: i64 = 24 * 3600;
+/// The same at most: 30 days.
+pub const WEBHOOK_OVERLAP_MAX_SECONDS: i64 = 30 * 24 * 3600;
+/// Messages that one request sends once more.
+pub const WEBHOOK_MAX_REDELIVERED: usize = 1_000;
+/// The pauses between attempts at a webhook or a mail: a day in all, as Standard Webhooks has it.
+pub const DELIVERY_PAUSES: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(4 * 3600),
+    Duration::from_secs(4 * 3600),
+    Duration::from_secs(4 * 3600),
+];
+/// The name that a tenant's mails are from.
+pub const SENDER_NAME_MAX_CHARACTERS: usize = 100;
+/// How long the code is good that confirms a sender's address: a day.
+pub const SENDER_CODE_MAX_SECONDS: i64 = 24 * 3600;
+/// How long somebody waits before another code is sent.
+pub const SENDER_CODE_PAUSE_SECONDS: i64 = 60;
+/// Events of one message about mails that came back.
+pub const MAIL_FEEDBACK_MAX_EVENTS: usize = 1_000;
+/// What is said of an address that no mail goes to, or of a mail that came back.
+pub const MAIL_NOTE_MAX_CHARACTERS: usize = 500;
+/// What is kept of the news about one mail, so many of them.
+pub const MAIL_FEEDBACK_MAX_KEPT: i32 = 20;
 /// Questions of one run to the host.
 pub const RUN_MAX_HOST_CALLS: u32 = 100;
 /// Mutations that one event leads to, through all runs.

@@ -24,6 +24,7 @@ use crate::relations::{Links, ReferenceRule, RollupUse};
 use crate::roles::{Members, Role, Roles, Teams};
 use crate::rules::Rules;
 use crate::settings::Settings;
+use crate::subscription::Subscription;
 use crate::workflow::{Compiled, Workflow};
 
 pub use crate::module::Module;
@@ -79,6 +80,8 @@ pub struct ModelSource {
     pub suspended: bool,
     /// What the operator says of its limits.
     pub plan: Plan,
+    /// Webhooks that are told of records by themselves.
+    pub subscriptions: Vec<Subscription>,
 }
 
 /// A workflow that the tenant has published.
@@ -122,6 +125,7 @@ pub struct Model {
     plugins: BTreeMap<PluginName, InstalledPlugin>,
     suspended: bool,
     plan: Plan,
+    subscriptions: Vec<Subscription>,
 }
 
 impl Model {
@@ -141,6 +145,7 @@ impl Model {
             building,
             suspended,
             plan,
+            subscriptions,
             ..
         } = source;
         let roles = overlay.merge_roles(&definition);
@@ -168,6 +173,7 @@ impl Model {
             plugins,
             suspended,
             plan,
+            subscriptions,
         };
         model.check_rollup_filters()?;
         model
@@ -272,6 +278,11 @@ impl Model {
     pub fn workflow(&self, slug: &WorkflowSlug) -> Option<&Arc<Workflow>> {
         let mut workflows = self.workflows.iter();
         workflows.find(|workflow| workflow.definition().slug == *slug)
+    }
+
+    /// Webhooks that are told of records by themselves.
+    pub fn subscriptions(&self) -> &[Subscription] {
+        &self.subscriptions
     }
 
     /// All installed plugins, by name.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use uuid::Uuid;
 
 use crate::definition::Enrolment;
 use crate::event::EventKind;
@@ -12,25 +13,33 @@ use crate::names::{ModuleSlug, NameError, PluginName, TemplateSlug, WorkflowSlug
 use crate::permission::RunAs;
 use crate::workflow::Workflow;
 
-/// What starts runs. As text a workflow's name, or `template:` and a template's: no name has a
-/// colon, so no workflow passes for a template.
+/// What starts runs. As text a workflow's name, or `template:` and a template's, or `webhook:` and a
+/// webhook's id: no name has a colon, so no workflow passes for another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum RunSource {
     Workflow(WorkflowSlug),
     /// The `after-event` of the tenant's template.
     Template(TemplateSlug),
+    /// A webhook that is told of records by itself: its runs call nothing, they send.
+    Webhook(Uuid),
 }
 
 const TEMPLATE: &str = "template:";
+const WEBHOOK: &str = "webhook:";
 
 impl std::str::FromStr for RunSource {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        match text.strip_prefix(TEMPLATE) {
-            Some(template) => template.parse().map(Self::Template),
-            None => text.parse().map(Self::Workflow),
+        if let Some(template) = text.strip_prefix(TEMPLATE) {
+            return template.parse().map(Self::Template);
+        }
+        let id = text.strip_prefix(WEBHOOK).map(Uuid::try_parse);
+        match id {
+            Some(Ok(id)) => Ok(Self::Webhook(id)),
+            // Not a name either.
+            _ => text.parse().map(Self::Workflow),
         }
     }
 }
@@ -60,6 +69,7 @@ impl std::fmt::Display for RunSource {
         match self {
             Self::Workflow(workflow) => workflow.fmt(formatter),
             Self::Template(template) => write!(formatter, "{TEMPLATE}{template}"),
+            Self::Webhook(id) => write!(formatter, "{WEBHOOK}{id}"),
         }
     }
 }
@@ -102,6 +112,7 @@ impl Model {
                 let hooks = hooks.ok_or_else(gone)?;
                 FlowSource::Template(hooks, Program::of_one(hooks.name.clone()))
             }
+            RunSource::Webhook(id) => return Err(format!("the webhook {id} calls nothing")),
         };
         Ok(RunFlow {
             model: self,
@@ -200,7 +211,8 @@ mod tests {
         assert_eq!(workflow, RunSource::Workflow("welcome".parse().unwrap()));
         let template: RunSource = "template:hospital".parse().unwrap();
         assert_eq!(template, RunSource::Template("hospital".parse().unwrap()));
-        for source in [workflow, template] {
+        let webhook = RunSource::Webhook(Uuid::from_u128(7));
+        for source in [workflow, template, webhook] {
             assert_eq!(source.to_string().parse::<RunSource>().unwrap(), source);
             let json = serde_json::to_value(&source).unwrap();
             assert_eq!(json, source.to_string());
@@ -208,6 +220,8 @@ mod tests {
         for text in [
             "template:",
             "template:No",
+            "webhook:",
+            "webhook:shipping",
             "other:hospital",
             "",
             ":hospital",

@@ -35,6 +35,7 @@ pub(crate) fn source(definition: Value) -> ModelSource {
         building: std::collections::BTreeSet::new(),
         suspended: false,
         plan: crate::plan::Plan::default(),
+        subscriptions: Vec::new(),
     }
 }
 

@@ -296,6 +296,27 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(routes::approvals::approvals_list))
         .routes(routes!(routes::approvals::approval_get))
         .routes(routes!(routes::approvals::approval_decide))
+        .routes(routes!(routes::webhooks::webhook_rotate))
+        .routes(routes!(routes::webhooks::webhook_redeliver))
+        .routes(routes!(
+            routes::mail::sender_get,
+            routes::mail::sender_put,
+            routes::mail::sender_remove
+        ))
+        .routes(routes!(routes::mail::sender_confirm))
+        .routes(routes!(
+            routes::mail::suppressions_list,
+            routes::mail::suppression_add
+        ))
+        .routes(routes!(
+            routes::mail::suppression_get,
+            routes::mail::suppression_remove
+        ))
+        .routes(routes!(
+            routes::mail::feedback_address_get,
+            routes::mail::feedback_address_make,
+            routes::mail::feedback_address_end
+        ))
         .routes(routes!(routes::notifications::notifications_list))
         .routes(routes!(routes::notifications::notification_read))
         .routes(routes!(
@@ -308,6 +329,11 @@ fn api() -> OpenApiRouter<App> {
         .nest("/api/crm", resources)
         .nest("/auth", routes::login::resources())
         .routes(routes!(routes::incoming::request_received))
+        .routes(routes!(
+            routes::mail_news::unsubscribe_page,
+            routes::mail_news::unsubscribe
+        ))
+        .routes(routes!(routes::mail_news::feedback))
         .routes(routes!(routes::operations::healthz))
         .routes(routes!(routes::operations::readyz))
         .routes(routes!(routes::operations::problem_get))

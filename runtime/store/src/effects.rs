@@ -245,7 +245,7 @@ pub struct EffectFate {
     pub job_id: Uuid,
     pub number: i32,
     pub kind: String,
-    /// `queued`, `leased`, `done`, `dead` or `replaced`.
+    /// `waiting` (for the one before it), `queued`, `leased`, `done`, `dead` or `replaced`.
     pub state: String,
     pub attempts: i32,
     pub available_at: DateTime<Utc>,
@@ -255,6 +255,8 @@ pub struct EffectFate {
     pub finished_at: Option<DateTime<Utc>>,
     /// What a webhook is about.
     pub topic: Option<String>,
+    /// What was heard of a mail after it was sent.
+    pub feedback: Option<Json<Value>>,
 }
 
 /// The effects of one run, as it asked for them.
@@ -264,7 +266,7 @@ pub struct EffectFate {
 pub async fn effects_of_run(tx: &mut TenantTx, run: JobId) -> Result<Vec<EffectFate>, StoreError> {
     let fates = sqlx::query_as(
         "select job_id, number, kind, state, attempts, available_at, error, status, created_at,
-            finished_at, effect ->> 'topic' as topic
+            finished_at, effect ->> 'topic' as topic, feedback
         from crm_effects where tenant_id = $1 and job_id = $2
         order by number",
     )
@@ -290,7 +292,7 @@ pub async fn effects_of_endpoint(
     });
     let fates = sqlx::query_as(
         "select job_id, number, kind, state, attempts, available_at, error, status, created_at,
-            finished_at, effect ->> 'topic' as topic
+            finished_at, effect ->> 'topic' as topic, feedback
         from crm_effects
         where tenant_id = $1 and kind = 'webhook' and target = $2 and (job_id, number) < ($3, $4)
         order by job_id desc, number desc
@@ -304,4 +306,33 @@ pub async fn effects_of_endpoint(
     .fetch_all(tx.connection())
     .await?;
     Ok(fates)
+}
+
+/// Sends messages to an endpoint once more: those that are named, and those that failed since a
+/// time. How many, at most `limit`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn effects_redeliver(
+    tx: &mut TenantTx,
+    endpoint: &str,
+    at: DateTime<Utc>,
+    (named, since): (&[(JobId, i32)], Option<DateTime<Utc>>),
+    limit: usize,
+) -> Result<i32, StoreError> {
+    let (jobs, numbers): (Vec<Uuid>, Vec<i32>) = named
+        .iter()
+        .map(|(job, number)| (job.uuid(), *number))
+        .unzip();
+    let count = sqlx::query_scalar("select crm_webhook_redeliver($1, $2, $3, $4, $5, $6, $7)")
+        .bind(tx.tenant_id().uuid())
+        .bind(endpoint)
+        .bind(at)
+        .bind(jobs)
+        .bind(numbers)
+        .bind(since)
+        .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+        .fetch_one(tx.connection())
+        .await?;
+    Ok(count)
 }

@@ -18,6 +18,7 @@ pub mod hook_failures;
 pub mod imports;
 pub mod incoming;
 pub mod jobs;
+pub mod mail;
 pub mod models;
 pub mod notifications;
 pub mod overlay;

@@ -86,6 +86,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
     let building = building_read(tx).await?;
     let workflows = crate::workflows::workflows_read(tx).await?;
     let plugins = crate::plugins::installs_list(tx).await?;
+    let subscriptions = crate::webhooks::subscriptions_read(tx).await?;
     Ok(Some(ModelSource {
         tenant_id: tx.tenant_id(),
         version: config.model_version,
@@ -124,6 +125,7 @@ pub async fn model_source(tx: &mut TenantTx) -> Result<Option<ModelSource>, Stor
         building,
         suspended: config.suspended,
         plan: config.plan.map(|plan| plan.0).unwrap_or_default(),
+        subscriptions,
     }))
 }
 

@@ -352,3 +352,21 @@ pub async fn user_password(
     .await?;
     Ok(())
 }
+
+/// Whether somebody who can log in here has this address, as
+/// [`crm_model::local_user::email_key`] has it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn is_address_of_user(tx: &mut TenantTx, email_key: &str) -> Result<bool, StoreError> {
+    let is_one = sqlx::query_scalar(
+        "select exists (
+            select from crm_users
+            where tenant_id = $1 and email_key = $2 and disabled_at is null)",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(email_key)
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(is_one)
+}

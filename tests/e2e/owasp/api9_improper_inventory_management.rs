@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// What answers without standing in the document: for machines that watch, and the document.
 const OUTSIDE_THE_DOCUMENT: [&str; 2] = ["/metrics", "/openapi.json"];
 /// What answers strangers, by the document.
-const OF_STRANGERS: [&str; 9] = [
+const OF_STRANGERS: [&str; 11] = [
     "/auth/callback",
     "/auth/login",
     "/auth/logout",
@@ -18,6 +18,8 @@ const OF_STRANGERS: [&str; 9] = [
     "/auth/session",
     "/healthz",
     "/hooks/{secret}",
+    "/mail/feedback/{secret}",
+    "/mail/unsubscribe/{token}",
     "/problems/{kind}",
     "/readyz",
 ];

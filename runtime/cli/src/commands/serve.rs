@@ -138,11 +138,12 @@ pub(crate) async fn serve(common: &Common, arguments: ServeArguments) -> Result<
     let database =
         Database::open(common.database_url.as_deref(), &common.data_dir, say::step).await?;
     let delivery = arguments.effects.delivery();
+    let public_url = serving.public_url.clone();
     let settings = HostSettings {
         dev_issuer: common.dev_issuer,
         serving,
         quotas: arguments.quotas.settings(),
-        effects: arguments.effects.settings()?,
+        effects: arguments.effects.settings(public_url)?,
         store: StoreSettings::default(),
         sandbox: sandbox_settings(&common.data_dir)?,
     };

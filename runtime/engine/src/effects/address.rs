@@ -25,6 +25,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
             | (192, 0, 0)
             | (192, 88, 99)
             | (198, 18..=19, _)
+            // A cloud's platform, seen from its own machines alone, in the midst of public ones.
+            | (168, 63, 129)
             | (224.., ..)
     );
     !(special
@@ -87,17 +89,29 @@ fn refusal() -> String {
     "goes to a private address, which this server does not send anything to".to_owned()
 }
 
-/// Looks up names, and keeps the addresses that may be asked.
-pub(super) struct Checked {
+/// Looks up names, once for each connection, and keeps the addresses that may be asked.
+pub(super) struct Checked<L> {
     pub(super) private: bool,
+    pub(super) look_up: L,
 }
 
-impl Resolve for Checked {
+/// The addresses that the machine has for a name.
+pub(super) async fn look_up(name: String) -> std::io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
+}
+
+impl<L, F> Resolve for Checked<L>
+where
+    L: Fn(String) -> F + Send + Sync + 'static,
+    F: Future<Output = std::io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
     fn resolve(&self, name: Name) -> Resolving {
         let private = self.private;
+        let found = (self.look_up)(name.as_str().to_owned());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let allowed: Vec<SocketAddr> = found
+                .await?
+                .into_iter()
                 .filter(|address| private || is_public(address.ip().to_canonical()))
                 .collect();
             if allowed.is_empty() {
@@ -165,6 +179,7 @@ mod tests {
             "192.0.2.1",
             "192.168.1.1",
             "198.18.0.1",
+            "168.63.129.16",
             "198.51.100.1",
             "203.0.113.1",
             "224.0.0.1",
@@ -239,7 +254,7 @@ mod tests {
     async fn a_name_that_leads_here_is_refused() {
         let look_up = |private| {
             let name: Name = "localhost".parse().unwrap();
-            Checked { private }.resolve(name)
+            Checked { private, look_up }.resolve(name)
         };
         assert!(look_up(false).await.is_err());
         assert!(
@@ -248,5 +263,104 @@ mod tests {
                 .unwrap()
                 .all(|found| found.ip().is_loopback())
         );
+    }
+
+    #[test]
+    fn no_notation_gets_an_address_through() {
+        for url in HOSTILE {
+            let refused = Url::parse(url).map_or(true, |url| check_url(&url, false).is_err());
+            assert!(refused, "{url}");
+        }
+        assert!(HOSTILE.len() >= 40);
+    }
+
+    /// What would be this machine, its network or a cloud's platform, were it not looked at as
+    /// browsers read it.
+    const HOSTILE: [&str; 56] = [
+        "https://127.0.0.1/",
+        "https://127.1/",
+        "https://127.0.1/",
+        "https://2130706433/",
+        "https://0x7f000001/",
+        "https://0x7f.0.0.1/",
+        "https://0x7F.1/",
+        "https://017700000001/",
+        "https://0177.0.0.1/",
+        "https://0177.0.0.01/",
+        "https://127.0.0.1./",
+        "https://127.255.255.254/",
+        "https://%31%32%37.0.0.1/",
+        "https://１２７.０.０.１/",
+        "https://127。0。0。1/",
+        "https://①②⑦.⓪.⓪.①/",
+        "https://0/",
+        "https://0.0.0.0/",
+        "https://00000000000/",
+        "https://[::]/",
+        "https://[::1]/",
+        "https://[0:0:0:0:0:0:0:1]/",
+        "https://[0000::0001]/",
+        "https://[::127.0.0.1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[::ffff:7f00:1]/",
+        "https://[0:0:0:0:0:ffff:10.0.0.1]/",
+        "https://[::ffff:a9fe:a9fe]/",
+        "https://[64:ff9b::169.254.169.254]/",
+        "https://[64:ff9b:1::7f00:1]/",
+        "https://[2002:7f00:1::]/",
+        "https://[2002:a9fe:a9fe::1]/",
+        "https://[2001:0:7f00:1::]/",
+        "https://[fe80::1]/",
+        "https://[fc00::1]/",
+        "https://[fd00:ec2::254]/latest/meta-data/",
+        "https://[fec0::1]/",
+        "https://[ff02::1]/",
+        "https://[100::1]/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://2852039166/",
+        "https://0xa9fea9fe/",
+        "https://0251.0376.0251.0376/",
+        "https://169.254.43518/",
+        "https://100.100.100.200/latest/meta-data/",
+        "https://168.63.129.16/machine",
+        "https://192.0.0.192/opc/v2/",
+        "https://10.0.0.1:8443/",
+        "https://172.16.1/",
+        "https://192.168.0.1#@example.com/",
+        "https://example.com@127.0.0.1/",
+        "https://example.com:443@169.254.169.254/",
+        "https://127.0.0.1\\@example.com/",
+        "http://example.com/",
+        "gopher://127.0.0.1:6379/_PING",
+        "file:///etc/passwd",
+    ];
+
+    fn answering(answers: Vec<&str>) -> impl Fn(String) -> Answering + Clone + use<> {
+        let answers: Vec<SocketAddr> = answers.iter().map(|one| one.parse().unwrap()).collect();
+        move |_| std::future::ready(Ok(answers.clone()))
+    }
+
+    type Answering = std::future::Ready<std::io::Result<Vec<SocketAddr>>>;
+
+    #[tokio::test]
+    async fn of_the_addresses_of_a_name_the_public_ones_are_asked() {
+        let asked = async |answers: Vec<&str>| {
+            let checked = Checked {
+                private: false,
+                look_up: answering(answers),
+            };
+            let found = checked.resolve("rebind.example".parse().unwrap()).await;
+            found.map(|found| found.map(|one| one.ip().to_string()).collect::<Vec<_>>())
+        };
+        let mixed = vec!["127.0.0.1:0", "1.1.1.1:0", "[::ffff:10.0.0.1]:0", "[::1]:0"];
+        assert_eq!(asked(mixed).await.unwrap(), ["1.1.1.1"]);
+        for private in [
+            "169.254.169.254:0",
+            "[::ffff:169.254.169.254]:0",
+            "[fd00::1]:0",
+        ] {
+            let refused = asked(vec![private]).await.unwrap_err();
+            assert!(refused.is::<Refused>(), "{private}");
+        }
     }
 }

@@ -8,12 +8,14 @@ mod answer;
 mod ask;
 mod email;
 mod http;
+pub mod mail;
 mod next;
 pub mod notifications;
 mod notify;
 mod schedule;
 mod seal;
 pub mod secrets;
+mod told;
 mod webhook;
 pub mod webhooks;
 pub mod worker;
@@ -26,6 +28,7 @@ use crm_store::effects::LoadedEffect;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use url::Url;
 
 use self::email::Mail;
 
@@ -39,6 +42,8 @@ pub struct EffectSettings {
     pub private_addresses: bool,
     /// Where mail goes; without it, mails wait.
     pub smtp: Option<SmtpSettings>,
+    /// Where people reach this server; without it mails have no way to unsubscribe.
+    pub public_url: Option<Url>,
 }
 
 /// A mail server.
@@ -46,8 +51,10 @@ pub struct EffectSettings {
 pub struct SmtpSettings {
     /// `smtps://user:password@mail.example.com`, or `smtp://…?tls=required`.
     pub url: String,
-    /// Whom mails are from: `CRM <crm@example.com>`.
+    /// Whom mails are from, where the tenant has no sender: `CRM <crm@example.com>`.
     pub from: String,
+    /// Domains that the mail server may send for, so that tenants may have senders there.
+    pub sender_domains: Vec<String>,
 }
 
 impl std::fmt::Debug for SmtpSettings {
@@ -68,6 +75,7 @@ pub(crate) struct Outside {
     key: Option<SecretKey>,
     private: bool,
     mail: Option<Arc<Mail>>,
+    public_url: Option<Url>,
     /// Made at the first request: it reads the machine's certificates.
     client: Arc<OnceLock<reqwest::Client>>,
 }
@@ -81,6 +89,7 @@ impl Outside {
             key: settings.secret_key,
             private: settings.private_addresses,
             mail: mail.map(Arc::new),
+            public_url: settings.public_url,
             client: Arc::default(),
         })
     }
@@ -101,6 +110,7 @@ impl Outside {
             .timeout(Duration::from_secs(HTTP_MAX_SECONDS))
             .dns_resolver(address::Checked {
                 private: self.private,
+                look_up: address::look_up,
             })
             .build()
             .map_err(|error| End::Wait {
@@ -127,6 +137,8 @@ enum End {
     Wait { reason: String, after: Duration },
     /// Will never work.
     Never { reason: String, status: Option<u16> },
+    /// Done, but for what the sentence says.
+    Partly(String),
     /// Its end is written down already, with what it did.
     Written,
 }

@@ -1,10 +1,14 @@
 //! Webhooks on their way out, signed as Standard Webhooks has it (standardwebhooks.com):
-//! `webhook-id` is the same for every attempt.
+//! `webhook-id` is the same for every attempt, and while a secret is replaced both sign. An endpoint
+//! that takes nothing for a day, or says that it is gone, is paused.
 
-use crm_model::TenantId;
+use chrono::TimeDelta;
 use crm_model::effect::Webhook;
+use crm_model::limits::WEBHOOK_FAILING_MAX_SECONDS;
+use crm_model::{RunSource, TenantId};
 use crm_store::TenantTx;
 use crm_store::effects::LoadedEffect;
+use crm_store::webhooks::Webhook as Endpoint;
 use serde_json::json;
 use url::Url;
 
@@ -13,6 +17,9 @@ use super::http::unsent;
 use super::webhooks::place;
 use super::{End, idempotency_key};
 use crate::{Engine, EngineError, fresh};
+
+/// The other side wants no more of it.
+const GONE: u16 = 410;
 
 impl Engine {
     /// Sends a signed message to the tenant's endpoint of that name.
@@ -25,35 +32,48 @@ impl Engine {
         let mut tx = TenantTx::begin(self.store(), tenant).await?;
         let found = crm_store::webhooks::webhook_named(&mut tx, &hook.endpoint).await?;
         drop(tx);
-        let Some((endpoint, sealed)) = found else {
+        let Some((endpoint, sealed, previous)) = found else {
             let reason = format!("there is no webhook “{}”", hook.endpoint);
             return Ok(End::never(reason));
         };
+        let name = &endpoint.name;
         if !endpoint.enabled {
-            return Ok(End::never(format!(
-                "the webhook “{}” is off",
-                endpoint.name
-            )));
+            return Ok(End::never(match &endpoint.paused_reason {
+                None => format!("the webhook “{name}” is off"),
+                Some(why) => format!("the webhook “{name}” is paused: {why}"),
+            }));
         }
         let url = Url::parse(&endpoint.url).map_err(|_| "has no address".to_owned());
         let private = self.outside().private;
         let url = match url.and_then(|url| check_url(&url, private).map(|()| url)) {
             Ok(url) => url,
-            Err(why) => return Ok(End::never(format!("the webhook “{}” {why}", endpoint.name))),
+            Err(why) => return Ok(End::never(format!("the webhook “{name}” {why}"))),
         };
-        let secret = self.secret_key()?;
-        let secret = secret.open(tenant, &place(endpoint.id), &sealed)?;
+        let payload = match &effect.workflow {
+            RunSource::Webhook(_) => match self.told_payload(tenant, effect, &endpoint).await? {
+                Ok(payload) => payload,
+                Err(reason) => return Ok(End::never(reason)),
+            },
+            _ => hook.payload.clone(),
+        };
         let id = idempotency_key(effect);
         let body = json!({
             "type": hook.topic,
             "timestamp": effect.occurred_at,
-            "data": hook.payload,
+            "data": payload,
         })
         .to_string();
-        let seconds = fresh::now().timestamp();
-        let signature = standardwebhooks::Webhook::new(&secret)
-            .and_then(|signing| signing.sign(&id, seconds, body.as_bytes()))
-            .map_err(|error| EngineError::Internal(format!("a webhook's secret: {error}")))?;
+        let now = fresh::now();
+        let previous = previous.filter(|_| endpoint.previous_until.is_some_and(|end| end > now));
+        let mut signatures = Vec::new();
+        for sealed in [Some(sealed), previous].into_iter().flatten() {
+            let secret = self.secret_key()?;
+            let secret = secret.open(tenant, &place(endpoint.id), &sealed)?;
+            let signature = standardwebhooks::Webhook::new(&secret)
+                .and_then(|signing| signing.sign(&id, now.timestamp(), body.as_bytes()))
+                .map_err(|error| EngineError::Internal(format!("a webhook's secret: {error}")))?;
+            signatures.push(signature);
+        }
         let client = match self.outside().client() {
             Ok(client) => client,
             Err(end) => return Ok(end),
@@ -62,14 +82,78 @@ impl Engine {
             .post(url)
             .header("content-type", "application/json")
             .header(standardwebhooks::HEADER_WEBHOOK_ID, id)
-            .header(standardwebhooks::HEADER_WEBHOOK_TIMESTAMP, seconds)
-            .header(standardwebhooks::HEADER_WEBHOOK_SIGNATURE, signature)
+            .header(standardwebhooks::HEADER_WEBHOOK_TIMESTAMP, now.timestamp())
+            .header(
+                standardwebhooks::HEADER_WEBHOOK_SIGNATURE,
+                signatures.join(" "),
+            )
             .body(body)
             .send();
-        Ok(match sent.await {
+        let end = match sent.await {
             Ok(response) => taken(response.status().as_u16()),
             Err(error) => unsent(&error),
-        })
+        };
+        self.webhook_judged(tenant, endpoint, &end).await?;
+        Ok(end)
+    }
+
+    /// Remembers since when an endpoint takes nothing, and pauses it when that is too long.
+    async fn webhook_judged(
+        &self,
+        tenant: TenantId,
+        seen: Endpoint,
+        end: &End,
+    ) -> Result<(), EngineError> {
+        let why = match end {
+            End::Done { .. } if seen.failing_since.is_none() => return Ok(()),
+            End::Done { .. } => None,
+            End::Again { reason, .. } | End::Never { reason, .. } => Some(reason),
+            End::Wait { .. } | End::Partly(_) | End::Written => return Ok(()),
+        };
+        let is_gone = matches!(
+            end,
+            End::Never {
+                status: Some(GONE),
+                ..
+            }
+        );
+        let now = fresh::now();
+        let most = TimeDelta::seconds(WEBHOOK_FAILING_MAX_SECONDS);
+        let is_dead = |since| is_gone || now - since >= most;
+        if why.is_some() && seen.failing_since.is_some_and(|since| !is_dead(since)) {
+            return Ok(());
+        }
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let found = crm_store::webhooks::webhook_lock(&mut tx, seen.id).await?;
+        // Somebody may have turned it off, or mended it meanwhile.
+        let Some(endpoint) = found.filter(|there| there.enabled && there.url == seen.url) else {
+            return Ok(());
+        };
+        let after = match why {
+            None => Endpoint {
+                failing_since: None,
+                ..endpoint
+            },
+            Some(why) => {
+                let since = endpoint.failing_since.unwrap_or(now);
+                let paused = is_dead(since).then(|| match is_gone {
+                    true => why.clone(),
+                    false => format!("it took nothing since {}: {why}", since.to_rfc3339()),
+                });
+                if paused.is_some() {
+                    tracing::warn!(tenant.id = %tenant, webhook = endpoint.name, "a webhook is paused");
+                }
+                Endpoint {
+                    failing_since: Some(since),
+                    enabled: paused.is_none(),
+                    paused_at: paused.is_some().then_some(now),
+                    paused_reason: paused,
+                    ..endpoint
+                }
+            }
+        };
+        crm_store::webhooks::webhook_update(&mut tx, &after).await?;
+        Ok(tx.commit().await?)
     }
 }
 
@@ -79,7 +163,7 @@ fn taken(status: u16) -> End {
     let status = Some(status);
     match status {
         Some(200..=299) => End::Done { status, next: None },
-        Some(410) => End::Never { reason, status },
+        Some(GONE) => End::Never { reason, status },
         _ => End::Again {
             reason,
             status,

@@ -2,7 +2,9 @@
 //! them, in any number of processes, may run at once; one that dies leaves its leases to others.
 
 use chrono::{DateTime, Utc};
-use crm_model::limits::{EFFECT_MAX_ATTEMPTS, EFFECT_PAUSE_MAX_SECONDS, TENANT_MAX_EFFECTS_OUT};
+use crm_model::limits::{
+    DELIVERY_PAUSES, EFFECT_MAX_ATTEMPTS, EFFECT_PAUSE_MAX_SECONDS, TENANT_MAX_EFFECTS_OUT,
+};
 use crm_model::run_source::RunFlow;
 use crm_model::{Effect, EventKind, Model, TenantId};
 use crm_store::StoreError;
@@ -31,8 +33,10 @@ pub struct DeliverySettings {
     pub lease: Duration,
     /// How often to look for effects that others asked for, or whose time has come.
     pub poll: Duration,
-    /// The first pause before one is tried again; doubles with each attempt.
+    /// The first pause before a request is tried again; doubles with each attempt.
     pub backoff: Duration,
+    /// The pauses between attempts at webhooks and mails, whose readers may be away for a day.
+    pub patience: &'static [Duration],
 }
 
 impl Default for DeliverySettings {
@@ -42,6 +46,7 @@ impl Default for DeliverySettings {
             lease: Duration::from_secs(60),
             poll: Duration::from_millis(500),
             backoff: Duration::from_secs(5),
+            patience: &DELIVERY_PAUSES,
         }
     }
 }
@@ -132,7 +137,7 @@ impl Engine {
                         tenant,
                         token,
                         effect,
-                        backoff: settings.backoff,
+                        settings,
                     };
                     engine.effect_attempt(&model, attempt).await;
                     drop(place);
@@ -198,13 +203,13 @@ impl Engine {
     async fn effect_send(&self, model: &Model, attempt: &Attempt) -> Result<End, EngineError> {
         let (tenant, effect) = (attempt.tenant, &attempt.effect);
         // A worker that dies in the middle is an attempt too.
-        if effect.attempt > EFFECT_MAX_ATTEMPTS {
-            return Ok(End::never(format!(
-                "none of {EFFECT_MAX_ATTEMPTS} attempts came to an end"
-            )));
+        let most = attempt.most();
+        if effect.attempt > most {
+            let reason = format!("none of {most} attempts came to an end");
+            return Ok(End::never(reason));
         }
         match &effect.effect {
-            Effect::Email(email) => Ok(self.outside().email_send(effect, email).await),
+            Effect::Email(email) => self.email_send(tenant, effect, email).await,
             Effect::Webhook(hook) => self.webhook_send(tenant, effect, hook).await,
             Effect::Http(request) => self.http_send(tenant, effect, request).await,
             Effect::Notify(note) => {
@@ -221,10 +226,25 @@ struct Attempt {
     tenant: TenantId,
     token: Uuid,
     effect: LoadedEffect,
-    backoff: Duration,
+    settings: DeliverySettings,
 }
 
 impl Attempt {
+    /// The pauses between attempts, where they do not just double.
+    fn patience(&self) -> Option<&'static [Duration]> {
+        match &self.effect.effect {
+            Effect::Webhook(_) | Effect::Email(_) => Some(self.settings.patience),
+            Effect::Http(_) | Effect::Notify(_) | Effect::Schedule(_) => None,
+        }
+    }
+
+    /// Attempts before it is dead.
+    fn most(&self) -> i32 {
+        self.patience().map_or(EFFECT_MAX_ATTEMPTS, |pauses| {
+            i32::try_from(pauses.len() + 1).unwrap_or(i32::MAX)
+        })
+    }
+
     fn end(&self, state: EffectState) -> EffectEnd {
         EffectEnd {
             job_id: self.effect.job,
@@ -241,7 +261,7 @@ impl Attempt {
 
     /// What is written down of an end; none where it is already.
     fn ended(&self, flow: &Result<RunFlow<'_>, String>, end: End) -> Option<EffectEnd> {
-        let last = self.effect.attempt >= EFFECT_MAX_ATTEMPTS;
+        let last = self.effect.attempt >= self.most();
         Some(match end {
             End::Written => return None,
             End::Done { status, next } => {
@@ -257,6 +277,10 @@ impl Attempt {
                     ..self.end(EffectState::Done)
                 }
             }
+            End::Partly(left_out) => EffectEnd {
+                error: Some(left_out),
+                ..self.end(EffectState::Done)
+            },
             End::Wait { reason, after } => EffectEnd {
                 counts: false,
                 available_at: Some(fresh::now() + delta(after)),
@@ -300,8 +324,18 @@ impl Attempt {
     }
 
     fn again_at(&self, at_least: Option<Duration>) -> DateTime<Utc> {
-        let pauses = (self.backoff, Duration::from_secs(EFFECT_PAUSE_MAX_SECONDS));
-        let pause = pause(pauses, self.effect.attempt, self.token);
+        let attempt = self.effect.attempt;
+        let pause = match self.patience() {
+            None => {
+                let most = Duration::from_secs(EFFECT_PAUSE_MAX_SECONDS);
+                pause((self.settings.backoff, most), attempt, self.token)
+            }
+            Some(pauses) => {
+                let index = usize::try_from(attempt - 1).unwrap_or_default();
+                let next = pauses.get(index).copied().unwrap_or_default();
+                pause((next, next), attempt, self.token)
+            }
+        };
         // Not even the other side makes one wait for ever.
         let day = Duration::from_secs(24 * 3600);
         fresh::now() + delta(pause.max(at_least.unwrap_or_default().min(day)))

@@ -19,7 +19,9 @@ use crm_model::flow::Action;
 use crm_model::limits::{JOB_MAX_ATTEMPTS, PAUSED_LOOK_SECONDS, ROOT_EVENT_MAX_MUTATIONS};
 use crm_model::permission::Authority;
 use crm_model::run_source::{RunFlow, RunStep};
-use crm_model::{Effect, Event, Model, Mutation, PluginName, RecordId, RunId, StepName, TenantId};
+use crm_model::{
+    Effect, Event, Model, Mutation, PluginName, RecordId, RunId, RunSource, StepName, TenantId,
+};
 use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState, RootTotal};
@@ -136,6 +138,9 @@ impl Engine {
     ) -> Result<&'static str, StoreError> {
         let trace = Trace::empty(&lease.job);
         let (source, version) = (&lease.job.workflow, lease.job.version);
+        if let RunSource::Webhook(webhook) = source {
+            return self.webhook_told(model, lease, *webhook).await;
+        }
         let flow = match self.run_flow(model, source, version).await {
             Ok(flow) => flow,
             Err(NoFlow::Gone(reason)) => {
@@ -377,6 +382,17 @@ impl Engine {
                 "the attempt did not succeed"
             );
         }
+        self.complete(model, lease, completion).await?;
+        Ok(status)
+    }
+
+    /// Commits the end of an attempt that changes no record.
+    pub(crate) async fn complete(
+        &self,
+        model: &Model,
+        lease: &Lease,
+        completion: Completion,
+    ) -> Result<(), StoreError> {
         let commit = |model_version| Commit {
             tenant: lease.tenant,
             model_version,
@@ -408,7 +424,7 @@ impl Engine {
         if !completion.effects.is_empty() {
             self.effects_notify();
         }
-        Ok(status)
+        Ok(())
     }
 
     /// One run less waits.

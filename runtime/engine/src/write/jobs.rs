@@ -40,7 +40,8 @@ pub(crate) fn cut(event: &Event, source: &RunSource) -> Option<String> {
 
 /// One job for each workflow that the change starts, and at the end one where the template's
 /// `after-event` is told of it, each waiting for the one before it. What must not start is a job
-/// too, born dead, so that people can see it.
+/// too, born dead, so that people can see it. Beside them one for each webhook that is told of the
+/// change by itself, which waits for nobody.
 pub(super) fn jobs_of(
     model: &Model,
     proposal: &Proposal<'_>,
@@ -51,8 +52,25 @@ pub(super) fn jobs_of(
     let mut workflows = model.workflows().iter();
     let is_concerned = workflows.any(|workflow| workflow.definition().module == *change.module());
     let hook = model.after_event(change.module(), change.kind());
-    if !proposal.workflows || (hook.is_none() && !is_concerned) {
+    if !proposal.workflows {
         return Vec::new();
+    }
+    let told = model.subscriptions().iter();
+    let told = told
+        .filter(|told| told.is_told(change.module(), change.kind(), change.changed()))
+        .map(|told| NewJob {
+            id: JobId::new(fresh::id()),
+            workflow: RunSource::Webhook(told.webhook),
+            version: None,
+            event_id,
+            module: change.module().clone(),
+            record_id: change.record_id(),
+            error: None,
+            waits: false,
+            next: None,
+        });
+    if hook.is_none() && !is_concerned {
+        return told.collect();
     }
     let event = Event {
         id: event_id,
@@ -96,6 +114,7 @@ pub(super) fn jobs_of(
     let hooks = hook.into_iter().map(|source| job(source, None, None));
     let mut jobs: Vec<NewJob> = runs.chain(hooks).collect();
     chain(&mut jobs);
+    jobs.extend(told);
     jobs
 }
 

@@ -20,6 +20,8 @@ pub(crate) mod imports;
 pub(crate) mod incoming;
 pub(crate) mod limits;
 pub(crate) mod login;
+pub(crate) mod mail;
+pub(crate) mod mail_news;
 pub(crate) mod members;
 pub(crate) mod modules;
 pub(crate) mod notifications;

@@ -34,6 +34,8 @@ struct Ask {
 enum Wanted {
     Email {
         to: String,
+        #[serde(default)]
+        cc: Vec<String>,
         subject: String,
         text: String,
     },
@@ -93,8 +95,14 @@ pub fn run(event: Event<Ticket>, _: Config) -> Outcome {
 
 fn effect(wanted: Wanted) -> Result<Effect, Failure> {
     Ok(match wanted {
-        Wanted::Email { to, subject, text } => Email {
+        Wanted::Email {
+            to,
+            cc,
+            subject,
+            text,
+        } => Email {
             to: vec![to],
+            cc,
             subject,
             text,
             html: Some("<p>hello</p>".to_owned()),

@@ -18,9 +18,18 @@ pub(super) struct EffectArguments {
         requires = "smtp_from"
     )]
     smtp_url: Option<String>,
-    /// Whom such mails are from: CRM <crm@example.com>
+    /// Whom such mails are from, unless the tenant has a sender: CRM <crm@example.com>
     #[arg(long, env = "CRM_SMTP_FROM", value_name = "ADDRESS")]
     smtp_from: Option<String>,
+    /// Domains that the mail server may send for, with commas between; tenants may have senders
+    /// there: example.com, *.example.com for what is below one, * for any
+    #[arg(
+        long,
+        env = "CRM_SMTP_SENDER_DOMAINS",
+        value_delimiter = ',',
+        value_name = "DOMAINS"
+    )]
+    smtp_sender_domains: Vec<String>,
     /// What secrets of tenants are encrypted under, at least 32 characters; the database's own key
     /// if not given. The same on all instances
     #[arg(
@@ -39,6 +48,14 @@ pub(super) struct EffectArguments {
     effect_lease_seconds: u64,
 }
 
+/// As they are compared.
+fn domains(given: &[String]) -> Vec<String> {
+    let given = given
+        .iter()
+        .map(|domain| domain.trim().to_ascii_lowercase());
+    given.filter(|domain| !domain.is_empty()).collect()
+}
+
 impl EffectArguments {
     /// How workers deliver.
     pub(super) fn delivery(&self) -> DeliverySettings {
@@ -49,7 +66,7 @@ impl EffectArguments {
     }
 
     /// What they come to.
-    pub(super) fn settings(self) -> Result<EffectSettings> {
+    pub(super) fn settings(self, public_url: Option<reqwest::Url>) -> Result<EffectSettings> {
         let secret_key = match self.secret_key {
             None => None,
             Some(text) => {
@@ -67,7 +84,12 @@ impl EffectArguments {
         Ok(EffectSettings {
             secret_key,
             private_addresses: self.private_addresses,
-            smtp: smtp.map(|(url, from)| SmtpSettings { url, from }),
+            smtp: smtp.map(|(url, from)| SmtpSettings {
+                url,
+                from,
+                sender_domains: domains(&self.smtp_sender_domains),
+            }),
+            public_url,
         })
     }
 }

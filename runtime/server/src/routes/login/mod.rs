@@ -5,7 +5,7 @@
 mod account;
 mod flow;
 mod local;
-mod page;
+pub(super) mod page;
 mod session;
 
 use axum::Router;

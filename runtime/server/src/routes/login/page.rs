@@ -15,7 +15,7 @@ use crate::auth::browsers::Browsers;
 use crate::problem::{ForPeople, Kind, Problem};
 
 const STYLE: &str = include_str!("pages/style.css");
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("frame.html", include_str!("pages/frame.html")),
     ("account.html", include_str!("pages/account.html")),
     ("choose.html", include_str!("pages/choose.html")),
@@ -23,6 +23,7 @@ const TEMPLATES: [(&str, &str); 7] = [
     ("login.html", include_str!("pages/login.html")),
     ("message.html", include_str!("pages/message.html")),
     ("password.html", include_str!("pages/password.html")),
+    ("unsubscribe.html", include_str!("pages/unsubscribe.html")),
 ];
 
 /// Their names end in `.html`, so everything that is put into them is escaped.
@@ -40,7 +41,7 @@ fn environment() -> &'static Environment<'static> {
 }
 
 /// A page.
-pub(super) fn page(status: StatusCode, name: &str, context: Value) -> Response {
+pub(in crate::routes) fn page(status: StatusCode, name: &str, context: Value) -> Response {
     let template = environment().get_template(name);
     match template.and_then(|template| template.render(context)) {
         Ok(html) => for_people((status, Html(html)).into_response()),
@@ -75,7 +76,7 @@ pub(super) async fn style() -> impl IntoResponse {
 }
 
 /// A problem that people read.
-pub(super) struct PageProblem(Problem);
+pub(crate) struct PageProblem(Problem);
 
 impl From<Problem> for PageProblem {
     fn from(problem: Problem) -> Self {
