@@ -427,7 +427,7 @@ async fn a_record_goes_through_a_workflow_as_often_as_it_says() {
     let (_, owner) = app.owner_of("office").await;
     let started = async |enrolment: &str| {
         let mut flow = flow(
-            "flow",
+            enrolment,
             "started_by_hand",
             json!([
                 { "wait_for": { "on": "record_updated", "fields": ["status"] } },

@@ -422,3 +422,19 @@ async fn a_workflow_is_started_with_a_form_and_on_what_a_filter_finds() {
         refused.body
     );
 }
+
+#[tokio::test]
+async fn a_step_that_changes_nothing_any_more_is_done() {
+    let (_app, owner) = office(json!([set("same", json!({ "status": "'new'" }))])).await;
+    // It is told of the same event, and runs when the first one has made the change.
+    let second = json!({
+        "slug": "second", "name": "Second", "module": "contacts",
+        "trigger": { "on": "record_created" }, "steps": [set("same", json!({ "status": "'new'" }))],
+    });
+    owner.post("workflows", second).await.expect(201);
+    let contact = owner.create("contacts", json!({ "name": "Ada" })).await;
+    let run = owner.run("second", &contact, ENDED).await;
+    assert_eq!(steps(&run), [("same", "done")], "{run}");
+    let path = format!("records/contacts/{contact}");
+    assert_eq!(owner.get(&path).await.expect(200)["version"], 2);
+}

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crm_model::derived::{Derived, Entry};
 use crm_model::permission::{Authority, permit, permit_activity};
 use crm_model::sight::Sight;
-use crm_model::validate::{Surroundings, Validated, action_of, validate};
+use crm_model::validate::{Base, Surroundings, Validated, action_of, validate};
 use crm_model::{
     ActivityId, Data, Denied, EventId, EventKind, FieldKey, Model, Module, ModuleSlug, Mutation,
     Permit, RecordId, Refusal, UserId, ValidChange, Violations,
@@ -267,8 +267,12 @@ impl Prepared {
         let outcome = match validated {
             Validated::Purge(_) => Err(EngineError::Internal("a purge in a batch".to_owned())),
             Validated::Unchanged => {
-                let record = known.and_then(|known| known.record.clone());
-                let mut record = record.ok_or(Refusal::NotFound)?;
+                let known = known.ok_or(Refusal::NotFound)?;
+                let made = (record_id, module, self.at);
+                let mut record = known.record.clone().unwrap_or_else(|| {
+                    // A run knows of its record what stands in it, and asks for no more.
+                    told(made, proposal, &known.base)
+                });
                 record.data = permit.sight().show(&record.data).into_owned();
                 Ok(Written::Updated(Box::new(record)))
             }
@@ -392,6 +396,27 @@ pub(super) fn check_open(
         return Err(Refusal::Denied(Denied::OutOfReach { module, action }).into());
     }
     Ok(())
+}
+
+/// A record of which nothing is known but what stands in it.
+fn told(
+    (id, module, at): (RecordId, &ModuleSlug, DateTime<Utc>),
+    proposal: &Proposal<'_>,
+    base: &Base,
+) -> Record {
+    let user = proposal.authority.actor().user_id.to_string();
+    Record {
+        id,
+        module: module.clone(),
+        version: base.version,
+        data: base.data.clone(),
+        owner_id: user.clone(),
+        created_at: at,
+        created_by: user.clone(),
+        updated_at: at,
+        updated_by: user,
+        deleted_at: None,
+    }
 }
 
 fn written(
