@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(next("2026-11-23T11:00:00Z"), "23. 13:00", "the break");
         assert_eq!(next("2026-11-23T16:00:00Z"), "27. 22:00");
         assert_eq!(next("2026-11-27T22:59:59Z"), "27. 23:59");
-        assert_eq!(next("2026-11-27T23:00:00Z"), "07. 09:00", "not the holiday");
+        assert_eq!(next("2026-11-27T23:00:00Z"), "04. 22:00", "not the holiday");
         // On the night to Monday the clock goes back: work begins by the clock.
         assert_eq!(next("2026-10-24T12:00:00Z"), "26. 09:00");
     }
