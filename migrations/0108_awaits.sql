@@ -205,7 +205,8 @@ $$;
 -- What a run waited for goes with the run.
 grant select, delete on crm_awaits to crm_purger;
 create policy purger on crm_awaits to crm_purger
-    using (tenant_id = nullif(current_setting('crm.tenant_id', true), '')::uuid);
+    using (tenant_id = nullif(current_setting('crm.tenant_id', true), '')::uuid)
+    with check (tenant_id = nullif(current_setting('crm.tenant_id', true), '')::uuid);
 
 create function crm_jobs_gone() returns trigger
 language plpgsql as $$
