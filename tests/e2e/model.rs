@@ -501,8 +501,11 @@ async fn two_changes_at_once_are_both_made() {
 async fn settings_are_the_whole_tenants() {
     let app = without_worker().await;
     let (tenant, owner) = app.owner_of("hospital").await;
-    let expected = json!({"time_zone": "UTC", "language": "simple", "run_log_days": null,
-        "run_log_max_days": 400});
+    let day = json!([["09:00", "17:00"]]);
+    let week = json!({"monday": day, "tuesday": day, "wednesday": day, "thursday": day,
+        "friday": day, "saturday": [], "sunday": [], "holidays": []});
+    let expected = json!({"time_zone": "UTC", "language": "simple", "business_hours": week,
+        "run_log_days": null, "run_log_max_days": 400});
     assert_eq!(owner.get("settings").await.expect(200), expected);
     let searchable = json!({"searchable": true});
     let field = format!("{FIELDS}/notes");

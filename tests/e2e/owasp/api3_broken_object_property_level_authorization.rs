@@ -47,7 +47,7 @@ async fn no_body_takes_a_member_that_is_the_hosts() {
             true => collection_body(&method, &path, "mass"),
             false => body(&method, &path).flatten(),
         };
-        let Some(Value::Object(good)) = good else {
+        let Some(Value::Object(good)) = good.filter(|_| method != Method::DELETE) else {
             continue;
         };
         let asked = path

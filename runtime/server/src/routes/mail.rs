@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use crm_engine::effects::mail::sender::Senders;
+use crm_model::Violations;
 use crm_model::mail::NewSender;
 use crm_store::incoming::Address;
 use crm_store::mail::{Sender, Suppression};
@@ -217,6 +218,12 @@ pub(crate) async fn suppressions_list(
     Parameters(page): Parameters<PageParameters>,
 ) -> Result<Json<List<SuppressionBody>>, Problem> {
     let page = page.request::<String>()?;
+    if let Some(after) = &page.before {
+        known(after).map_err(|_| {
+            let message = "is no cursor of this list";
+            Problem::invalid(Violations::one("/cursor", "cursor", message))
+        })?;
+    }
     let found = app
         .engine
         .mail_suppressions(caller.tenant, &caller.actor, page);
@@ -225,6 +232,14 @@ pub(crate) async fn suppressions_list(
         |suppression| suppression.address.clone(),
         SuppressionBody::from,
     )))
+}
+
+/// No address that is kept has a NUL in it, which PostgreSQL takes in no text.
+fn known(address: &str) -> Result<(), Problem> {
+    match address.contains('\0') {
+        true => Err(Problem::not_found()),
+        false => Ok(()),
+    }
 }
 
 /// Has no mail go to an address any more.
@@ -271,6 +286,7 @@ pub(crate) async fn suppression_get(
     caller: Caller,
     Path(address): Path<String>,
 ) -> Result<Json<SuppressionBody>, Problem> {
+    known(&address)?;
     let found = app
         .engine
         .mail_suppression(caller.tenant, &caller.actor, &address);
@@ -290,6 +306,7 @@ pub(crate) async fn suppression_remove(
     caller: Caller,
     Path(address): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    known(&address)?;
     app.engine
         .mail_suppression_remove(caller.tenant, caller.actor, address)
         .await?;
