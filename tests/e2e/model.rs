@@ -517,7 +517,7 @@ async fn settings_are_the_whole_tenants() {
     owner.patch("settings", zone).await.expect(200);
     assert_eq!(owner.get(&field).await.expect(200)["index"], "ready");
     let patched = owner.patch("settings", json!({"language": "german"})).await;
-    let expected = json!({"time_zone": "Europe/Berlin", "language": "german", "run_log_days": null,
+    let expected = json!({"time_zone": "Europe/Berlin", "language": "german", "business_hours": week, "run_log_days": null,
         "run_log_max_days": 400});
     assert_eq!(patched.expect(200), expected);
     assert_eq!(owner.get("settings").await.expect(200), expected);
