@@ -8,7 +8,7 @@ use crm_model::sight::Sight;
 use crm_model::validate::{Base, Surroundings, Validated, action_of, validate};
 use crm_model::{
     ActivityId, Data, Denied, EventId, EventKind, FieldKey, Model, Module, ModuleSlug, Mutation,
-    Permit, RecordId, Refusal, UserId, ValidChange, Violations,
+    Permit, RecordId, Refusal, ValidChange, Violations,
 };
 use crm_store::commit::{ActivityRow, Change, Commit, NewJob};
 use crm_store::records::Record;
@@ -268,10 +268,11 @@ impl Prepared {
             Validated::Purge(_) => Err(EngineError::Internal("a purge in a batch".to_owned())),
             Validated::Unchanged => {
                 let known = known.ok_or(Refusal::NotFound)?;
-                let made = (record_id, module, self.at);
+                let Base { version, data } = &known.base;
                 let mut record = known.record.clone().unwrap_or_else(|| {
                     // A run knows of its record what stands in it, and asks for no more.
-                    told(made, proposal, &known.base)
+                    let what = (*version, data.clone());
+                    seen((record_id, module), what, (proposal, self.at))
                 });
                 record.data = permit.sight().show(&record.data).into_owned();
                 Ok(Written::Updated(Box::new(record)))
@@ -398,18 +399,18 @@ pub(super) fn check_open(
     Ok(())
 }
 
-/// A record of which nothing is known but what stands in it.
-fn told(
-    (id, module, at): (RecordId, &ModuleSlug, DateTime<Utc>),
-    proposal: &Proposal<'_>,
-    base: &Base,
+/// A record of which nothing is known but what stands in it: as if it were new.
+fn seen(
+    (id, module): (RecordId, &ModuleSlug),
+    (version, data): (i64, Data),
+    (proposal, at): (&Proposal<'_>, DateTime<Utc>),
 ) -> Record {
     let user = proposal.authority.actor().user_id.to_string();
     Record {
         id,
         module: module.clone(),
-        version: base.version,
-        data: base.data.clone(),
+        version,
+        data,
         owner_id: user.clone(),
         created_at: at,
         created_by: user.clone(),
@@ -431,27 +432,17 @@ fn written(
             version: change.version(),
         };
     };
-    let user = proposal.authority.actor().user_id.as_str();
-    let before = known.and_then(|known| known.record.as_ref());
-    let record = Box::new(Record {
-        id: change.record_id(),
-        module: change.module().clone(),
-        version: change.version(),
-        data: sight.show(after).into_owned(),
-        owner_id: change
-            .owner()
-            .map(UserId::as_str)
-            .or(before.map(|record| record.owner_id.as_str()))
-            .unwrap_or(user)
-            .to_owned(),
-        created_at: before.map_or(at, |record| record.created_at),
-        created_by: before
-            .map_or(user, |record| record.created_by.as_str())
-            .to_owned(),
-        updated_at: at,
-        updated_by: user.to_owned(),
-        deleted_at: None,
-    });
+    let of = (change.record_id(), change.module());
+    let what = (change.version(), sight.show(after).into_owned());
+    let mut record = Box::new(seen(of, what, (proposal, at)));
+    if let Some(before) = known.and_then(|known| known.record.as_ref()) {
+        record.owner_id.clone_from(&before.owner_id);
+        record.created_at = before.created_at;
+        record.created_by.clone_from(&before.created_by);
+    }
+    if let Some(owner) = change.owner() {
+        owner.as_str().clone_into(&mut record.owner_id);
+    }
     if change.base_version() == 0 {
         Written::Created(record)
     } else {
