@@ -45,6 +45,33 @@ impl SuppressionReason {
     }
 }
 
+/// An address as suppressed ones are kept: lower case where that makes no difference. Any text is
+/// one that could be looked for but with a NUL, which PostgreSQL takes in no text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressKey(String);
+
+impl AddressKey {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// It has a NUL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAddress;
+
+impl std::str::FromStr for AddressKey {
+    type Err = NoAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAddress> {
+        match text.contains('\0') {
+            true => Err(NoAddress),
+            false => Ok(Self(email_key(text))),
+        }
+    }
+}
+
 /// Whether mails can go to it: `ada@example.com`, without a name.
 pub fn is_mail_address(text: &str) -> bool {
     let length = u64::try_from(text.len()).unwrap_or(u64::MAX);

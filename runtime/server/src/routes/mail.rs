@@ -7,7 +7,6 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use crm_engine::effects::mail::sender::Senders;
-use crm_model::Violations;
 use crm_model::mail::NewSender;
 use crm_store::incoming::Address;
 use crm_store::mail::{Sender, Suppression};
@@ -16,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, Parameters};
+use crate::extract::{Body, Parameters, segment};
 use crate::once::{Answer, Keyed, KeyedOrEmpty, Nothing, once, receipt_of};
 use crate::page::{List, PageParameters};
 use crate::problem::{Problem, ProblemBody};
@@ -217,13 +216,7 @@ pub(crate) async fn suppressions_list(
     caller: Caller,
     Parameters(page): Parameters<PageParameters>,
 ) -> Result<Json<List<SuppressionBody>>, Problem> {
-    let page = page.request::<String>()?;
-    if let Some(after) = &page.before {
-        known(after).map_err(|_| {
-            let message = "is no cursor of this list";
-            Problem::invalid(Violations::one("/cursor", "cursor", message))
-        })?;
-    }
+    let page = page.request()?;
     let found = app
         .engine
         .mail_suppressions(caller.tenant, &caller.actor, page);
@@ -232,14 +225,6 @@ pub(crate) async fn suppressions_list(
         |suppression| suppression.address.clone(),
         SuppressionBody::from,
     )))
-}
-
-/// No address that is kept has a NUL in it, which PostgreSQL takes in no text.
-fn known(address: &str) -> Result<(), Problem> {
-    match address.contains('\0') {
-        true => Err(Problem::not_found()),
-        false => Ok(()),
-    }
 }
 
 /// Has no mail go to an address any more.
@@ -286,7 +271,7 @@ pub(crate) async fn suppression_get(
     caller: Caller,
     Path(address): Path<String>,
 ) -> Result<Json<SuppressionBody>, Problem> {
-    known(&address)?;
+    let address = segment(&address)?;
     let found = app
         .engine
         .mail_suppression(caller.tenant, &caller.actor, &address);
@@ -306,9 +291,8 @@ pub(crate) async fn suppression_remove(
     caller: Caller,
     Path(address): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    known(&address)?;
     app.engine
-        .mail_suppression_remove(caller.tenant, caller.actor, address)
+        .mail_suppression_remove(caller.tenant, caller.actor, segment(&address)?)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

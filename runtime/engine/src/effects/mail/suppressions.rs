@@ -1,7 +1,7 @@
 //! Addresses that a tenant's mails do not go to.
 
 use crm_model::limits::MAIL_NOTE_MAX_CHARACTERS;
-use crm_model::mail::{SuppressionReason, email_key, is_mail_address};
+use crm_model::mail::{AddressKey, SuppressionReason, email_key, is_mail_address};
 use crm_model::{Actor, TenantId, Violations};
 use crm_store::mail::Suppression;
 use serde_json::json;
@@ -39,10 +39,10 @@ impl Engine {
         &self,
         tenant: TenantId,
         actor: &Actor,
-        page: PageRequest<String>,
+        page: PageRequest<AddressKey>,
     ) -> Result<Page<Suppression>, EngineError> {
         let mut tx = self.begin_mail(tenant, actor).await?;
-        let (after, limit) = (page.before.as_deref(), page.limit + 1);
+        let (after, limit) = (page.before.as_ref().map(AddressKey::as_str), page.limit + 1);
         let rows = crm_store::mail::suppressions_page(&mut tx, after, limit).await?;
         Ok(Page::cut(rows, page.limit))
     }
@@ -55,10 +55,10 @@ impl Engine {
         &self,
         tenant: TenantId,
         actor: &Actor,
-        address: &str,
+        address: &AddressKey,
     ) -> Result<Suppression, EngineError> {
         let mut tx = self.begin_mail(tenant, actor).await?;
-        let wanted = [email_key(address)];
+        let wanted = [address.as_str().to_owned()];
         let found = crm_store::mail::suppressions_among(&mut tx, &wanted).await?;
         found.into_iter().next().ok_or(NOT_FOUND)
     }
@@ -120,13 +120,12 @@ impl Engine {
         &self,
         tenant: TenantId,
         actor: Actor,
-        address: String,
+        address: AddressKey,
     ) -> Result<(), EngineError> {
         let engine = self.clone();
         uncancelled(async move {
             let mut tx = engine.begin_mail(tenant, &actor).await?;
-            let address = email_key(&address);
-            let gone = crm_store::mail::suppression_remove(&mut tx, &address).await?;
+            let gone = crm_store::mail::suppression_remove(&mut tx, address.as_str()).await?;
             let gone = gone.ok_or(NOT_FOUND)?;
             audit_write(&mut tx, &actor, act("mail.suppression_removed", &gone)).await?;
             Ok(tx.commit().await?)
