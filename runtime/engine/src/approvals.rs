@@ -1,6 +1,7 @@
 //! Words of people that runs wait for: who may give them sees them, and those who manage
 //! everything.
 
+use crm_model::effect::ROLE_START;
 use crm_model::limits::APPROVAL_COMMENT_MAX_CHARACTERS;
 use crm_model::permission::manages_all;
 use crm_model::{Actor, Model, RecordId, TenantId, Violations};
@@ -39,7 +40,7 @@ pub struct Decision {
 /// What an approval may call somebody: by the own name, and by the roles.
 fn names(model: &Model, actor: &Actor) -> Vec<String> {
     let roles = model.roles_of(actor).into_iter();
-    let roles = roles.map(|role| format!("role:{role}"));
+    let roles = roles.map(|role| format!("{ROLE_START}{role}"));
     roles.chain([actor.user_id.to_string()]).collect()
 }
 

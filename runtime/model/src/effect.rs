@@ -109,6 +109,9 @@ pub struct Notification {
     pub body: Option<String>,
 }
 
+/// What stands before a role's name where people are named.
+pub const ROLE_START: &str = "role:";
+
 /// An event for the same workflow and record at a later time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! Notes to people: kept together with the effect's end, so each comes once.
 
-use crm_model::effect::Notification;
+use crm_model::effect::{Notification, ROLE_START};
 use crm_model::limits::NOTIFICATION_MAX_PEOPLE;
 use crm_model::{Model, RoleSlug, TenantId, UserId};
 use crm_store::TenantTx;
@@ -12,8 +12,6 @@ use std::collections::BTreeSet;
 use super::End;
 use crate::users::user_id_of;
 use crate::{Engine, EngineError, fresh};
-
-const ROLE_START: &str = "role:";
 
 /// Whom it is for as far as the model says: those who are named, and the members who have a role
 /// that is; and those roles.

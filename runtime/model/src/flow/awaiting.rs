@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::definition::{Delay, StepDefinition};
 use super::program::{CompiledDelay, expression};
 use super::template::Template;
+use crate::effect::ROLE_START;
 use crate::event::{Event, EventKind};
 use crate::limits::{
     APPROVAL_TEXT_MAX_CHARACTERS, APPROVAL_TITLE_MAX_CHARACTERS, NOTIFICATION_MAX_PEOPLE,
@@ -252,7 +253,7 @@ impl Asked {
                 .unwrap_or_default(),
             _ => Vec::new(),
         };
-        let is_name = |name: &String| match name.strip_prefix("role:") {
+        let is_name = |name: &String| match name.strip_prefix(ROLE_START) {
             Some(role) => role.parse::<crate::RoleSlug>().is_ok(),
             None => name.parse::<crate::UserId>().is_ok(),
         };
