@@ -1,7 +1,7 @@
 //! Runs that wait for something to come: an event, somebody's word, the end of another run.
 
 use crm_tests::app::TestApp;
-use crm_tests::client::Client;
+use crm_tests::client::{Client, wait_until};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -43,12 +43,13 @@ async fn found(owner: &Client, contact: &str) -> Value {
 
 /// The run, once it waits for this.
 async fn waiting(owner: &Client, workflow: &str, contact: &str, what: &str) -> Value {
-    loop {
-        let run = owner.run(workflow, contact, &["queued", "running"]).await;
-        if run["waits_for"] == what {
-            return run;
-        }
-    }
+    let mut run = Value::Null;
+    wait_until("the run waits", async || {
+        run = owner.run(workflow, contact, &["queued", "running"]).await;
+        run["waits_for"] == what
+    })
+    .await;
+    run
 }
 
 async fn approvals(client: &Client, query: &str) -> Vec<Value> {
@@ -145,7 +146,10 @@ async fn what_comes_while_the_run_is_at_work_is_not_missed() {
     .await;
     let contact = ada(&owner).await;
     waiting(&owner, "flow", &contact, "event").await;
-    while found(&owner, &contact).await["status"] != "own" {}
+    wait_until("the other way has made its change", async || {
+        found(&owner, &contact).await["status"] == "own"
+    })
+    .await;
     // Somebody has the run in hand while the change comes, and puts it to rest afterwards.
     let mut database = PgConnection::connect_with(&app.database.owner())
         .await
@@ -153,13 +157,11 @@ async fn what_comes_while_the_run_is_at_work_is_not_missed() {
     let take = "update crm_jobs set state = 'leased', available_at = now() + interval '1 hour'
         where state = 'queued' and available_at > now() + interval '1 minute'
             and (select count(*) from crm_awaits w where w.job_id = crm_jobs.id) = 2";
-    while sqlx::query(take)
-        .execute(&mut database)
-        .await
-        .unwrap()
-        .rows_affected()
-        == 0
-    {}
+    wait_until("the run is in hand", async || {
+        let taken = sqlx::query(take).execute(&mut database).await.unwrap();
+        taken.rows_affected() == 1
+    })
+    .await;
     change(&owner, &contact, json!({ "status": "others" })).await;
     let rest = "update crm_jobs set state = 'queued', available_at = now() + interval '1 hour'
         where state = 'leased'";
@@ -441,20 +443,21 @@ async fn a_record_goes_through_a_workflow_as_often_as_it_says() {
             let path = format!("workflows/{enrolment}/start");
             let started = owner.post(&path, body).await.expect(202);
             let run = format!("runs/{}", started["runs"][0].as_str().unwrap());
-            loop {
-                let run = owner.get(&run).await.expect(200);
-                if run["waits_for"] == "event" || run["status"] == "done" {
-                    return run["status"].as_str().unwrap().to_owned();
-                }
-            }
+            let mut seen = Value::Null;
+            wait_until("the run waits or is over", async || {
+                seen = owner.get(&run).await.expect(200);
+                seen["waits_for"] == "event" || seen["status"] == "done"
+            })
+            .await;
+            seen["status"].as_str().unwrap().to_owned()
         };
         let (first, second) = (start().await, start().await);
         change(&owner, &contact, json!({ "status": "new" })).await;
-        while runs(&owner, enrolment)
-            .await
-            .iter()
-            .any(|(status, _)| status != "done")
-        {}
+        wait_until("all are over", async || {
+            let runs = runs(&owner, enrolment).await;
+            runs.iter().all(|(status, _)| status == "done")
+        })
+        .await;
         let third = start().await;
         let why: Vec<String> = runs(&owner, enrolment)
             .await
