@@ -1,4 +1,4 @@
-//! Runs that no person causes: a time does, or a request from outside.
+//! Runs that no change of a record starts: a time does, a request from outside, or another run.
 
 use chrono::{DateTime, Utc};
 use crm_model::workflow::Workflow;
@@ -9,29 +9,45 @@ use crm_store::runs::StartedRun;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::write::cut;
 use crate::{Engine, EngineError, fresh};
 
 /// What happened.
 pub(crate) struct Happening<'a> {
     pub(crate) id: EventId,
     pub(crate) kind: EventKind,
-    /// Who stands in the event, in the place of a person.
-    pub(crate) by: &'static str,
+    /// Who caused it, and why.
+    pub(crate) by: (Actor, Cause),
+    /// How many runs led to it.
+    pub(crate) depth: u32,
     /// None: it is of no record.
     pub(crate) record: Option<&'a Record>,
-    pub(crate) payload: &'a Value,
+    pub(crate) payload: Value,
     pub(crate) at: DateTime<Utc>,
+    /// The run that waits for the end of the one that this starts, and the number of what waits
+    /// there.
+    pub(crate) parent: Option<(JobId, u64)>,
 }
 
 /// What came of it.
 pub(crate) enum Began {
     Run(JobId),
-    /// A run that people see, and that does not begin: the workflow's condition cannot be answered.
-    Dead(JobId),
+    /// A run that people see, and that does not begin: why.
+    Dead(JobId, String),
     /// The workflow's condition does not hold.
     NotMeant,
     /// The record is gone, or the same has happened before.
     Known,
+}
+
+/// Whoever stands in an event that nobody who is known here caused.
+///
+/// # Errors
+/// [`EngineError::Internal`] where it is no name.
+pub(crate) fn nobody(name: &str) -> Result<(Actor, Cause), EngineError> {
+    let by = name.parse();
+    let by = by.map_err(|error| EngineError::Internal(format!("{name}: {error}")))?;
+    Ok((Actor::person(by, Vec::new()), Cause::System))
 }
 
 impl Engine {
@@ -39,16 +55,14 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Quota`] where too many runs wait; [`EngineError::Store`].
-    pub(crate) async fn impersonal_start(
+    pub(crate) async fn run_begin(
         &self,
         tx: &mut TenantTx,
         (model, workflow): (&Model, &Workflow),
         what: Happening<'_>,
     ) -> Result<Began, EngineError> {
-        let by = what.by.parse();
-        let by = by.map_err(|error| EngineError::Internal(format!("{}: {error}", what.by)))?;
         let definition = workflow.definition();
-        let record = what.record;
+        let (record, (actor, cause)) = (what.record, what.by);
         let event = Event {
             id: what.id,
             kind: what.kind,
@@ -58,15 +72,16 @@ impl Engine {
             before: None,
             after: record.map(|record| record.data.clone()),
             changed_fields: Vec::new(),
-            payload: Some(what.payload.clone()),
-            actor: Actor::person(by, Vec::new()),
-            cause: Cause::System,
-            depth: 0,
+            payload: Some(what.payload),
+            actor,
+            cause,
+            depth: what.depth,
             occurred_at: what.at,
         };
+        let source = definition.slug.clone().into();
         let error = match workflow.condition_holds(&event) {
             Ok(false) => return Ok(Began::NotMeant),
-            Ok(true) => None,
+            Ok(true) => cut(&event, &source),
             Err(message) => Some(message),
         };
         if let Some(room) = self.jobs_room(model.tenant_id()).await?
@@ -74,27 +89,19 @@ impl Engine {
         {
             return Err(EngineError::Quota(room.spent));
         }
-        let source = definition.slug.clone().into();
         let run = StartedRun {
             job: JobId::new(fresh::id()),
-            event: event.id,
-            kind: event.kind,
-            cause: &event.cause,
+            event: &event,
             workflow: &source,
             version: workflow.version(),
-            module: &definition.module,
-            record: record.map(|record| record.id),
-            actor: &event.actor,
-            payload: what.payload,
-            at: what.at,
             error: error.as_deref(),
-            depth: 0,
-            parent: None,
+            parent: what.parent,
         };
-        Ok(match crm_store::runs::run_start(tx, &run).await? {
-            false => Began::Known,
-            true if error.is_some() => Began::Dead(run.job),
-            true => Began::Run(run.job),
+        let (job, is_new) = (run.job, crm_store::runs::run_start(tx, &run).await?);
+        Ok(match error {
+            _ if !is_new => Began::Known,
+            Some(error) => Began::Dead(job, error),
+            None => Began::Run(job),
         })
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api_keys::{ApiSecret, hash, tenant_of};
 use crate::audit::{Act, audit_write};
-use crate::impersonal::{Began, Happening};
+use crate::begin::{Began, Happening, nobody};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
 use crate::workflows::NO_WORKFLOW;
@@ -157,19 +157,18 @@ impl Engine {
         let what = Happening {
             id: EventId::new(id),
             kind: EventKind::RequestReceived,
-            by: OUTSIDE,
+            by: nobody(OUTSIDE)?,
+            depth: 0,
             record: None,
-            payload: &payload,
+            payload,
             at: fresh::now(),
+            parent: None,
         };
         let event = what.id;
-        match self
-            .impersonal_start(&mut tx, (model, workflow), what)
-            .await?
-        {
+        match self.run_begin(&mut tx, (model, workflow), what).await? {
             Began::NotMeant => Ok(None),
             Began::Known => Ok(crm_store::incoming::run_of_event(&mut tx, event).await?),
-            Began::Dead(run) => {
+            Began::Dead(run, _) => {
                 tx.commit().await?;
                 Ok(Some(run))
             }

@@ -43,6 +43,7 @@ pub mod workflows;
 pub mod write;
 
 mod acts;
+mod begin;
 mod breaker;
 mod components;
 mod error;
@@ -50,7 +51,6 @@ mod field_remove;
 mod fresh;
 mod hook_failures;
 mod hooks;
-mod impersonal;
 mod meter;
 mod models;
 mod module_remove;

@@ -6,8 +6,8 @@ use crm_model::permission::manages_all;
 use crm_model::query::{Query, QueryInput, Scope};
 use crm_model::workflow::Workflow;
 use crm_model::{
-    Actor, Cause, EventId, EventKind, JobId, Model, RecordId, RunSource, TenantId, Violations,
-    WorkflowSlug,
+    Actor, Cause, Event, EventId, EventKind, JobId, Model, RecordId, RunSource, TenantId,
+    Violations, WorkflowSlug,
 };
 use crm_store::TenantTx;
 use crm_store::commit::JobState;
@@ -323,20 +323,27 @@ impl Engine {
             let asked = records.iter().map(|record| (module.clone(), *record));
             let there = Reading::new(&model, &actor).passing(&mut tx, asked).await?;
             for (index, record) in records.into_iter().enumerate() {
+                let event = Event {
+                    id: EventId::new(fresh::id()),
+                    kind: EventKind::StartedByHand,
+                    module: module.clone(),
+                    record_id: record,
+                    record_version: 0,
+                    before: None,
+                    after: None,
+                    changed_fields: Vec::new(),
+                    payload: Some(payload.clone()),
+                    actor: actor.clone(),
+                    cause: Cause::User,
+                    depth: 0,
+                    occurred_at: at,
+                };
                 let run = StartedRun {
                     job: JobId::new(fresh::id()),
-                    event: EventId::new(fresh::id()),
-                    kind: EventKind::StartedByHand,
-                    cause: &Cause::User,
-                    error: None,
+                    event: &event,
                     workflow: &source,
                     version,
-                    module: &module,
-                    record: Some(record),
-                    actor: &actor,
-                    payload: &payload,
-                    at,
-                    depth: 0,
+                    error: None,
                     parent: None,
                 };
                 let is_there = there.contains(&record);

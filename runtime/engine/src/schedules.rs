@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::impersonal::{Began, Happening};
+use crate::begin::{Began, Happening, nobody};
 use crate::query::read_page;
 use crate::{Engine, EngineError, fresh};
 
@@ -165,12 +165,14 @@ impl Engine {
         let what = Happening {
             id: EventId::new(fresh::id()),
             kind: EventKind::TimeReached,
-            by: CLOCK,
+            by: nobody(CLOCK)?,
+            depth: 0,
             record,
-            payload,
+            payload: payload.clone(),
             at,
+            parent: None,
         };
-        let began = self.impersonal_start(tx, of, what).await?;
+        let began = self.run_begin(tx, of, what).await?;
         Ok(i64::from(matches!(began, Began::Run(_))))
     }
 

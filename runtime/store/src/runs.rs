@@ -3,9 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::limits::STUCK_AFTER_SECONDS;
-use crm_model::{
-    Actor, Cause, EventId, EventKind, JobId, ModuleSlug, PluginName, RecordId, RunSource, TenantId,
-};
+use crm_model::{Event, JobId, ModuleSlug, PluginName, RecordId, RunSource, TenantId};
 use serde_json::Value;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -370,22 +368,14 @@ pub async fn enrol(
 #[derive(Clone, Debug)]
 pub struct StartedRun<'a> {
     pub job: JobId,
-    pub event: EventId,
-    pub kind: EventKind,
-    pub cause: &'a Cause,
+    /// Of no record, where its id is the nil one. Its version, and what stands in it, are read when
+    /// the run begins.
+    pub event: &'a Event,
     pub workflow: &'a RunSource,
     /// The version of the workflow that is live.
     pub version: u32,
-    pub module: &'a ModuleSlug,
-    /// None: it is of no record, and the event's is the nil id.
-    pub record: Option<RecordId>,
-    pub actor: &'a Actor,
-    pub payload: &'a Value,
-    pub at: DateTime<Utc>,
     /// Why it must not even begin: it is born dead, for people to see.
     pub error: Option<&'a str>,
-    /// How many runs led to it.
-    pub depth: u32,
     /// The run that waits for its end, and the number of what waits there.
     pub parent: Option<(JobId, u64)>,
 }
@@ -395,31 +385,32 @@ pub struct StartedRun<'a> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, StoreError> {
-    let event = sqlx::query(
+    let (event, record) = (run.event, run.event.record_id.uuid());
+    let inserted = sqlx::query(
         "insert into crm_events (
             tenant_id, id, kind, module_slug, record_id, record_version, changed_fields, payload,
             actor, cause, depth, occurred_at)
-        select $1, $2, $3, $4, coalesce($5, $10), coalesce(r.version, 0), '[]', $6, $7, $8, $11, $9
+        select $1, $2, $3, $4, $5, coalesce(r.version, 0), '[]', $6, $7, $8, $10, $9
         from (select) one
         left join crm_records r
             on r.tenant_id = $1 and r.id = $5 and r.module_slug = $4 and r.deleted_at is null
-        where $5 is null or r.id is not null
+        where $11 or r.id is not null
         on conflict do nothing",
     )
     .bind(tx.tenant_id().uuid())
-    .bind(run.event.uuid())
-    .bind(run.kind.name())
-    .bind(run.module.as_str())
-    .bind(run.record.map(RecordId::uuid))
-    .bind(Json(run.payload))
-    .bind(Json(run.actor))
-    .bind(Json(run.cause))
-    .bind(run.at)
-    .bind(Uuid::nil())
-    .bind(i32::try_from(run.depth).unwrap_or(i32::MAX))
+    .bind(event.id.uuid())
+    .bind(event.kind.name())
+    .bind(event.module.as_str())
+    .bind(record)
+    .bind(event.payload.as_ref().map(Json))
+    .bind(Json(&event.actor))
+    .bind(Json(&event.cause))
+    .bind(event.occurred_at)
+    .bind(i32::try_from(event.depth).unwrap_or(i32::MAX))
+    .bind(record.is_nil())
     .execute(tx.connection())
     .await?;
-    if event.rows_affected() == 0 {
+    if inserted.rows_affected() == 0 {
         return Ok(false);
     }
     sqlx::query(
@@ -432,10 +423,10 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     .bind(tx.tenant_id().uuid())
     .bind(run.job.uuid())
     .bind(run.workflow.to_string())
-    .bind(run.event.uuid())
-    .bind(run.module.as_str())
-    .bind(run.record.map_or(Uuid::nil(), RecordId::uuid))
-    .bind(run.at)
+    .bind(event.id.uuid())
+    .bind(event.module.as_str())
+    .bind(record)
+    .bind(event.occurred_at)
     .bind(number(run.version))
     .bind(run.error)
     .bind(run.parent.map(|(parent, _)| parent.uuid()))

@@ -4,19 +4,16 @@
 use chrono::{DateTime, Utc};
 use crm_model::flow::{Asked, Came, CompiledAwait, CompiledAwaited, Template};
 use crm_model::permission::RunAs;
-use crm_model::{
-    Event, EventId, EventKind, JobId, PluginName, RecordId, RunSource, UserId, WorkflowSlug,
-};
+use crm_model::workflow::Workflow;
+use crm_model::{EventId, EventKind, PluginName, RecordId, UserId, WorkflowSlug};
 use crm_store::TenantTx;
 use crm_store::awaits::{AwaitedRow, NewAwait};
 use crm_store::notifications::{NewNotification, notifications_insert};
-use crm_store::runs::StartedRun;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use uuid::Uuid;
 
 use super::course::Course;
-use crate::write::cut;
+use crate::begin::{Began, Happening};
 use crate::{EngineError, fresh};
 
 /// What stands as the component in the causes of runs that another one called.
@@ -32,8 +29,7 @@ struct Opening<'c> {
 }
 
 /// A run that another one is to start.
-struct Child<'c> {
-    workflow: &'c WorkflowSlug,
+struct Child {
     record: Option<RecordId>,
     payload: Value,
 }
@@ -142,7 +138,7 @@ impl Course<'_> {
         let asked = asked.map_err(|error| error.to_string());
         let asked = match asked.and_then(|filled| Asked::read(&filled)) {
             Ok(asked) => asked,
-            Err(why) => return Ok(Some(json!({ "status": "failed", "error": why }))),
+            Err(why) => return Ok(Some(failed(why))),
         };
         let mut tx = self.begin().await?;
         let row = AwaitedRow::Approval {
@@ -178,18 +174,16 @@ impl Course<'_> {
         record: Option<&Template>,
         payload: &Template,
     ) -> Result<Option<Value>, EngineError> {
-        let failed = |why: String| Ok(Some(json!({ "status": "failed", "error": why })));
         let context = self.context(opening.item);
         let payload = match payload.fill(&context) {
             Ok(payload) => payload,
-            Err(error) => return failed(format!("payload: {error}")),
+            Err(error) => return Ok(Some(failed(format!("payload: {error}")))),
         };
         let target = self.model.workflow(workflow);
         let target = target.filter(|target| target.definition().trigger.on == EventKind::Called);
         let Some(target) = target else {
-            return failed(format!(
-                "there is no workflow “{workflow}” that starts on `called`"
-            ));
+            let why = format!("there is no workflow “{workflow}” that starts on `called`");
+            return Ok(Some(failed(why)));
         };
         let module = &target.definition().module;
         let own = (
@@ -198,42 +192,41 @@ impl Course<'_> {
         );
         let record = match record.map(|record| record.fill(&context)) {
             None => Some(own.0).filter(|id| own.1 && !id.uuid().is_nil()),
-            Some(Err(error)) => return failed(format!("record: {error}")),
+            Some(Err(error)) => return Ok(Some(failed(format!("record: {error}")))),
             Some(Ok(value)) => match value.as_str().and_then(|id| id.parse().ok()) {
                 Some(id) => Some(id),
-                None => return failed("record: gives no id of a record".to_owned()),
+                None => return Ok(Some(failed("record: gives no id of a record".to_owned()))),
             },
         };
-        let child = Child {
-            workflow,
-            record,
-            payload,
-        };
+        let child = Child { record, payload };
         self.start(opening, target, child).await
     }
 
     async fn start(
         &self,
         opening: &Opening<'_>,
-        target: &crm_model::workflow::Workflow,
-        child: Child<'_>,
+        target: &Workflow,
+        child: Child,
     ) -> Result<Option<Value>, EngineError> {
         let (engine, lease) = (self.engine, self.lease);
         let module = &target.definition().module;
-        let found = match child.record {
+        let no_record = || {
+            Ok(Some(failed(format!(
+                "there is no such record of “{module}”"
+            ))))
+        };
+        let record = match child.record {
             None => None,
             Some(id) => {
                 let found =
                     crm_store::records::record_read(engine.store(), lease.tenant, module, id);
                 let found = found.await?.1.filter(|found| found.deleted_at.is_none());
                 let Some(found) = found else {
-                    let why = format!("there is no such record of “{module}”");
-                    return Ok(Some(json!({ "status": "failed", "error": why })));
+                    return no_record();
                 };
                 if self.flow.run_as() == RunAs::Person {
                     let reader = &lease.job.event.actor;
-                    let seen = engine.check_there(self.model, reader, (module, id)).await;
-                    seen?;
+                    engine.check_there(self.model, reader, (module, id)).await?;
                 }
                 Some(found)
             }
@@ -241,66 +234,46 @@ impl Course<'_> {
         let by: PluginName = CALL
             .parse()
             .map_err(|error| EngineError::Internal(format!("{CALL}: {error}")))?;
-        let source = RunSource::from(child.workflow.clone());
         let event = &lease.job.event;
-        let version = semver::Version::new(1, 0, 0);
-        let called = Event {
+        let (caller, version) = (lease.job.workflow.clone(), semver::Version::new(1, 0, 0));
+        let what = Happening {
             id: EventId::new(fresh::id()),
             kind: EventKind::Called,
-            module: module.clone(),
-            record_id: child.record.unwrap_or(RecordId::new(Uuid::nil())),
-            record_version: found.as_ref().map_or(0, |found| found.version),
-            before: None,
-            after: found.map(|found| found.data),
-            changed_fields: Vec::new(),
-            payload: Some(child.payload),
-            actor: event.actor.clone(),
-            cause: event.cause_of(lease.job.id, lease.job.workflow.clone(), (by, &version)),
+            by: (
+                event.actor.clone(),
+                event.cause_of(lease.job.id, caller, (by, &version)),
+            ),
             depth: event.depth + 1,
-            occurred_at: opening.at,
+            record: record.as_ref(),
+            payload: child.payload,
+            at: opening.at,
+            parent: Some((lease.job.id, opening.work)),
         };
-        let error = match target.condition_holds(&called) {
-            Ok(true) => cut(&called, &source),
-            Ok(false) => {
-                return Ok(Some(json!({ "status": "done", "skipped": true })));
-            }
-            Err(error) => Some(error),
-        };
-        if let Some(room) = engine.jobs_room(lease.tenant).await?
-            && room.left < 1
-        {
-            return Err(EngineError::Quota(room.spent));
-        }
         let mut tx = self.begin().await?;
-        let result = error
-            .as_ref()
-            .map(|error| json!({ "status": "failed", "error": error }));
+        let began = engine
+            .run_begin(&mut tx, (self.model, target), what)
+            .await?;
+        let result = match &began {
+            Began::NotMeant => return Ok(Some(json!({ "status": "done", "skipped": true }))),
+            Began::Known => return no_record(),
+            Began::Dead(_, why) => Some(failed(why.clone())),
+            Began::Run(_) => None,
+        };
         let row = self.row(opening, result.clone(), AwaitedRow::Call);
-        let is_new = crm_store::awaits::await_open(&mut tx, &row).await?;
-        if is_new {
-            let run = StartedRun {
-                job: JobId::new(fresh::id()),
-                event: called.id,
-                kind: called.kind,
-                cause: &called.cause,
-                workflow: &source,
-                version: target.version(),
-                module,
-                record: child.record,
-                actor: &called.actor,
-                payload: called.payload.as_ref().unwrap_or(&Value::Null),
-                at: opening.at,
-                error: error.as_deref(),
-                depth: called.depth,
-                parent: Some((lease.job.id, opening.work)),
-            };
-            crm_store::runs::run_start(&mut tx, &run).await?;
+        if !crm_store::awaits::await_open(&mut tx, &row).await? {
+            // It was started by an attempt that came to no end.
+            return Ok(None);
         }
         tx.commit().await?;
-        if is_new && error.is_none() {
+        if let Began::Run(_) = began {
             engine.inner.meter.committed(lease.tenant, 0, 1);
             engine.inner.jobs_waiting.notify_one();
         }
         Ok(result)
     }
+}
+
+/// What a step is told that comes to nothing.
+fn failed(why: String) -> Value {
+    json!({ "status": "failed", "error": why })
 }
