@@ -92,6 +92,7 @@ impl Engine {
         let run = StartedRun {
             job: JobId::new(fresh::id()),
             event: &event,
+            is_of_record: record.is_some(),
             workflow: &source,
             version: workflow.version(),
             error: error.as_deref(),

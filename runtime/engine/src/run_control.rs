@@ -341,6 +341,7 @@ impl Engine {
                 let run = StartedRun {
                     job: JobId::new(fresh::id()),
                     event: &event,
+                    is_of_record: true,
                     workflow: &source,
                     version,
                     error: None,

@@ -368,9 +368,10 @@ pub async fn enrol(
 #[derive(Clone, Debug)]
 pub struct StartedRun<'a> {
     pub job: JobId,
-    /// Of no record, where its id is the nil one. Its version, and what stands in it, are read when
-    /// the run begins.
+    /// Its record's version, and what stands in it, are read when the run begins.
     pub event: &'a Event,
+    /// The event is of a record, which has to be there.
+    pub is_of_record: bool,
     pub workflow: &'a RunSource,
     /// The version of the workflow that is live.
     pub version: u32,
@@ -407,7 +408,7 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     .bind(Json(&event.cause))
     .bind(event.occurred_at)
     .bind(i32::try_from(event.depth).unwrap_or(i32::MAX))
-    .bind(record.is_nil())
+    .bind(!run.is_of_record)
     .execute(tx.connection())
     .await?;
     if inserted.rows_affected() == 0 {
