@@ -236,8 +236,9 @@ pub async fn run_retry(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a run that has not ended. What is under way commits nothing any more; the run that waits
-/// for its turn behind this one may go. False where it has ended.
+/// Ends a run that has not ended. What is under way commits nothing any more. The run that waits for
+/// its turn behind this one may go; where this one waited itself, it waits for the one that this one
+/// waited for. False where it has ended.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -247,16 +248,20 @@ pub async fn run_cancel(
     at: DateTime<Utc>,
     reason: &str,
 ) -> Result<bool, StoreError> {
+    let tenant = tx.tenant_id().uuid();
+    let is_bridged = run_bridge(tx, run).await?;
     let next: Option<(Option<Uuid>,)> = sqlx::query_as(
         "update crm_jobs
-        set state = 'cancelled', lease_token = null, error = $4, finished_at = $3
+        set state = 'cancelled', lease_token = null, error = $4, finished_at = $3,
+            next_job_id = case when not $5 then next_job_id end
         where tenant_id = $1 and id = $2 and state in ('waiting', 'queued', 'leased')
         returning next_job_id",
     )
-    .bind(tx.tenant_id().uuid())
+    .bind(tenant)
     .bind(run.uuid())
     .bind(at)
     .bind(reason)
+    .bind(is_bridged)
     .fetch_optional(tx.connection())
     .await?;
     let Some((next,)) = next else {
@@ -267,11 +272,43 @@ pub async fn run_cancel(
             "update crm_jobs set state = 'queued'
             where tenant_id = $1 and id = $2 and state = 'waiting'",
         )
-        .bind(tx.tenant_id().uuid())
+        .bind(tenant)
         .bind(next)
         .execute(tx.connection())
         .await?;
     }
+    Ok(true)
+}
+
+/// Has the run before a waiting one go on to the run behind it. Whether it waits, and there is one
+/// before it. All runs of the event are locked, first to last, as the ends of attempts lock them:
+/// whoever looked for the one before alone could miss another end in the same row of runs.
+async fn run_bridge(tx: &mut TenantTx, run: JobId) -> Result<bool, StoreError> {
+    let of_event: Vec<(Uuid, String, Option<Uuid>)> = sqlx::query_as(
+        "select id, state, next_job_id from crm_jobs
+        where tenant_id = $1 and (record_id, event_id) = (
+            select record_id, event_id from crm_jobs
+            where tenant_id = $1 and id = $2 and state = 'waiting')
+        order by id
+        for update",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.uuid())
+    .fetch_all(tx.connection())
+    .await?;
+    let mut rows = of_event.iter();
+    let waiting = rows.find(|(id, state, _)| *id == run.uuid() && state == "waiting");
+    let mut rows = of_event.iter();
+    let before = rows.find(|(_, _, next)| *next == Some(run.uuid()));
+    let (Some((_, _, next)), Some((before, ..))) = (waiting, before) else {
+        return Ok(false);
+    };
+    sqlx::query("update crm_jobs set next_job_id = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant_id().uuid())
+        .bind(before)
+        .bind(next)
+        .execute(tx.connection())
+        .await?;
     Ok(true)
 }
 

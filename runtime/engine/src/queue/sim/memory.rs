@@ -278,6 +278,7 @@ impl Memory {
 
     /// `run_cancel`.
     pub(crate) fn cancel(&mut self, job: Key, at: At, reason: &str) -> bool {
+        let is_bridged = self.bridge(job);
         let row = self.rows.get_mut(&job);
         let Some(row) = row.filter(|row| row.is_open() || row.state == State::Waiting) else {
             return false;
@@ -286,8 +287,29 @@ impl Memory {
         row.token = None;
         row.error = Some(reason.to_owned());
         row.finished_at = Some(at);
+        if is_bridged {
+            row.next = None;
+        }
         let next = row.next;
         self.wake_next(job.0, next);
+        true
+    }
+
+    /// `run_bridge`.
+    fn bridge(&mut self, job: Key) -> bool {
+        let waiting = self.rows.get(&job);
+        let Some(waiting) = waiting.filter(|row| row.state == State::Waiting) else {
+            return false;
+        };
+        let next = waiting.next;
+        let before = self
+            .rows
+            .iter_mut()
+            .find(|((tenant, _), row)| *tenant == job.0 && row.next == Some(job.1));
+        let Some((_, before)) = before else {
+            return false;
+        };
+        before.next = next;
         true
     }
 }

@@ -116,6 +116,7 @@ planted! {
     a_round_that_begins_anew_is_found: RoundForgotten breaks Fair;
     a_commit_that_is_sent_again_is_found: Resent breaks Once;
     a_commit_after_the_end_is_found: CancelIgnored breaks Fence;
-    a_cancelled_run_that_waited_is_found: WaitingCancelled breaks Order;
+    a_cancelled_run_that_waited_and_wakes_the_next_is_found: WaitingWakesNext breaks Order;
+    a_cancelled_run_that_waited_and_loses_the_next_is_found: WaitingLosesNext breaks Stuck;
     postponements_that_count_are_found: PostponeCounts breaks Innocent | Failures;
 }

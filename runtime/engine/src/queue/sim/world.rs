@@ -227,16 +227,28 @@ impl World {
 
     fn cancel(&mut self, number: usize) {
         let open = self.memory.rows.iter();
-        let waiting_too = self.planted == Some(Planted::WaitingCancelled);
         let open = open.filter(|(_, row)| !row.state.has_ended());
-        let open = open.filter(|(_, row)| waiting_too || row.state != State::Waiting);
         let open: Vec<Key> = open.map(|(job, _)| *job).collect();
         let Some(job) = open.get(number % open.len().max(1)).copied() else {
             return;
         };
         self.note(|_| format!("cancelled: {}", job.1));
+        let before = self.memory.rows[&job].clone();
         if self.memory.cancel(job, at(self.now), "somebody said so") {
             self.oracle.cancelled(job.1);
+        }
+        let next = before.next.filter(|_| before.state == State::Waiting);
+        let Some(next) = next else { return };
+        match self.planted {
+            Some(Planted::WaitingWakesNext) => {
+                self.memory.rows.get_mut(&(job.0, next)).unwrap().state = State::Queued;
+            }
+            Some(Planted::WaitingLosesNext) => {
+                let rows = self.memory.rows.values_mut();
+                rows.filter(|row| row.next == Some(next))
+                    .for_each(|row| row.next = None);
+            }
+            _ => {}
         }
     }
 
