@@ -73,6 +73,7 @@ mod tasks;
 mod templates;
 mod tenants;
 mod trash;
+mod turns;
 mod upgrade;
 mod views;
 mod workflow_test;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::workflow::Workflow;
-use crm_model::{Actor, Cause, Event, EventId, EventKind, JobId, Model, RecordId};
+use crm_model::{Actor, Cause, Event, EventId, EventKind, JobId, Model, Priority, RecordId};
 use crm_store::TenantTx;
 use crm_store::records::Record;
 use crm_store::runs::StartedRun;
@@ -87,6 +87,8 @@ impl Engine {
             actor: &event.actor,
             payload: what.payload,
             at: what.at,
+            priority: workflow.priority(Priority::Normal),
+            lane: model.lane(&source, workflow.begins_with()),
             error: error.as_deref(),
         };
         Ok(match crm_store::runs::run_start(tx, &run).await? {

@@ -4,8 +4,8 @@ use crm_model::limits::START_MAX_RECORDS;
 use crm_model::permission::manages_all;
 use crm_model::workflow::Workflow;
 use crm_model::{
-    Actor, Cause, EventId, EventKind, JobId, Model, RecordId, RunSource, TenantId, Violations,
-    WorkflowSlug,
+    Actor, Cause, EventId, EventKind, JobId, Model, Priority, RecordId, RunSource, TenantId,
+    Violations, WorkflowSlug,
 };
 use crm_store::TenantTx;
 use crm_store::runs::StartedRun;
@@ -51,7 +51,7 @@ impl Engine {
                     "only who manages everything ends runs and has them tried again",
                 ));
             }
-            let there = crm_store::runs::run_find(&mut tx, run).await?;
+            let there = crm_store::runs::run_find(&mut tx, run, None).await?;
             let there = there.ok_or(NO_RUN)?;
             let now = fresh::now();
             let (done, otherwise, counted) = match word {
@@ -113,6 +113,11 @@ impl Engine {
             let model = model.ok_or(EngineError::NotFound("workflow"))?;
             let found = startable(&model, &actor, &workflow)?;
             let (module, version) = (found.definition().module.clone(), found.version());
+            let priority = found.priority(match records.len() {
+                1 => Priority::Interactive,
+                _ => Priority::Bulk,
+            });
+            let first = found.begins_with().cloned();
             if records.is_empty() || records.len() > START_MAX_RECORDS {
                 let message = format!("1 to {START_MAX_RECORDS} records");
                 let violations = Violations::one("/record_ids", "length", message);
@@ -127,6 +132,7 @@ impl Engine {
             let mut missing = Violations::default();
             let (at, source) = (fresh::now(), RunSource::from(workflow));
             let payload = json!({});
+            let lane = model.lane(&source, first.as_ref());
             let mut runs = Vec::with_capacity(records.len());
             let asked = records.iter().map(|record| (module.clone(), *record));
             let there = Reading::new(&model, &actor).passing(&mut tx, asked).await?;
@@ -144,6 +150,8 @@ impl Engine {
                     actor: &actor,
                     payload: &payload,
                     at,
+                    priority,
+                    lane: lane.clone(),
                 };
                 let is_there = there.contains(&record);
                 if is_there && crm_store::runs::run_start(&mut tx, &run).await? {

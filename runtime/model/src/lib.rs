@@ -42,6 +42,7 @@ pub mod settings;
 pub mod sight;
 pub mod stages;
 pub mod timeline;
+pub mod turn;
 pub mod validate;
 pub mod view;
 pub mod violation;
@@ -76,6 +77,7 @@ pub use names::{
 pub use permission::{Action, Actor, Authority, Denied, Permit};
 pub use relations::{ReferenceRule, RollupUse};
 pub use run_source::RunSource;
+pub use turn::{Lane, Priority};
 pub use validate::{Refusal, ValidChange};
 pub use violation::{Violation, Violations};
 

@@ -13,6 +13,7 @@ use crate::names::{ModuleSlug, PluginName, WorkflowSlug};
 use crate::overlay::WorkflowEdit;
 use crate::permission::RunAs;
 use crate::schedule::Schedule;
+use crate::turn::Priority;
 
 /// A workflow whose module, fields, condition and actions are known to exist.
 #[derive(Debug)]
@@ -135,6 +136,12 @@ impl Workflow {
         {
             return Err("trigger: fields go with record_updated".to_owned());
         }
+        let most = limits::CONCURRENCY_MAX;
+        if let Some(concurrency) = definition.concurrency
+            && !(1..=most).contains(&concurrency)
+        {
+            return Err(format!("concurrency is 1 to {most}, not {concurrency}"));
+        }
         let schedule = Schedule::compile(&definition.trigger, module)?;
         let surroundings = Surroundings {
             module: &definition.module,
@@ -204,6 +211,17 @@ impl Workflow {
 
     fn place(&self) -> (u32, &WorkflowSlug) {
         (self.order, &self.definition.slug)
+    }
+
+    /// How urgent its runs are: its author's word, else what follows from what starts them.
+    pub fn priority(&self, otherwise: Priority) -> Priority {
+        self.definition.priority.unwrap_or(otherwise)
+    }
+
+    /// The action that its runs begin with; none where they begin with something else.
+    pub fn begins_with(&self) -> Option<&PluginName> {
+        let first = self.definition.steps.first()?;
+        first.action().map(|step| &step.action)
     }
 
     /// What it does.

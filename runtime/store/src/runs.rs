@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::{
-    Actor, Cause, EventId, EventKind, JobId, ModuleSlug, PluginName, RecordId, RunSource,
+    Actor, Cause, EventId, EventKind, JobId, Lane, ModuleSlug, PluginName, Priority, RecordId,
+    RunSource,
 };
 use serde_json::Value;
 use sqlx::types::Json;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::jobs::amount;
 use crate::tenant_tx::TenantTx;
 use crate::workflows::number;
 
@@ -36,6 +38,32 @@ pub struct Run {
     pub finished_at: Option<DateTime<Utc>>,
     /// When the tenant's last window ended, or ends, whose fuel was used up.
     pub deferred_until: Option<DateTime<Utc>>,
+    /// 0 is the most urgent.
+    pub priority: i16,
+    /// The name of a limit that it waits for, where it is due and as many are under way as may be;
+    /// empty: the tenant's.
+    pub full: Option<String>,
+}
+
+/// What is read of a run of the tenant `$1`; `$2`: how many a tenant may have under way, unless
+/// something else was set for it.
+macro_rules! run_columns {
+    () => {
+        "id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
+        available_at, place is not null and error is null and available_at > now() as is_resting,
+        error, created_at, finished_at, priority,
+        (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until,
+        case when state = 'queued' and available_at <= now() then (
+            select n.name
+            from crm_rooms($1, now(), (
+                select case when q.tenant_id is null then $2::bigint else q.amount end
+                from (select) one
+                left join crm_quotas q on q.tenant_id = $1 and q.quota = 'running')) r
+            cross join unnest(array_prepend('', string_to_array(lane, ' '))) n (name)
+            where (r.rooms ->> n.name)::bigint <= 0
+            limit 1
+        ) end as full"
+    };
 }
 
 /// One attempt at a run.
@@ -64,7 +92,8 @@ pub struct RunFilter {
     pub record: Option<Uuid>,
 }
 
-/// A page of runs, newest first.
+/// A page of runs, newest first. `running`: how many a tenant may have under way, unless something
+/// else was set for it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -73,22 +102,22 @@ pub async fn runs_page(
     (filter, modules): (&RunFilter, Option<&[ModuleSlug]>),
     before: Option<JobId>,
     limit: u32,
+    running: Option<u64>,
 ) -> Result<Vec<Run>, StoreError> {
-    let runs = sqlx::query_as(
-        "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            available_at, place is not null and error is null and available_at > now() as is_resting,
-            error, created_at, finished_at,
-            (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
-        from crm_jobs
-        where tenant_id = $1 and id < $2
-            and ($3::text is null or workflow_slug = $3)
-            and ($4::text is null or state = $4 or ($4 = 'queued' and state = 'waiting'))
-            and ($5::uuid is null or record_id = $5)
-            and ($7::text[] is null or module_slug = any($7))
+    let runs = sqlx::query_as(concat!(
+        "select ",
+        run_columns!(),
+        " from crm_jobs
+        where tenant_id = $1 and id < $3
+            and ($4::text is null or workflow_slug = $4)
+            and ($5::text is null or state = $5 or ($5 = 'queued' and state = 'waiting'))
+            and ($6::uuid is null or record_id = $6)
+            and ($8::text[] is null or module_slug = any($8))
         order by id desc
-        limit $6",
-    )
+        limit $7"
+    ))
     .bind(tx.tenant_id().uuid())
+    .bind(running.map(amount))
     .bind(before.map_or(Uuid::max(), JobId::uuid))
     .bind(filter.workflow.as_deref())
     .bind(filter.state.as_deref())
@@ -100,34 +129,38 @@ pub async fn runs_page(
     Ok(runs)
 }
 
-/// One run.
+/// One run; `running` as in [`runs_page`].
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn run_find(tx: &mut TenantTx, run: JobId) -> Result<Option<Run>, StoreError> {
-    let found = sqlx::query_as(
-        "select id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            available_at, place is not null and error is null and available_at > now() as is_resting,
-            error, created_at, finished_at,
-            (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until
-        from crm_jobs where tenant_id = $1 and id = $2",
-    )
+pub async fn run_find(
+    tx: &mut TenantTx,
+    run: JobId,
+    running: Option<u64>,
+) -> Result<Option<Run>, StoreError> {
+    let found = sqlx::query_as(concat!(
+        "select ",
+        run_columns!(),
+        " from crm_jobs where tenant_id = $1 and id = $3"
+    ))
     .bind(tx.tenant_id().uuid())
+    .bind(running.map(amount))
     .bind(run.uuid())
     .fetch_optional(tx.connection())
     .await?;
     Ok(found)
 }
 
-/// One run with its attempts, first to last.
+/// One run with its attempts, first to last; `running` as in [`runs_page`].
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn run_read(
     tx: &mut TenantTx,
     run: JobId,
+    running: Option<u64>,
 ) -> Result<Option<(Run, Vec<Attempt>)>, StoreError> {
-    let Some(found) = run_find(tx, run).await? else {
+    let Some(found) = run_find(tx, run, running).await? else {
         return Ok(None);
     };
     let attempts = sqlx::query_as(
@@ -328,6 +361,9 @@ pub struct StartedRun<'a> {
     pub actor: &'a Actor,
     pub payload: &'a Value,
     pub at: DateTime<Utc>,
+    pub priority: Priority,
+    /// What limits it, as far as that is known yet.
+    pub lane: Lane,
     /// Why it must not even begin: it is born dead, for people to see.
     pub error: Option<&'a str>,
 }
@@ -366,9 +402,9 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     sqlx::query(
         "insert into crm_jobs (
             tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at,
-            created_at, workflow_version, error, finished_at)
+            created_at, workflow_version, error, finished_at, priority, lane)
         values ($1, $2, $3, $4, $5, $6, case when $9::text is null then 'queued' else 'dead' end,
-            $7, $7, $8, $9, case when $9::text is null then null else $7 end)",
+            $7, $7, $8, $9, case when $9::text is null then null else $7 end, $10, $11)",
     )
     .bind(tx.tenant_id().uuid())
     .bind(run.job.uuid())
@@ -379,6 +415,8 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     .bind(run.at)
     .bind(number(run.version))
     .bind(run.error)
+    .bind(run.priority.number())
+    .bind(run.lane.as_str())
     .execute(tx.connection())
     .await?;
     Ok(true)

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use crm_engine::read::PageRequest;
-use crm_model::{JobId, RunSource, Violations, WorkflowSlug};
+use crm_model::{JobId, Priority, RunSource, Violations, WorkflowSlug};
 use crm_store::runs::{Attempt, Run, RunFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,6 +37,9 @@ pub(crate) struct RunBody {
     /// `queued`, `running`, `done`, `dead` or `cancelled`.
     status: &'static str,
     attempts: i32,
+    /// `interactive`, `normal` or `bulk`: of a tenant's runs that are due, the more urgent ones
+    /// begin first.
+    priority: &'static str,
     /// Why the last attempt did not succeed, or was skipped.
     error: Option<String>,
     created_at: DateTime<Utc>,
@@ -44,7 +47,8 @@ pub(crate) struct RunBody {
     due_at: Option<DateTime<Utc>>,
     /// What a queued run waits for beside its turn: `order`, a run of the same event whose workflow
     /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`;
-    /// `delay`, a step that waits until then.
+    /// `delay`, a step that waits until then; `tenant_limit`, `workflow_limit` or `plugin_limit`, as
+    /// many runs being under way as may be at once.
     waits_for: Option<&'static str>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -99,6 +103,7 @@ impl From<Run> for RunBody {
             "waiting" => Some("order"),
             "queued" if deferred.is_some() => Some("fuel"),
             "queued" if run.is_resting => Some("delay"),
+            "queued" => run.full.as_deref().map(limit_name),
             _ => None,
         };
         Self {
@@ -112,10 +117,20 @@ impl From<Run> for RunBody {
             waits_for,
             status,
             attempts: run.attempts,
+            priority: Priority::of_number(run.priority).unwrap_or_default().name(),
             error: run.error,
             created_at: run.created_at,
             finished_at: run.finished_at,
         }
+    }
+}
+
+/// Which limit a run waits for, by its name in the store.
+fn limit_name(name: &str) -> &'static str {
+    match name.split_once(':') {
+        None => "tenant_limit",
+        Some(("workflow", _)) => "workflow_limit",
+        Some(_) => "plugin_limit",
     }
 }
 

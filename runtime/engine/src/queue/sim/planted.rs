@@ -49,4 +49,16 @@ pub(super) enum Planted {
     WaitingLosesNext,
     /// What is given back counts as an attempt.
     PostponeCounts,
+    /// Priorities mean nothing.
+    PriorityIgnored,
+    /// No place is for what has waited longest.
+    NothingAges,
+    /// Limits mean nothing.
+    LimitIgnored,
+    /// A lease takes room also after its end.
+    EndedLeasesCount,
+    /// Nobody asks whether what limits a run was known when it was leased.
+    LaneNotAsked,
+    /// A run that lines up elsewhere wakes the next.
+    LineUpWakesNext,
 }
