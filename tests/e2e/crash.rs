@@ -227,7 +227,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
     let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     let lease = |token, now: chrono::DateTime<chrono::Utc>| {
         let until = now + chrono::TimeDelta::seconds(10);
-        crm_store::jobs::jobs_lease(&store, now, until, token, 10, None)
+        crm_store::jobs::jobs_lease(&store, (now, until), token, 10, None, None)
     };
     let leased = lease(first, now).await.unwrap();
     assert_eq!(leased.len(), 1);
@@ -243,7 +243,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
         "but for when the lease ran out"
     );
 
-    let (_, loaded) = crm_store::jobs::jobs_load(&store, tenant, &[leased[0].1])
+    let (_, loaded) = crm_store::jobs::jobs_load(&store, tenant, &[leased[0].job])
         .await
         .unwrap();
     let job = &loaded[0];
@@ -285,17 +285,17 @@ async fn small_tenants_do_not_queue_behind_big_ones() {
     let now = chrono::Utc::now() + chrono::TimeDelta::seconds(1);
     let until = now + chrono::TimeDelta::seconds(10);
     let token = uuid::Uuid::new_v4();
-    let leased = crm_store::jobs::jobs_lease(&store, now, until, token, 10, None)
+    let leased = crm_store::jobs::jobs_lease(&store, (now, until), token, 10, None, None)
         .await
         .unwrap();
-    let of = |tenant| leased.iter().filter(|(owner, _)| *owner == tenant).count();
+    let of = |tenant| leased.iter().filter(|turn| turn.tenant == tenant).count();
     assert_eq!(
         of(small),
         1,
         "the small tenant's only job is in the first batch"
     );
     assert!(of(big) >= 5);
-    let next = crm_store::jobs::jobs_lease(&store, now, until, token, 10, Some(big))
+    let next = crm_store::jobs::jobs_lease(&store, (now, until), token, 10, Some(big), None)
         .await
         .unwrap();
     assert_eq!(next.len(), 10, "a lone tenant gets the whole batch");

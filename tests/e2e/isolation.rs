@@ -241,9 +241,11 @@ async fn check_policies(admin: &mut PgConnection) {
     assert_eq!(
         names,
         [
+            "crm_concurrency",
             "crm_deferrals",
             "crm_effects",
             "crm_jobs",
+            "crm_quotas",
             "crm_schedules",
             "crm_suspensions",
             "crm_tasks"

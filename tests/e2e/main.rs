@@ -77,6 +77,7 @@ mod tasks;
 mod templates;
 mod tenants;
 mod trash;
+mod turns;
 mod upgrade;
 mod views;
 mod webhooks;

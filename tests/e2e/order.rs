@@ -173,10 +173,10 @@ async fn the_next_is_leased_when_the_one_before_it_has_ended_an_attempt() {
     let later = |seconds| now + TimeDelta::seconds(seconds);
     let lease = async |now: DateTime<Utc>| -> Vec<JobId> {
         let until = now + TimeDelta::seconds(10);
-        let leased = jobs_lease(&store, now, until, token, 10, None)
+        let leased = jobs_lease(&store, (now, until), token, 10, None, None)
             .await
             .unwrap();
-        leased.into_iter().map(|(_, job)| job).collect()
+        leased.into_iter().map(|turn| turn.job).collect()
     };
     let model = owner.get("bootstrap").await.expect(200)["model_version"].clone();
     let model = (tenant, model.as_i64().unwrap());
@@ -215,4 +215,56 @@ async fn the_next_is_leased_when_the_one_before_it_has_ended_an_attempt() {
         2,
         "what was put off comes back"
     );
+}
+
+/// Whoever is cancelled while waiting does not let the one behind it go before its turn.
+#[tokio::test]
+async fn the_next_of_one_that_is_cancelled_while_waiting_waits_on() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (tenant, owner) = app.owner_of("hostile").await;
+    for (slug, order) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
+        workflow(&owner, slug, Some(order), counts())
+            .await
+            .expect(201);
+    }
+    let record = victim(&owner).await;
+    let cancel = async |slug: &str| {
+        let filter = json!({ "workflow": slug });
+        let taken = owner.post("runs/cancel", filter).await.expect(200);
+        assert_eq!(taken["taken"], 1, "{taken}");
+    };
+    // One after the other, so that the one before is no longer the one that it was born behind.
+    cancel("c").await;
+    cancel("b").await;
+    let last = owner.run("d", &record, &["queued"]).await;
+    assert_eq!(last["waits_for"], "order", "{last}");
+
+    let store = Store::connect(app.database.runtime(), StoreSettings::default())
+        .await
+        .unwrap();
+    let (token, now) = (Uuid::new_v4(), Utc::now());
+    let until = now + TimeDelta::seconds(10);
+    let lease = async || -> Vec<JobId> {
+        let leased = jobs_lease(&store, (now, until), token, 10, None, None);
+        let leased = leased.await.unwrap().into_iter();
+        leased.map(|turn| turn.job).collect()
+    };
+    let first = lease().await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(lease().await, []);
+    let (_, loaded) = jobs_load(&store, tenant, &first).await.unwrap();
+    assert_eq!(loaded[0].workflow.to_string(), "a");
+    let model = owner.get("bootstrap").await.expect(200)["model_version"].clone();
+    let model = (tenant, model.as_i64().unwrap());
+    finish_as(
+        &store,
+        model,
+        &loaded[0],
+        (token, JobState::Done, None),
+        now,
+    )
+    .await
+    .unwrap();
+    let (_, loaded) = jobs_load(&store, tenant, &lease().await).await.unwrap();
+    assert_eq!(loaded[0].workflow.to_string(), "d");
 }

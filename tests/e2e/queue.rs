@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crm_model::flow::Place;
-use crm_model::{Actor, Cause, JobId, TenantId, WorkflowSlug};
+use crm_model::{Actor, Cause, JobId, Lane, Priority, TenantId, WorkflowSlug};
 use crm_store::commit::{Commit, Completion, JobState};
 use crm_store::run_words::{runs_cancel, runs_retry};
 use crm_store::{Store, StoreError, StoreSettings, TenantTx};
@@ -25,8 +25,17 @@ use dice::Dice;
 use memory::{Ended, Key, Lost, Memory, Row, State};
 
 const SEEDS: u64 = 50;
-const OPERATIONS: usize = 60;
+const OPERATIONS: usize = 75;
 const WORKFLOWS: [&str; 2] = ["first", "second"];
+/// What jobs are limited by.
+const LANES: [&str; 5] = [
+    "",
+    "",
+    "workflow:first",
+    "plugin:p",
+    "workflow:first plugin:p",
+];
+const NAMES: [&str; 2] = ["workflow:first", "plugin:p"];
 const REASONS: [&str; 2] = ["the workflow is paused", "left alone"];
 
 /// PostgreSQL and the queue in memory, side by side.
@@ -99,6 +108,8 @@ impl Pair {
             "delete from crm_jobs",
             "delete from crm_deferrals",
             "delete from crm_suspensions",
+            "delete from crm_concurrency",
+            "delete from crm_quotas",
         ] {
             sqlx::query(table).execute(&mut self.owner).await.unwrap();
         }
@@ -110,7 +121,10 @@ impl Pair {
 
     async fn operate(&mut self) -> String {
         self.now += TimeDelta::milliseconds(self.dice.between(1, 3_000));
-        match self.dice.below(16) {
+        match self.dice.below(19) {
+            16 => self.line_up().await,
+            17 => self.limit().await,
+            18 => self.limit_tenant().await,
             0..3 => self.insert().await,
             3..7 => self.lease().await,
             7..11 => self.complete().await,
@@ -158,13 +172,15 @@ impl Pair {
         for (number, job) in jobs.iter().enumerate() {
             let workflow = WORKFLOWS[self.dice.below(2)];
             let next = jobs.get(number + 1).copied();
-            let row = Row::new(workflow, self.now, number > 0, next);
+            let mut row = Row::new(workflow, self.now, number > 0, next);
+            row.priority = Priority::ALL[self.dice.below(3)];
+            row.lane = LANES[self.dice.below(LANES.len())].to_owned();
             let state = name(row.state);
             sqlx::query(
                 "insert into crm_jobs (
                     tenant_id, id, workflow_slug, event_id, module_slug, record_id, state,
-                    available_at, created_at, next_job_id)
-                select e.tenant_id, $3, $4, e.id, e.module_slug, e.record_id, $5, $6, $6, $7
+                    available_at, created_at, next_job_id, priority, lane)
+                select e.tenant_id, $3, $4, e.id, e.module_slug, e.record_id, $5, $6, $6, $7, $8, $9
                 from crm_events e where e.tenant_id = $1 and e.id = $2",
             )
             .bind(tenant.uuid())
@@ -174,6 +190,8 @@ impl Pair {
             .bind(state)
             .bind(self.now)
             .bind(next.map(JobId::uuid))
+            .bind(row.priority.number())
+            .bind(&row.lane)
             .execute(&mut self.owner)
             .await
             .unwrap();
@@ -182,7 +200,7 @@ impl Pair {
         format!("insert {jobs:?}")
     }
 
-    /// Of jobs that are due at the same moment PostgreSQL may take any.
+    /// Of jobs of one lane and priority that are due at the same moment PostgreSQL may take any.
     async fn lease(&mut self) -> String {
         let (now, until, token) = (self.now, self.later(), self.dice.uuid());
         let limit = 1 + self.dice.below(8);
@@ -191,20 +209,38 @@ impl Pair {
             false => Some(self.tenant().0),
         };
         let count = i32::try_from(limit).unwrap();
-        let leased =
-            crm_store::jobs::jobs_lease(&self.store, now, until, token, count, after).await;
-        let leased = leased.unwrap();
-        let expected = self.memory.clone().lease((now, until), token, limit, after);
+        let running = self.memory.running;
+        let most = running.map(i64::unsigned_abs);
+        let (times, store) = ((now, until), &self.store);
+        let turns = crm_store::jobs::jobs_lease(store, times, token, count, after, most);
+        let turns = turns.await.unwrap();
+        for turn in &turns {
+            let row = &self.memory.rows[&(turn.tenant, turn.job)];
+            assert_eq!(turn.lane.as_str(), row.lane);
+            assert_eq!(turn.priority, row.priority);
+        }
+        let leased: Vec<Key> = turns.iter().map(|turn| (turn.tenant, turn.job)).collect();
+        let expected = self.memory.clone().lease(times, token, limit, after);
         let due = |jobs: &[Key]| {
-            let jobs = jobs.iter();
-            let mut due: Vec<(TenantId, DateTime<Utc>)> = jobs
-                .map(|job| (job.0, self.memory.rows[job].available_at))
-                .collect();
+            let due = jobs.iter().map(|job| {
+                let row = &self.memory.rows[job];
+                (job.0, row.priority, row.available_at, row.lane.clone())
+            });
+            let mut due: Vec<_> = due.collect();
             due.sort();
             due
         };
-        let what = format!("lease at {now}, {limit} after {after:?}");
+        let what = format!("lease at {now}, {limit} after {after:?}, {most:?} under way");
         assert_eq!(due(&leased), due(&expected), "{what}");
+        let tenants = |jobs: &[Key]| jobs.iter().map(|job| job.0).collect::<Vec<_>>();
+        assert_eq!(tenants(&leased), tenants(&expected), "{what}");
+        let priorities = |jobs: &[Key]| {
+            let jobs = jobs.iter().map(|job| self.memory.rows[job].priority);
+            jobs.collect::<Vec<_>>()
+        };
+        if due(&leased).windows(2).all(|two| two[0] != two[1]) {
+            assert_eq!(priorities(&leased), priorities(&expected), "{what}");
+        }
         self.memory.lease_these(&leased, until, token);
         self.leased += u32::try_from(leased.len()).unwrap();
         self.tokens.push(token);
@@ -320,6 +356,69 @@ impl Pair {
         format!("postpone {jobs:?} under {token}")
     }
 
+    async fn line_up(&mut self) -> String {
+        let Some(job) = self.job() else {
+            return "nothing".to_owned();
+        };
+        let (token, now) = (self.token(job), self.now);
+        let lane = LANES[self.dice.below(LANES.len())];
+        let stored = Lane::stored(lane.to_owned());
+        crm_store::jobs::job_line_up(&self.store, job.0, (job.1, token), now, &stored)
+            .await
+            .unwrap();
+        self.memory.line_up(job, token, now, lane);
+        format!("line {job:?} up in “{lane}” under {token}")
+    }
+
+    /// What a tenant's model says of how many may be under way.
+    async fn limit(&mut self) -> String {
+        let (tenant, _) = self.tenant();
+        let mut most = BTreeMap::new();
+        for name in NAMES {
+            if self.dice.chance(600) {
+                most.insert(name.to_owned(), self.dice.below(4) as u32 + 1);
+            }
+        }
+        if let Some(mut tx) = self.transaction(tenant).await {
+            crm_store::jobs::concurrency_settle(&mut tx, &most)
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            self.memory.concurrency.retain(|(of, _), _| *of != tenant);
+            let most = most.clone().into_iter();
+            let most = most.map(|(name, most)| ((tenant, name), i64::from(most)));
+            self.memory.concurrency.extend(most);
+        }
+        format!("limit {tenant} to {most:?}")
+    }
+
+    /// What is set of how many of a tenant's may be under way, or of any tenant's.
+    async fn limit_tenant(&mut self) -> String {
+        let (tenant, _) = self.tenant();
+        let most = match self.dice.chance(500) {
+            true => Some(self.dice.between(0, 5)),
+            false => None,
+        };
+        match self.dice.below(3) {
+            0 => self.memory.running = most,
+            1 => {
+                self.memory.own_running.insert(tenant, most);
+                let statement =
+                    "insert into crm_quotas as q values ($1, 'running', $2, now(), 'ada')
+                    on conflict (tenant_id, quota) do update set amount = excluded.amount";
+                let statement = sqlx::query(statement).bind(tenant.uuid()).bind(most);
+                statement.execute(&mut self.owner).await.unwrap();
+            }
+            _ => {
+                self.memory.own_running.remove(&tenant);
+                let statement = "delete from crm_quotas where tenant_id = $1";
+                let statement = sqlx::query(statement).bind(tenant.uuid());
+                statement.execute(&mut self.owner).await.unwrap();
+            }
+        }
+        format!("limit {tenant} or all to {most:?}")
+    }
+
     /// A transaction of the tenant's; none where it is suspended, and so cannot write.
     async fn transaction(&mut self, tenant: TenantId) -> Option<TenantTx> {
         match self.memory.suspended.contains(&tenant) {
@@ -358,31 +457,30 @@ impl Pair {
     }
 
     async fn retry_or_cancel(&mut self) -> String {
-        let all: Vec<Key> = self.memory.rows.keys().copied().collect();
-        let Some(job) = all.get(self.dice.below(all.len())).copied() else {
+        let Some((tenant, mut jobs, _)) = self.some() else {
             return "nothing".to_owned();
         };
-        let retries = self.memory.rows[&job].state == State::Dead;
-        if let Some(mut tx) = self.transaction(job.0).await {
+        jobs.sort();
+        let retries = self.memory.rows[&(tenant, jobs[0])].state == State::Dead;
+        let what = format!("retry {retries} or cancel {jobs:?}");
+        if let Some(mut tx) = self.transaction(tenant).await {
             let (now, reason) = (self.now, "somebody said so");
-            let (there, here) = match retries {
-                true => (
-                    runs_retry(&mut tx, &[job.1], now).await,
-                    self.memory.retry(job, now),
-                ),
-                false => (
-                    runs_cancel(&mut tx, &[job.1], now, reason).await,
-                    self.memory.cancel(job, now, reason),
-                ),
+            let there = match retries {
+                true => runs_retry(&mut tx, &jobs, now).await,
+                false => runs_cancel(&mut tx, &jobs, now, reason).await,
             };
             tx.commit().await.unwrap();
-            assert_eq!(
-                !there.unwrap().is_empty(),
-                here,
-                "retry {retries} of {job:?}"
-            );
+            let memory = &mut self.memory;
+            let here = jobs.into_iter().filter(|job| match retries {
+                true => memory.retry((tenant, *job), now),
+                false => memory.cancel((tenant, *job), now, reason),
+            });
+            let here: Vec<JobId> = here.collect();
+            let mut there = there.unwrap();
+            there.sort();
+            assert_eq!(there, here, "{what}");
         }
-        format!("retry {retries} or cancel {job:?}")
+        what
     }
 
     async fn suspend(&mut self) -> String {
@@ -415,7 +513,7 @@ impl Pair {
             Option<Uuid>,
         );
         let there: Vec<There> = sqlx::query_as(
-            "select tenant_id, id, workflow_slug, state, attempts, failures, available_at,
+            "select tenant_id, id, concat_ws(' ', workflow_slug, priority, lane), state, attempts, failures, available_at,
                 lease_token, error, place, finished_at, next_job_id
             from crm_jobs order by tenant_id, id",
         )
@@ -426,7 +524,7 @@ impl Pair {
             (
                 tenant.uuid(),
                 job.uuid(),
-                row.workflow.clone(),
+                format!("{} {} {}", row.workflow, row.priority.number(), row.lane),
                 name(row.state).to_owned(),
                 row.attempts,
                 row.failures,

@@ -558,7 +558,8 @@ async fn an_operator_sets_quotas_and_nobody_else() {
     assert_eq!(
         shown,
         "records           3\napi_calls         default\nfuel              default\n\
-         jobs              default\ncomponent_bytes   default\ninterpreter_bytes default\n"
+         jobs              default\nrunning           default\n\
+         component_bytes   default\ninterpreter_bytes default\n"
     );
     wait_until("the server finds out", || async {
         owner.post(PATIENTS, patient("c")).await.status == 201

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::workflow::Workflow;
-use crm_model::{Actor, Cause, Event, EventId, EventKind, JobId, Model, RecordId};
+use crm_model::{Actor, Cause, Event, EventId, EventKind, JobId, Model, Priority, RecordId};
 use crm_store::TenantTx;
 use crm_store::records::Record;
 use crm_store::runs::StartedRun;
@@ -20,6 +20,8 @@ pub(crate) struct Happening<'a> {
     pub(crate) by: (Actor, Cause),
     /// How many runs led to it.
     pub(crate) depth: u32,
+    /// How urgent it is, where the workflow does not say.
+    pub(crate) priority: Priority,
     /// None: it is of no record.
     pub(crate) record: Option<&'a Record>,
     pub(crate) payload: Value,
@@ -95,6 +97,8 @@ impl Engine {
             is_of_record: record.is_some(),
             workflow: &source,
             version: workflow.version(),
+            priority: workflow.priority(what.priority),
+            lane: model.lane(&source, workflow.begins_with()),
             error: error.as_deref(),
             parent: what.parent,
         };

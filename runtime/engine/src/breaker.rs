@@ -251,6 +251,7 @@ mod tests {
             grant: crm_model::Grant::default(),
             settings: Arc::default(),
             enabled: true,
+            concurrency: None,
         };
         ("valuation".parse().unwrap(), plugin)
     }

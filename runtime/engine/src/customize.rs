@@ -106,6 +106,7 @@ impl Engine {
         }
         queue_rebuild(&mut tx, &before, &mut after, at, by).await?;
         schedules_settle(&mut tx, Some(&before), &after, at).await?;
+        crm_store::jobs::concurrency_settle(&mut tx, &after.concurrency()).await?;
         audit_write(&mut tx, actor, act.between(&before, &after)).await?;
         receipt_keep(&mut tx, actor, receipt.as_ref(), &after).await?;
         tx.commit().await?;

@@ -2,7 +2,7 @@
 
 use crm_model::permission::manages_all;
 use crm_model::workflow::Workflow;
-use crm_model::{Actor, EventId, EventKind, JobId, Model, TenantId, WorkflowSlug};
+use crm_model::{Actor, EventId, EventKind, JobId, Model, Priority, TenantId, WorkflowSlug};
 use crm_store::TenantTx;
 use crm_store::incoming::Address;
 use serde_json::{Value, json};
@@ -159,6 +159,7 @@ impl Engine {
             kind: EventKind::RequestReceived,
             by: nobody(OUTSIDE)?,
             depth: 0,
+            priority: Priority::Normal,
             record: None,
             payload,
             at: fresh::now(),

@@ -92,6 +92,7 @@ pub fn template_compile(
             grant: Grant::new(install.grant.clone(), install.grant.clone()),
             settings: Default::default(),
             enabled: true,
+            concurrency: None,
         };
         (install.plugin.clone(), plugin)
     });

@@ -69,6 +69,8 @@ pub struct PageRequest<T> {
 struct Runs<'a> {
     filter: &'a RunFilter,
     modules: Option<Vec<ModuleSlug>>,
+    /// How many runs a tenant may have under way, unless something else was set for it.
+    running: Option<u64>,
 }
 
 /// The modules whose runs somebody may look into: those that they may manage; none means all,
@@ -93,7 +95,8 @@ impl OfRecords for Runs<'_> {
         limit: u32,
     ) -> Result<Vec<Run>, StoreError> {
         let modules = self.modules.as_deref();
-        crm_store::runs::runs_page(tx, (self.filter, modules), before, limit).await
+        let which = (self.filter, modules);
+        crm_store::runs::runs_page(tx, which, before, limit, self.running).await
     }
 
     fn of(run: &Run) -> (JobId, ModuleSlug, RecordId) {
@@ -182,6 +185,7 @@ impl Engine {
         let list = Runs {
             filter,
             modules: managed(&model, actor),
+            running: self.running_default(),
         };
         let place = (page.before, page.limit + 1);
         let rows = reading.rows(&mut tx, &list, place).await?;
@@ -199,7 +203,7 @@ impl Engine {
         run: JobId,
     ) -> Result<(Run, Vec<Attempt>, Vec<EffectFate>), EngineError> {
         let (mut tx, model) = self.begin_runs(tenant, actor).await?;
-        let found = crm_store::runs::run_read(&mut tx, run).await?;
+        let found = crm_store::runs::run_read(&mut tx, run, self.running_default()).await?;
         let (run, mut attempts) = found.ok_or(EngineError::NotFound("run"))?;
         if managed(&model, actor).is_some_and(|modules| !modules.contains(&run.module_slug)) {
             return Err(EngineError::NotFound("run"));

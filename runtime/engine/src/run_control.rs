@@ -6,7 +6,7 @@ use crm_model::permission::manages_all;
 use crm_model::query::{Query, QueryInput, Scope};
 use crm_model::workflow::Workflow;
 use crm_model::{
-    Actor, Cause, Event, EventId, EventKind, JobId, Model, RecordId, RunSource, TenantId,
+    Actor, Cause, Event, EventId, EventKind, JobId, Model, Priority, RecordId, RunSource, TenantId,
     Violations, WorkflowSlug,
 };
 use crm_store::TenantTx;
@@ -131,7 +131,7 @@ impl Engine {
         let engine = self.clone();
         uncancelled(async move {
             let (mut tx, model) = engine.begin_words(tenant, &actor).await?;
-            let there = crm_store::runs::run_find(&mut tx, run).await?;
+            let there = crm_store::runs::run_find(&mut tx, run, None).await?;
             let there = there.ok_or(NO_RUN)?;
             drop(tx);
             let (skipped, refused) = engine.skips(&model, (tenant, &actor), &[run], word).await?;
@@ -172,8 +172,10 @@ impl Engine {
         uncancelled(async move {
             let (mut tx, model) = engine.begin_words(tenant, &actor).await?;
             let which = (&asked.filter, word.standing());
-            let (after, limit) = (asked.after, asked.limit);
-            let mut runs = crm_store::run_words::run_ids(&mut tx, which, after, limit + 1).await?;
+            let (limit, running) = (asked.limit, engine.running_default());
+            let page = (asked.after, limit + 1);
+            let mut runs =
+                crm_store::run_words::run_ids(&mut tx, which, page, running).await?;
             drop(tx);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let more = runs.len() > limit;
@@ -304,6 +306,11 @@ impl Engine {
             let model = model.ok_or(EngineError::NotFound("workflow"))?;
             let found = startable(&model, &actor, &workflow)?;
             let (module, version) = (found.definition().module.clone(), found.version());
+            let priority = found.priority(match records.len() {
+                1 => Priority::Interactive,
+                _ => Priority::Bulk,
+            });
+            let first = found.begins_with().cloned();
             let payload = filled_in(found, start.inputs)?;
             // None where nobody meets the filter.
             if (records.is_empty() && !is_found) || records.len() > START_MAX_RECORDS {
@@ -319,6 +326,7 @@ impl Engine {
             }
             let mut missing = Violations::default();
             let (at, source) = (fresh::now(), RunSource::from(workflow));
+            let lane = model.lane(&source, first.as_ref());
             let mut runs = Vec::with_capacity(records.len());
             let asked = records.iter().map(|record| (module.clone(), *record));
             let there = Reading::new(&model, &actor).passing(&mut tx, asked).await?;
@@ -344,6 +352,8 @@ impl Engine {
                     is_of_record: true,
                     workflow: &source,
                     version,
+                    priority,
+                    lane: lane.clone(),
                     error: None,
                     parent: None,
                 };

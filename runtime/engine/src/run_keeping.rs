@@ -50,7 +50,8 @@ impl Engine {
     pub async fn queue_health(&self) -> Result<QueueHealth, EngineError> {
         let now = fresh::now();
         let late = now - TimeDelta::seconds(i64::from(STUCK_AFTER_SECONDS));
-        let health = run_keeping::queue_health(self.store(), now, late, STUCK_MAX_COUNTED);
+        let (times, running) = ((now, late), self.running_default());
+        let health = run_keeping::queue_health(self.store(), times, STUCK_MAX_COUNTED, running);
         Ok(health.await?)
     }
 

@@ -8,7 +8,7 @@ use crm_model::limits::{
 use crm_model::query::{Query, QueryInput, Scope};
 use crm_model::schedule::Schedule;
 use crm_model::workflow::Workflow;
-use crm_model::{EventId, EventKind, Model, TenantId, WorkflowSlug};
+use crm_model::{EventId, EventKind, Model, Priority, TenantId, WorkflowSlug};
 use crm_store::TenantTx;
 use crm_store::records::Record;
 use crm_store::schedules::ScheduleRow;
@@ -167,6 +167,7 @@ impl Engine {
             kind: EventKind::TimeReached,
             by: nobody(CLOCK)?,
             depth: 0,
+            priority: Priority::Normal,
             record,
             payload: payload.clone(),
             at,

@@ -157,6 +157,7 @@ impl Engine {
         if let Some(source) = crm_store::models::model_source(&mut tx).await? {
             let model = Model::compile(source)?;
             schedules_settle(&mut tx, None, &model, at).await?;
+            crm_store::jobs::concurrency_settle(&mut tx, &model.concurrency()).await?;
         }
         let act = Act {
             action: "template.selected",

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crm_model::limits::{LEASE_DEFAULT_SECONDS, LEASE_MAX_JOBS};
 use crm_model::quota::QuotaSpent;
 use crm_model::{JobId, Model, TenantId};
-use crm_store::jobs::LoadedJob;
+use crm_store::jobs::{JobTurn, LoadedJob};
 use crm_store::{StoreError, TenantTx};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,11 +73,15 @@ impl Random for Engine {
 impl JobStore for Engine {
     type Model = Arc<Model>;
 
-    async fn lease(&self, take: Take) -> Result<Vec<(TenantId, JobId)>, StoreError> {
+    async fn lease(&self, take: Take) -> Result<Vec<JobTurn>, StoreError> {
+        let (times, running) = ((take.now, take.until), self.running_default());
         let Take {
-            now, until, token, ..
+            token,
+            limit,
+            after,
+            ..
         } = take;
-        crm_store::jobs::jobs_lease(self.store(), now, until, token, take.limit, take.after).await
+        crm_store::jobs::jobs_lease(self.store(), times, token, limit, after, running).await
     }
 
     async fn load(

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::capability::Capabilities;
 use crate::flow::StepDefinition;
 use crate::names::{FieldKey, ModuleSlug, PluginName, RoleSlug, TeamSlug, UserId, WorkflowSlug};
+use crate::turn::Priority;
 
 /// Everything that a template says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -270,6 +271,12 @@ pub struct WorkflowDefinition {
     /// Its place among the workflows that one event starts: lower ones first, ties by slug.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<u32>,
+    /// How urgent its runs are; where it is not said, that depends on what starts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// How many of its runs may be under way at once; any number where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
 }
 
 /// How often a record goes through a workflow. A run that may not go on is over, and says why.

@@ -45,6 +45,7 @@ pub mod sight;
 pub mod stages;
 pub mod subscription;
 pub mod timeline;
+pub mod turn;
 pub mod validate;
 pub mod view;
 pub mod violation;
@@ -79,6 +80,7 @@ pub use names::{
 pub use permission::{Action, Actor, Authority, Denied, Permit};
 pub use relations::{ReferenceRule, RollupUse};
 pub use run_source::RunSource;
+pub use turn::{Lane, Priority};
 pub use validate::{Refusal, ValidChange};
 pub use violation::{Violation, Violations};
 

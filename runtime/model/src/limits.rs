@@ -74,6 +74,8 @@ pub const APPROVAL_COMMENT_MAX_CHARACTERS: usize = 2_000;
 pub const WORKFLOW_DEFAULT_ORDER: u32 = 100;
 /// The last place of a workflow among those that one event starts.
 pub const WORKFLOW_MAX_ORDER: u32 = 10_000;
+/// The largest limit of how many runs of a workflow, or at a plugin, may be under way at once.
+pub const CONCURRENCY_MAX: u32 = 10_000;
 /// A regular expression of a field's `pattern`.
 pub const PATTERN_MAX_CHARACTERS: usize = 500;
 /// What a field's compiled pattern may take.

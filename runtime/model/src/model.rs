@@ -106,6 +106,8 @@ pub struct InstalledPlugin {
     pub settings: Arc<String>,
     /// Whether it runs; what it would do waits meanwhile.
     pub enabled: bool,
+    /// How many runs may be at a step of it at once; none: any number.
+    pub concurrency: Option<u32>,
 }
 
 /// A compiled model.

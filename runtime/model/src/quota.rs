@@ -18,6 +18,8 @@ pub enum QuotaName {
     Fuel,
     /// Runs of workflows that wait or are under way at one time.
     Jobs,
+    /// Runs of workflows that are under way at one time, on all instances together; others wait.
+    Running,
     /// Bytes of the components that the tenant brought along, all versions that are kept.
     ComponentBytes,
     /// Bytes of those among them that are of the class `interpreter`; with none, nobody of the
@@ -27,11 +29,12 @@ pub enum QuotaName {
 
 impl QuotaName {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Records,
         Self::ApiCalls,
         Self::Fuel,
         Self::Jobs,
+        Self::Running,
         Self::ComponentBytes,
         Self::InterpreterBytes,
     ];
@@ -43,6 +46,7 @@ impl QuotaName {
             Self::ApiCalls => "api_calls",
             Self::Fuel => "fuel",
             Self::Jobs => "jobs",
+            Self::Running => "running",
             Self::ComponentBytes => "component_bytes",
             Self::InterpreterBytes => "interpreter_bytes",
         }
@@ -54,6 +58,7 @@ impl QuotaName {
             Self::ApiCalls => "requests",
             Self::Fuel => "units of fuel for plugins",
             Self::Jobs => "waiting workflow runs",
+            Self::Running => "workflow runs under way",
             Self::ComponentBytes => "bytes of components of its own",
             Self::InterpreterBytes => "bytes of components of the class `interpreter`",
         }
@@ -77,6 +82,7 @@ pub struct QuotaDefaults {
     pub api_calls: Option<u64>,
     pub fuel: Option<u64>,
     pub jobs: Option<u64>,
+    pub running: Option<u64>,
     pub component_bytes: Option<u64>,
     pub interpreter_bytes: Option<u64>,
     pub api_window_seconds: u32,
@@ -90,6 +96,7 @@ impl Default for QuotaDefaults {
             api_calls: None,
             fuel: None,
             jobs: None,
+            running: None,
             component_bytes: Some(TENANT_COMPONENTS_MAX_BYTES),
             interpreter_bytes: Some(TENANT_INTERPRETERS_MAX_BYTES),
             api_window_seconds: 24 * 3600,
@@ -106,6 +113,7 @@ impl QuotaDefaults {
             QuotaName::ApiCalls => self.api_calls,
             QuotaName::Fuel => self.fuel,
             QuotaName::Jobs => self.jobs,
+            QuotaName::Running => self.running,
             QuotaName::ComponentBytes => self.component_bytes,
             QuotaName::InterpreterBytes => self.interpreter_bytes,
         }
@@ -118,6 +126,7 @@ impl QuotaDefaults {
             QuotaName::Fuel => Some(self.fuel_window_seconds),
             QuotaName::Records
             | QuotaName::Jobs
+            | QuotaName::Running
             | QuotaName::ComponentBytes
             | QuotaName::InterpreterBytes => None,
         }

@@ -16,6 +16,7 @@ pub(crate) fn source(definition: Value) -> ModelSource {
         grant: Grant::new(Capabilities::default(), Capabilities::default()),
         settings: Default::default(),
         enabled: true,
+        concurrency: None,
     };
     ModelSource {
         tenant_id: TenantId::new(Uuid::from_u128(1)),

@@ -17,6 +17,7 @@ use crate::names::{FieldKey, ModuleSlug, PluginName, WorkflowSlug};
 use crate::overlay::WorkflowEdit;
 use crate::permission::RunAs;
 use crate::schedule::Schedule;
+use crate::turn::Priority;
 
 /// A workflow whose module, fields, condition and actions are known to exist.
 #[derive(Debug)]
@@ -197,6 +198,12 @@ impl Workflow {
         {
             return Err("trigger: fields go with record_updated".to_owned());
         }
+        let most = limits::CONCURRENCY_MAX;
+        if let Some(concurrency) = definition.concurrency
+            && !(1..=most).contains(&concurrency)
+        {
+            return Err(format!("concurrency is 1 to {most}, not {concurrency}"));
+        }
         if let Some(form) = &definition.trigger.form {
             if definition.trigger.on != EventKind::StartedByHand {
                 return Err("trigger/form: goes with started_by_hand".to_owned());
@@ -280,6 +287,17 @@ impl Workflow {
 
     fn place(&self) -> (u32, &WorkflowSlug) {
         (self.order, &self.definition.slug)
+    }
+
+    /// How urgent its runs are: its author's word, else what follows from what starts them.
+    pub fn priority(&self, otherwise: Priority) -> Priority {
+        self.definition.priority.unwrap_or(otherwise)
+    }
+
+    /// The action that its runs begin with; none where they begin with something else.
+    pub fn begins_with(&self) -> Option<&PluginName> {
+        let first = self.definition.steps.first()?;
+        first.action().map(|step| &step.action)
     }
 
     /// What it does.

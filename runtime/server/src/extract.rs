@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crm_model::Violations;
 use crm_model::limits::REQUEST_BODY_MAX_BYTES;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use std::str::FromStr;
 
 use crate::problem::{Kind, Problem};
@@ -35,6 +36,13 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             Problem::detailed(Kind::MalformedRequest, detail)
         }
     })
+}
+
+/// Tells null from left out.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -1,16 +1,16 @@
 //! Writing: the one statement behind the one door. It takes only [`ValidChange`]s, which only
 //! the model can make, and writes everything that follows from them in one transaction and one
-//! round trip (migrations/0089_job_order.sql).
+//! round trip (migrations/0113_commit.sql).
 
 use chrono::{DateTime, Utc};
 use crm_model::activity::{ActivityContent, ActivityKind};
 use crm_model::derived::{Derived, Entry};
 use crm_model::flow::Place;
 use crm_model::{
-    ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, ModuleSlug, Mutation, PluginName,
-    RecordId, RunId, RunSource, StepName, TenantId, UserId, ValidChange,
+    ActivityId, Actor, Cause, Data, EventId, FieldKey, JobId, Lane, ModuleSlug, Mutation,
+    PluginName, Priority, RecordId, RunId, RunSource, StepName, TenantId, UserId, ValidChange,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
@@ -65,6 +65,11 @@ pub struct NewJob {
     pub event_id: EventId,
     pub module: ModuleSlug,
     pub record_id: RecordId,
+    #[serde(serialize_with = "priority", skip_serializing_if = "is_normal")]
+    pub priority: Priority,
+    /// What limits it, as far as that is known yet.
+    #[serde(serialize_with = "lane", skip_serializing_if = "Lane::is_free")]
+    pub lane: Lane,
     /// Why it must not even start: such a job is born dead, for people to see.
     pub error: Option<String>,
     /// Whether it is the next of another.
@@ -73,6 +78,18 @@ pub struct NewJob {
     /// The job that starts once this one has ended its first attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<JobId>,
+}
+
+fn is_normal(priority: &Priority) -> bool {
+    *priority == Priority::Normal
+}
+
+fn priority<S: Serializer>(priority: &Priority, serializer: S) -> Result<S::Ok, S::Error> {
+    priority.number().serialize(serializer)
+}
+
+fn lane<S: Serializer>(lane: &Lane, serializer: S) -> Result<S::Ok, S::Error> {
+    lane.as_str().serialize(serializer)
 }
 
 /// A timeline entry.

@@ -3,42 +3,84 @@
 use chrono::{DateTime, Utc};
 use crm_model::flow::Place;
 use crm_model::validate::Base;
-use crm_model::{Data, Event, EventId, EventKind, JobId, RecordId, RunSource, TenantId};
+use crm_model::{
+    Data, Event, EventId, EventKind, JobId, Lane, Priority, RecordId, RunSource, TenantId,
+};
 use sqlx::types::Json;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tenant_tx::TenantTx;
-use crate::workflows::counted;
+use crate::workflows::{counted, number};
+
+/// A job that is leased, and whose turn that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobTurn {
+    pub tenant: TenantId,
+    pub job: JobId,
+    /// What limits it, as far as that was known.
+    pub lane: Lane,
+    pub priority: Priority,
+}
+
+#[derive(sqlx::FromRow)]
+struct TurnRow {
+    tenant_id: Uuid,
+    job_id: Uuid,
+    lane: String,
+    priority: i16,
+}
+
+impl TryFrom<TurnRow> for JobTurn {
+    type Error = StoreError;
+
+    fn try_from(row: TurnRow) -> Result<Self, StoreError> {
+        let priority = Priority::of_number(row.priority);
+        Ok(Self {
+            tenant: TenantId::new(row.tenant_id),
+            job: JobId::new(row.job_id),
+            lane: Lane::stored(row.lane),
+            priority: priority.ok_or_else(|| StoreError::corrupt("priority", row.priority))?,
+        })
+    }
+}
 
 /// Takes up to `limit` due jobs, the same share from every tenant that has some, starting after
-/// `after` in the round. They are this worker's until `until`.
+/// `after` in the round; in the order in which each tenant's are to begin. They are this worker's
+/// until `until`. `running`: how many a tenant may have under way, unless something else was set for
+/// it; none: any number.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn jobs_lease(
     store: &Store,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    (now, until): (DateTime<Utc>, DateTime<Utc>),
     token: Uuid,
     limit: i32,
     after: Option<TenantId>,
-) -> Result<Vec<(TenantId, JobId)>, StoreError> {
+    running: Option<u64>,
+) -> Result<Vec<JobTurn>, StoreError> {
     let mut lent = store.for_statement().await?;
-    let rows = sqlx::query_as("select tenant_id, job_id from crm_jobs_lease($1, $2, $3, $4, $5)")
-        .bind(now)
-        .bind(until)
-        .bind(token)
-        .bind(limit)
-        .bind(after.map(TenantId::uuid))
-        .fetch_all(lent.connection())
-        .await;
-    let rows: Vec<(Uuid, Uuid)> = lent.give_back(rows)?;
-    Ok(rows
-        .into_iter()
-        .map(|(tenant, job)| (TenantId::new(tenant), JobId::new(job)))
-        .collect())
+    let rows = sqlx::query_as(
+        "select tenant_id, job_id, lane, priority from crm_jobs_lease($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(now)
+    .bind(until)
+    .bind(token)
+    .bind(limit)
+    .bind(after.map(TenantId::uuid))
+    .bind(running.map(amount))
+    .fetch_all(lent.connection())
+    .await;
+    let rows: Vec<TurnRow> = lent.give_back(rows)?;
+    rows.into_iter().map(JobTurn::try_from).collect()
+}
+
+/// A limit as a number of the database's.
+pub(crate) fn amount(limit: u64) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// A leased job with its event, and the event's record as it stands now.
@@ -150,9 +192,8 @@ impl TryFrom<Row> for LoadedJob {
     }
 }
 
-/// Loads leased jobs of one tenant, in one round trip, with the version of the tenant's model. The
-/// oldest comes first: in any other order the same ones could be last each time, and a worker that
-/// is killed again and again would never come to them.
+/// Loads leased jobs of one tenant, in one round trip, with the version of the tenant's model; in
+/// any order.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -170,13 +211,8 @@ pub async fn jobs_load(
         .await;
     let rows: Vec<Row> = lent.give_back(rows)?;
     let model_version = rows.first().and_then(|row| row.model_version);
-    let mut jobs = rows
-        .into_iter()
-        .map(LoadedJob::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
-    // Ids begin with the time at which they were made.
-    jobs.sort_unstable_by_key(|job| job.id);
-    Ok((model_version, jobs))
+    let jobs = rows.into_iter().map(LoadedJob::try_from);
+    Ok((model_version, jobs.collect::<Result<_, _>>()?))
 }
 
 /// How many jobs of a tenant are in which state.
@@ -218,6 +254,76 @@ pub async fn jobs_open(tx: &mut TenantTx) -> Result<i64, StoreError> {
     .fetch_one(tx.connection())
     .await?;
     Ok(open)
+}
+
+/// How many jobs of a tenant are under way.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn jobs_running(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<i64, StoreError> {
+    let running = sqlx::query_scalar(
+        "select count(*) from crm_jobs
+        where tenant_id = $1 and state = 'leased' and available_at > $2",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(now)
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(running)
+}
+
+/// Gives a leased job back as if nobody had taken it, because it has to line up in another lane;
+/// those that come after it go on waiting.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn job_line_up(
+    store: &Store,
+    tenant: TenantId,
+    (job, token): (JobId, Uuid),
+    at: DateTime<Utc>,
+    lane: &Lane,
+) -> Result<(), StoreError> {
+    let mut lent = store.for_statement().await?;
+    let done = sqlx::query("select crm_job_line_up($1, $2, $3, $4, $5)")
+        .bind(tenant.uuid())
+        .bind(job.uuid())
+        .bind(token)
+        .bind(at)
+        .bind(lane.as_str())
+        .execute(lent.connection())
+        .await;
+    lent.give_back(done).map(|_| ())
+}
+
+/// Writes down how many runs may be under way at once, by the names that lanes have, in the place of
+/// what was there.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn concurrency_settle(
+    tx: &mut TenantTx,
+    most: &BTreeMap<String, u32>,
+) -> Result<(), StoreError> {
+    let names: Vec<&str> = most.keys().map(String::as_str).collect();
+    let most: Vec<i32> = most.values().copied().map(number).collect();
+    sqlx::query("delete from crm_concurrency where tenant_id = $1 and name <> all($2)")
+        .bind(tx.tenant_id().uuid())
+        .bind(&names)
+        .execute(tx.connection())
+        .await?;
+    sqlx::query(
+        "insert into crm_concurrency as c (tenant_id, name, most)
+        select $1, w.name, w.most from unnest($2::text[], $3::integer[]) as w (name, most)
+        on conflict (tenant_id, name) do update set most = excluded.most
+        where c.most <> excluded.most",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(&names)
+    .bind(&most)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Gives leased jobs back as if nobody had taken them, not to be taken before `until`; those that

@@ -50,6 +50,7 @@ impl ConfigRow {
                 grant: Grant::new(asked.clone(), asked),
                 settings: Arc::new("{}".to_owned()),
                 enabled: true,
+                concurrency: None,
             },
             hooks: manifest.hooks,
         })
@@ -144,6 +145,7 @@ fn installed(install: crate::plugins::Installed) -> (crm_model::PluginName, Inst
             grant: Grant::new(capabilities, install.granted.0),
             settings: Arc::new(install.settings.0.to_string()),
             enabled: install.enabled,
+            concurrency: install.concurrency.map(crate::workflows::counted),
         },
     )
 }

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::models::fresh_or_exists;
 use crate::store::Store;
 use crate::tenant_tx::TenantTx;
+use crate::workflows::number;
 
 /// A published template, without its model.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -88,6 +89,8 @@ pub struct Installed {
     pub granted: Json<Capabilities>,
     pub settings: Json<serde_json::Value>,
     pub enabled: bool,
+    /// How many runs may be at a step of it at once; none: any number.
+    pub concurrency: Option<i32>,
     pub installed_at: DateTime<Utc>,
     pub installed_by: String,
     pub updated_at: Option<DateTime<Utc>>,
@@ -101,8 +104,8 @@ pub struct Installed {
 pub async fn installs_list(tx: &mut TenantTx) -> Result<Vec<Installed>, StoreError> {
     let installs = sqlx::query_as(
         "select coalesce(p.manifest, c.manifest) as manifest, coalesce(p.digest, c.digest) as digest,
-            p.name is null as own, i.granted, i.settings, i.enabled, i.installed_at,
-            i.installed_by, i.updated_at, i.updated_by
+            p.name is null as own, i.granted, i.settings, i.enabled, i.concurrency,
+            i.installed_at, i.installed_by, i.updated_at, i.updated_by
         from crm_plugin_installs i
         left join crm_plugins p on p.name = i.plugin_name and p.version = i.plugin_version
         left join crm_tenant_components c on c.tenant_id = i.tenant_id
@@ -244,6 +247,7 @@ pub struct Terms<'a> {
     pub granted: &'a Capabilities,
     pub settings: &'a serde_json::Value,
     pub enabled: bool,
+    pub concurrency: Option<u32>,
 }
 
 /// Installs a plugin, or changes what is said of it.
@@ -259,12 +263,12 @@ pub async fn install_put(
     sqlx::query(
         "insert into crm_plugin_installs as i (
             tenant_id, plugin_name, plugin_version, granted, settings, enabled, installed_at,
-            installed_by)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)
+            installed_by, concurrency)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict (tenant_id, plugin_name) do update
         set plugin_version = excluded.plugin_version, granted = excluded.granted,
-            settings = excluded.settings, enabled = excluded.enabled, updated_at = $7,
-            updated_by = $8",
+            settings = excluded.settings, enabled = excluded.enabled,
+            concurrency = excluded.concurrency, updated_at = $7, updated_by = $8",
     )
     .bind(tx.tenant_id().uuid())
     .bind(terms.name.as_str())
@@ -274,6 +278,7 @@ pub async fn install_put(
     .bind(terms.enabled)
     .bind(at)
     .bind(by.as_str())
+    .bind(terms.concurrency.map(number))
     .execute(tx.connection())
     .await?;
     Ok(())

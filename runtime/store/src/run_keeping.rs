@@ -6,6 +6,7 @@ use crm_model::TenantId;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::jobs::amount;
 use crate::store::Store;
 
 /// How the queue of the whole installation stands.
@@ -17,21 +18,24 @@ pub struct QueueHealth {
     pub oldest_due: Option<DateTime<Utc>>,
 }
 
-/// Looks at the queues of all tenants. What was due before `late` is stuck; counts `most` at most.
+/// Looks at the queues of all tenants. What was due before `late` is stuck, unless limits hold it;
+/// counts `most` at most. `running`: how many a tenant may have under way, unless something else was
+/// set for it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn queue_health(
     store: &Store,
-    now: DateTime<Utc>,
-    late: DateTime<Utc>,
+    (now, late): (DateTime<Utc>, DateTime<Utc>),
     most: i64,
+    running: Option<u64>,
 ) -> Result<QueueHealth, StoreError> {
     let mut lent = store.for_statement().await?;
-    let health = sqlx::query_as("select stuck, oldest_due from crm_jobs_watch($1, $2, $3)")
+    let health = sqlx::query_as("select stuck, oldest_due from crm_jobs_watch($1, $2, $3, $4)")
         .bind(now)
         .bind(late)
         .bind(most)
+        .bind(running.map(amount))
         .fetch_one(lent.connection())
         .await;
     lent.give_back(health)

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::commit::JobState;
 use crate::error::StoreError;
-use crate::runs::{RunFilter, bind_filter, late_seconds, run_matches, run_stuck};
+use crate::jobs::amount;
+use crate::runs::{RunFilter, bind_filter, late_seconds, run_matches, run_rooms, run_stuck};
 use crate::tenant_tx::TenantTx;
 
 /// Where runs stand that somebody has a word for.
@@ -22,15 +23,16 @@ pub enum Standing {
     Open,
 }
 
-/// The runs of a filter that stand there, oldest first, behind that place.
+/// The runs of a filter that stand there, oldest first, behind that place. `running`: how many a
+/// tenant may have under way, unless something else was set for it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn run_ids(
     tx: &mut TenantTx,
     (filter, standing): (&RunFilter, Standing),
-    after: Option<JobId>,
-    limit: u32,
+    (after, limit): (Option<JobId>, u32),
+    running: Option<u64>,
 ) -> Result<Vec<JobId>, StoreError> {
     let dead = concat!(
         "select id from crm_jobs where id > $2 and state = 'dead' and attempts > 0 and ",
@@ -67,7 +69,7 @@ pub async fn run_ids(
     let place = (tx.tenant_id().uuid(), place, limit);
     let mut query = bind_filter(sqlx::query_as(text), place, (filter, None));
     if is_stuck {
-        query = query.bind(late_seconds());
+        query = query.bind(late_seconds()).bind(running.map(amount));
     }
     let ids: Vec<(Uuid,)> = query.fetch_all(tx.connection()).await?;
     Ok(ids.into_iter().map(|(id,)| JobId::new(id)).collect())
@@ -102,8 +104,8 @@ pub async fn runs_retry(
     Ok(done.into_iter().map(|(id,)| JobId::new(id)).collect())
 }
 
-/// Ends runs that have not ended. What is under way commits nothing any more; runs that wait for
-/// their turn behind these may go. Those that it was done to.
+/// Ends runs that have not ended. What is under way commits nothing any more. What waits for its turn
+/// behind one of them may go, or waits for what that one waited for. Those that it was done to.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -113,30 +115,14 @@ pub async fn runs_cancel(
     at: DateTime<Utc>,
     reason: &str,
 ) -> Result<Vec<JobId>, StoreError> {
-    let done: Vec<(Uuid, Option<Uuid>)> = sqlx::query_as(
-        "update crm_jobs
-        set state = 'cancelled', lease_token = null, error = $4, finished_at = $3
-        where tenant_id = $1 and id = any($2) and state in ('waiting', 'queued', 'leased')
-        returning id, next_job_id",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(uuids(runs))
-    .bind(at)
-    .bind(reason)
-    .fetch_all(tx.connection())
-    .await?;
-    let next: Vec<Uuid> = done.iter().filter_map(|(_, next)| *next).collect();
-    if !next.is_empty() {
-        sqlx::query(
-            "update crm_jobs set state = 'queued'
-            where tenant_id = $1 and id = any($2) and state = 'waiting'",
-        )
+    let done: Vec<(Uuid,)> = sqlx::query_as("select crm_jobs_cancel($1, $2, $3, $4)")
         .bind(tx.tenant_id().uuid())
-        .bind(next)
-        .execute(tx.connection())
+        .bind(uuids(runs))
+        .bind(at)
+        .bind(reason)
+        .fetch_all(tx.connection())
         .await?;
-    }
-    Ok(done.into_iter().map(|(id, _)| JobId::new(id)).collect())
+    Ok(done.into_iter().map(|(id,)| JobId::new(id)).collect())
 }
 
 /// How a dead run stands, and the last entry of its log.

@@ -3,7 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::limits::STUCK_AFTER_SECONDS;
-use crm_model::{Event, JobId, ModuleSlug, PluginName, RecordId, RunSource, TenantId};
+use crm_model::{
+    Event, JobId, Lane, ModuleSlug, PluginName, Priority, RecordId, RunSource, TenantId,
+};
 use serde_json::Value;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::jobs::amount;
 use crate::store::Store;
 use crate::tenant_tx::TenantTx;
 use crate::workflows::number;
@@ -48,6 +51,11 @@ pub struct Run {
     /// Why nothing moves it any more, where that is not on purpose: `unclaimed`, `lease_over`,
     /// `behind`, `no_end`.
     pub stuck: Option<String>,
+    /// 0 is the most urgent.
+    pub priority: i16,
+    /// The name of a limit that it waits for, where it is due and as many are under way as may be;
+    /// empty: the tenant's.
+    pub full: Option<String>,
 }
 
 /// One attempt at a run.
@@ -85,15 +93,36 @@ pub struct RunFilter {
     pub is_stuck: bool,
 }
 
+/// What there is room for in the tenant `$1`, as `rooms`; `$running`: how many it may have under way,
+/// unless something else was set for it.
+macro_rules! run_rooms {
+    ($running:literal) => {
+        concat!(
+            "rooms as materialized (
+                select r.lanes, r.rooms
+                from crm_rooms($1, now(), crm_running($1, ",
+            $running,
+            ")) r)"
+        )
+    };
+}
+
 /// The columns of a [`Run`]; the tenant is `$1`, `$late` are the seconds after which what is due is
-/// late.
+/// late. Reads [`run_rooms`].
 macro_rules! run_columns {
     ($late:literal) => {
         concat!(
             "id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            failures, available_at,
+            failures, available_at, priority,
             case when place is not null and error is null and available_at > now()
                 then crm_run_rests_for(tenant_id, id) end as rests_for,
+            case when state = 'queued' and available_at <= now() then (
+                select n.name
+                from rooms r
+                cross join unnest(array_prepend('', string_to_array(lane, ' '))) n (name)
+                where (r.rooms ->> n.name)::bigint <= 0
+                limit 1
+            ) end as \"full\",
             error, created_at, finished_at,
             (select d.until from crm_deferrals d where d.tenant_id = $1) as deferred_until,
             exists (select from crm_suspensions s where s.tenant_id = $1) as is_suspended,
@@ -106,9 +135,11 @@ macro_rules! run_columns {
                 when available_at > now() - make_interval(secs => ",
             $late,
             ") then null
-                when state = 'queued' then 'unclaimed'
+                when state = 'queued' and lane = any ((select r.lanes from rooms r)::text[])
+                    then 'unclaimed'
                 when state = 'leased' then 'lease_over'
-                when state = 'waiting' then 'behind'
+                when state = 'waiting' and not crm_run_held(
+                    tenant_id, record_id, event_id, (select r.lanes from rooms r)) then 'behind'
             end as stuck"
         )
     };
@@ -129,31 +160,43 @@ macro_rules! run_matches {
     };
 }
 
-/// What is stuck in the tenant `$1`, each part out of its index, as `stuck`; `$12` are the seconds.
-/// And what lets all of it rest on purpose, as `resting`.
+/// What is stuck in the tenant `$1`, each part out of its index, as `stuck`; `$12` are the seconds,
+/// `$13` as in [`run_rooms`]. And what lets all of it rest on purpose, as `resting`.
 macro_rules! run_stuck {
     () => {
-        "with stuck as materialized (
-            select * from crm_jobs
-            where tenant_id = $1 and state in ('queued', 'leased')
-                and available_at <= now() - make_interval(secs => $12)
-            union all
-            select * from crm_jobs
-            where tenant_id = $1 and state = 'waiting'
-                and available_at <= now() - make_interval(secs => $12)
-            union all
-            select * from crm_jobs
-            where tenant_id = $1 and state in ('queued', 'leased') and attempts > 40
-                and available_at > now() - make_interval(secs => $12)
-        ), resting as (
-            select from crm_suspensions s where s.tenant_id = $1
-            union all
-            select from crm_deferrals d where d.tenant_id = $1 and d.until > now()
-        )"
+        concat!(
+            "with ",
+            run_rooms!("$13"),
+            ", stuck as materialized (
+                select j.* from rooms r
+                cross join unnest(r.lanes) l (lane)
+                cross join unnest(array['queued', 'leased']) s (state)
+                cross join unnest(array[0, 1, 2]::smallint[]) p (priority)
+                join crm_jobs j
+                    on j.tenant_id = $1 and j.lane = l.lane
+                    and j.state in ('queued', 'leased') and j.state = s.state
+                    and j.priority = p.priority
+                    and j.available_at <= now() - make_interval(secs => $12)
+                union all
+                select j.* from rooms r
+                join crm_jobs j
+                    on j.tenant_id = $1 and j.state = 'waiting'
+                    and j.available_at <= now() - make_interval(secs => $12)
+                    and not crm_run_held(j.tenant_id, j.record_id, j.event_id, r.lanes)
+                union all
+                select * from crm_jobs
+                where tenant_id = $1 and state in ('queued', 'leased') and attempts > 40
+                    and available_at > now() - make_interval(secs => $12)
+            ), resting as (
+                select from crm_suspensions s where s.tenant_id = $1
+                union all
+                select from crm_deferrals d where d.tenant_id = $1 and d.until > now()
+            )"
+        )
     };
 }
 
-pub(crate) use {run_matches, run_stuck};
+pub(crate) use {run_matches, run_rooms, run_stuck};
 
 /// Seconds after which what is due is late, as `make_interval` takes them.
 pub(crate) fn late_seconds() -> f64 {
@@ -182,7 +225,8 @@ pub(crate) fn bind_filter<'q, R>(
         .bind(filter.error_contains.clone())
 }
 
-/// A page of runs, newest first.
+/// A page of runs, newest first. `running`: how many a tenant may have under way, unless something
+/// else was set for it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -191,9 +235,12 @@ pub async fn runs_page(
     which: (&RunFilter, Option<&[ModuleSlug]>),
     before: Option<JobId>,
     limit: u32,
+    running: Option<u64>,
 ) -> Result<Vec<Run>, StoreError> {
     let all = concat!(
-        "select ",
+        "with ",
+        run_rooms!("$13"),
+        " select ",
         run_columns!("$12"),
         " from crm_jobs where id < $2 and ",
         run_matches!(),
@@ -201,7 +248,9 @@ pub async fn runs_page(
     );
     // They have an index, which is seen only where the text says so.
     let dead = concat!(
-        "select ",
+        "with ",
+        run_rooms!("$13"),
+        " select ",
         run_columns!("$12"),
         " from crm_jobs where id < $2 and state = 'dead' and ",
         run_matches!(),
@@ -223,38 +272,47 @@ pub async fn runs_page(
     let place = before.map_or(Uuid::max(), JobId::uuid);
     let runs = bind_filter(query, (tx.tenant_id().uuid(), place, limit), which)
         .bind(late_seconds())
+        .bind(running.map(amount))
         .fetch_all(tx.connection())
         .await?;
     Ok(runs)
 }
 
-/// One run.
+/// One run; `running` as in [`runs_page`].
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn run_find(tx: &mut TenantTx, run: JobId) -> Result<Option<Run>, StoreError> {
+pub async fn run_find(
+    tx: &mut TenantTx,
+    run: JobId,
+    running: Option<u64>,
+) -> Result<Option<Run>, StoreError> {
     let found = sqlx::query_as(concat!(
-        "select ",
+        "with ",
+        run_rooms!("$4"),
+        " select ",
         run_columns!("$3"),
         " from crm_jobs where tenant_id = $1 and id = $2"
     ))
     .bind(tx.tenant_id().uuid())
     .bind(run.uuid())
     .bind(late_seconds())
+    .bind(running.map(amount))
     .fetch_optional(tx.connection())
     .await?;
     Ok(found)
 }
 
-/// One run with its attempts, first to last.
+/// One run with its attempts, first to last; `running` as in [`runs_page`].
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn run_read(
     tx: &mut TenantTx,
     run: JobId,
+    running: Option<u64>,
 ) -> Result<Option<(Run, Vec<Attempt>)>, StoreError> {
-    let Some(found) = run_find(tx, run).await? else {
+    let Some(found) = run_find(tx, run, running).await? else {
         return Ok(None);
     };
     let attempts = sqlx::query_as(
@@ -364,6 +422,38 @@ pub async fn enrol(
     lent.give_back(enrolled)
 }
 
+/// Has the run before a waiting one go on to the run behind it. Whether it waits, and there is one
+/// before it. All runs of the event are locked, first to last, as the ends of attempts lock them:
+/// whoever looked for the one before alone could miss another end in the same row of runs.
+async fn run_bridge(tx: &mut TenantTx, run: JobId) -> Result<bool, StoreError> {
+    let of_event: Vec<(Uuid, String, Option<Uuid>)> = sqlx::query_as(
+        "select id, state, next_job_id from crm_jobs
+        where tenant_id = $1 and (record_id, event_id) = (
+            select record_id, event_id from crm_jobs
+            where tenant_id = $1 and id = $2 and state = 'waiting')
+        order by id
+        for update",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(run.uuid())
+    .fetch_all(tx.connection())
+    .await?;
+    let mut rows = of_event.iter();
+    let waiting = rows.find(|(id, state, _)| *id == run.uuid() && state == "waiting");
+    let mut rows = of_event.iter();
+    let before = rows.find(|(_, _, next)| *next == Some(run.uuid()));
+    let (Some((_, _, next)), Some((before, ..))) = (waiting, before) else {
+        return Ok(false);
+    };
+    sqlx::query("update crm_jobs set next_job_id = $3 where tenant_id = $1 and id = $2")
+        .bind(tx.tenant_id().uuid())
+        .bind(before)
+        .bind(next)
+        .execute(tx.connection())
+        .await?;
+    Ok(true)
+}
+
 /// A run that no change of a record starts, with the event that it is for.
 #[derive(Clone, Debug)]
 pub struct StartedRun<'a> {
@@ -375,6 +465,9 @@ pub struct StartedRun<'a> {
     pub workflow: &'a RunSource,
     /// The version of the workflow that is live.
     pub version: u32,
+    pub priority: Priority,
+    /// What limits it, as far as that is known yet.
+    pub lane: Lane,
     /// Why it must not even begin: it is born dead, for people to see.
     pub error: Option<&'a str>,
     /// The run that waits for its end, and the number of what waits there.
@@ -417,9 +510,10 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     sqlx::query(
         "insert into crm_jobs (
             tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at,
-            created_at, workflow_version, error, finished_at, parent_job_id, parent_work)
+            created_at, workflow_version, error, finished_at, parent_job_id, parent_work, priority,
+            lane)
         values ($1, $2, $3, $4, $5, $6, case when $9::text is null then 'queued' else 'dead' end,
-            $7, $7, $8, $9, case when $9::text is null then null else $7 end, $10, $11)",
+            $7, $7, $8, $9, case when $9::text is null then null else $7 end, $10, $11, $12, $13)",
     )
     .bind(tx.tenant_id().uuid())
     .bind(run.job.uuid())
@@ -435,6 +529,8 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
         run.parent
             .map(|(_, work)| i64::try_from(work).unwrap_or(i64::MAX)),
     )
+    .bind(run.priority.number())
+    .bind(run.lane.as_str())
     .execute(tx.connection())
     .await?;
     Ok(true)

@@ -51,11 +51,12 @@ async fn a_backlog_of_one_tenant_holds_up_no_other() {
     for _ in 0..ROUNDS {
         let (now, token) = (Utc::now(), Uuid::new_v4());
         let until = now + TimeDelta::hours(1);
-        let jobs = crm_store::jobs::jobs_lease(&store, now, until, token, LEASE_MAX_JOBS, last);
+        let (times, most) = ((now, until), LEASE_MAX_JOBS);
+        let jobs = crm_store::jobs::jobs_lease(&store, times, token, most, last, None);
         let jobs = jobs.await.unwrap();
         // As the worker goes round.
-        last = jobs.iter().map(|(tenant, _)| *tenant).max();
-        leased.extend(jobs.into_iter().map(|(tenant, _)| tenant));
+        last = jobs.iter().map(|turn| turn.tenant).max();
+        leased.extend(jobs.into_iter().map(|turn| turn.tenant));
     }
     assert!(
         others.is_subset(&leased),

@@ -124,6 +124,7 @@ async fn propose(
         completion: None,
         receipt: None,
         place,
+        priority: crm_model::Priority::Bulk,
     };
     let outcomes = engine.propose(proposal).await?;
     // What no row can help ends the import.

@@ -81,6 +81,7 @@ impl State {
             QuotaName::Fuel => Some(&mut self.fuel),
             QuotaName::Records
             | QuotaName::Jobs
+            | QuotaName::Running
             | QuotaName::ComponentBytes
             | QuotaName::InterpreterBytes => None,
         }
@@ -92,6 +93,7 @@ impl State {
             QuotaName::Jobs => Some(&mut self.jobs),
             QuotaName::ApiCalls
             | QuotaName::Fuel
+            | QuotaName::Running
             | QuotaName::ComponentBytes
             | QuotaName::InterpreterBytes => None,
         }
@@ -321,6 +323,18 @@ impl Engine {
         Ok(metered.flow_spent(defaults, QuotaName::Fuel, fresh::now()))
     }
 
+    /// How many runs tenants may have under way at once, unless something else was set for one.
+    pub(crate) fn running_default(&self) -> Option<u64> {
+        self.inner.meter.defaults().running
+    }
+
+    /// How many runs of the tenant may be under way at once, as far as this process knows.
+    pub(crate) fn running_limit(&self, tenant: TenantId) -> Option<u64> {
+        let metered = self.inner.meter.metered(tenant);
+        let state = metered.state();
+        state.limit(self.inner.meter.defaults(), QuotaName::Running)
+    }
+
     /// Counts what a guest's call burnt.
     pub(crate) fn fuel_used(&self, tenant: TenantId, fuel: u64) {
         let metered = self.inner.meter.metered(tenant);
@@ -433,6 +447,7 @@ impl Engine {
         let (defaults, now) = (self.inner.meter.defaults(), fresh::now());
         let mut tx = crm_store::TenantTx::begin(self.store(), tenant).await?;
         let kept = crm_store::plugins::component_bytes(&mut tx).await?;
+        let running = crm_store::jobs::jobs_running(&mut tx, now).await?;
         tx.commit().await?;
         let quotas = QuotaName::ALL.into_iter();
         Ok(quotas
@@ -440,6 +455,9 @@ impl Engine {
                 let mut usage = metered.usage(defaults, quota, now);
                 if let Some(used) = component_bytes(kept, quota) {
                     usage.used = used;
+                }
+                if quota == QuotaName::Running {
+                    usage.used = running.max(0).unsigned_abs();
                 }
                 usage
             })
@@ -452,7 +470,11 @@ pub(crate) fn component_bytes(kept: ComponentBytes, quota: QuotaName) -> Option<
     match quota {
         QuotaName::ComponentBytes => Some(kept.total.max(0).unsigned_abs()),
         QuotaName::InterpreterBytes => Some(kept.interpreters.max(0).unsigned_abs()),
-        QuotaName::Records | QuotaName::ApiCalls | QuotaName::Fuel | QuotaName::Jobs => None,
+        QuotaName::Records
+        | QuotaName::ApiCalls
+        | QuotaName::Fuel
+        | QuotaName::Jobs
+        | QuotaName::Running => None,
     }
 }
 

@@ -7,12 +7,11 @@ mod uploads;
 mod usage;
 
 use crm_model::configuration::{configuration_check, steps_check};
+use crm_model::limits::CONCURRENCY_MAX;
 use crm_model::manifest::{GuestClass, Manifest, World};
 use crm_model::model::InstalledPlugin;
 use crm_model::permission::manages_all;
-use crm_model::{
-    Actor, Capabilities, Model, ModelError, PluginName, TenantId, Violations, WorkflowSlug,
-};
+use crm_model::{Actor, Capabilities, Model, PluginName, TenantId, Violations, WorkflowSlug};
 use crm_sandbox::ClassLimits;
 use crm_store::plugins::{Available, Installed, Terms};
 use crm_store::{StoreError, TenantTx};
@@ -124,6 +123,8 @@ pub struct PluginChange {
     pub grants: Option<Capabilities>,
     pub config: Option<Value>,
     pub enabled: Option<bool>,
+    /// How many runs may be at a step of it at once; none inside: any number.
+    pub concurrency: Option<Option<u32>>,
 }
 
 /// What is written of one plugin.
@@ -133,6 +134,7 @@ struct Wanted {
     granted: Capabilities,
     settings: Value,
     enabled: bool,
+    concurrency: Option<u32>,
     /// To be kept, where it is the tenant's own and new.
     component: Option<Vec<u8>>,
 }
@@ -276,6 +278,7 @@ impl Engine {
                     manifest.name
                 ))),
                 there => {
+                    let concurrency = there.as_ref().and_then(concurrency);
                     let there =
                         there.map(|there| (there.granted.0, there.settings.0, there.enabled));
                     let (granted, settings, enabled) =
@@ -284,6 +287,7 @@ impl Engine {
                         granted: grants.unwrap_or(granted),
                         settings: config.unwrap_or(settings),
                         enabled,
+                        concurrency,
                         manifest,
                         digest,
                         component,
@@ -362,6 +366,7 @@ impl Engine {
             engine
                 .plugin_put(tenant, &actor, &name, None, move |there| {
                     let there = there.ok_or(EngineError::NotFound("plugin"))?;
+                    let concurrency = change.concurrency.unwrap_or(concurrency(&there));
                     let (manifest, digest) = match version {
                         Some(version) => (version.manifest.0, version.digest),
                         None => (there.manifest.0, there.digest),
@@ -370,6 +375,7 @@ impl Engine {
                         granted: change.grants.unwrap_or(there.granted.0),
                         settings: change.config.unwrap_or(there.settings.0),
                         enabled: change.enabled.unwrap_or(there.enabled),
+                        concurrency,
                         manifest,
                         digest,
                         component: None,
@@ -407,6 +413,7 @@ impl Engine {
             granted: &wanted.granted,
             settings: &wanted.settings,
             enabled: wanted.enabled,
+            concurrency: wanted.concurrency,
         };
         crm_store::plugins::install_put(&mut tx, &terms, fresh::now(), &actor.user_id).await?;
         let after = self.recompiled(&mut tx).await?;
@@ -500,10 +507,13 @@ impl Engine {
         .await
     }
 
+    /// The model with what was written of a plugin, and what follows for runs that are under way.
     async fn recompiled(&self, tx: &mut TenantTx) -> Result<Model, EngineError> {
         let source = crm_store::models::model_source(tx).await?;
         let source = source.ok_or(EngineError::NotFound("model"))?;
-        Model::compile(source).map_err(|error: ModelError| error.into())
+        let model = Model::compile(source).map_err(EngineError::from)?;
+        crm_store::jobs::concurrency_settle(tx, &model.concurrency()).await?;
+        Ok(model)
     }
 }
 
@@ -511,6 +521,10 @@ async fn install_of(tx: &mut TenantTx, name: &PluginName) -> Result<Option<Insta
     let installs = crm_store::plugins::installs_list(tx).await?;
     let mut installs = installs.into_iter();
     Ok(installs.find(|install| install.manifest.0.name == *name))
+}
+
+fn concurrency(there: &Installed) -> Option<u32> {
+    there.concurrency.map(i32::unsigned_abs)
 }
 
 /// What the audit log keeps of a plugin.
@@ -521,6 +535,7 @@ fn said(install: &Installed) -> Value {
         "granted": install.granted.0,
         "config": install.settings.0,
         "enabled": install.enabled,
+        "concurrency": install.concurrency,
     })
 }
 
@@ -534,6 +549,13 @@ fn check(wanted: &Wanted) -> Result<(), EngineError> {
     if !wanted.settings.is_object() {
         let message = "a plugin’s configuration is a JSON object";
         let violations = Violations::one("/config", "type", message);
+        return Err(EngineError::invalid(violations));
+    }
+    if let Some(concurrency) = wanted.concurrency
+        && !(1..=CONCURRENCY_MAX).contains(&concurrency)
+    {
+        let message = format!("is 1 to {CONCURRENCY_MAX}, or null for any number");
+        let violations = Violations::one("/concurrency", "range", message);
         return Err(EngineError::invalid(violations));
     }
     match &wanted.manifest.settings_schema {

@@ -193,6 +193,7 @@ impl Engine {
                     grant: Grant::new(known.manifest.0.capabilities, granted),
                     settings: Arc::clone(&installed.settings),
                     enabled: true,
+                    concurrency: None,
                 };
                 Some(Candidate {
                     plugin,
@@ -397,6 +398,7 @@ impl Engine {
             completion: None,
             receipt: None,
             place: None,
+            priority: crm_model::Priority::Normal,
         };
         match self.propose(proposal).await {
             Ok(outcomes) => {

@@ -1,6 +1,7 @@
 //! One attempt at a job, from what there is to do to the commit that ends it.
 
 use chrono::{DateTime, Utc};
+use crm_model::Lane;
 use crm_store::StoreError;
 use crm_store::commit::AttemptStatus;
 
@@ -11,6 +12,8 @@ use crate::breaker::Wait;
 pub(crate) enum Ahead<A> {
     /// Nothing: it is given back untouched.
     Wait(Wait),
+    /// Nothing: it is given back untouched, and has its turn where this limits it.
+    LineUp(Lane),
     /// Nothing to call: it ends so.
     Rest(End),
     /// Call this.
@@ -63,6 +66,12 @@ pub(crate) trait Run: Send {
     /// Those of the store.
     fn postpone(&mut self, wait: Wait) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Gives the job back as if nobody had taken it, to have its turn in this lane.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn line_up(&mut self, lane: Lane) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Says in this process that a job is due.
     fn tell(&self);
 }
@@ -79,6 +88,11 @@ pub(crate) async fn attempt<R: Run>(run: &mut R) -> Result<&'static str, StoreEr
         Ok(Ahead::Wait(wait)) => {
             run.postpone(wait).await?;
             return Ok("postponed");
+        }
+        Ok(Ahead::LineUp(lane)) => {
+            run.line_up(lane).await?;
+            run.tell();
+            return Ok("lined_up");
         }
         Err(reason) => {
             let end = End::again(run.lease(), reason, run.now());

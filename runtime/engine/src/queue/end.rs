@@ -2,9 +2,9 @@
 //! with its next step, or is dead.
 
 use chrono::{DateTime, Utc};
-use crm_model::TenantId;
 use crm_model::flow::Place;
 use crm_model::limits::{JOB_MAX_ATTEMPTS, JOB_MAX_LOST_ATTEMPTS};
+use crm_model::{Lane, Priority, TenantId};
 use crm_store::commit::{AttemptStatus, JobState};
 use crm_store::jobs::LoadedJob;
 use std::time::Duration;
@@ -17,6 +17,9 @@ pub(crate) struct Lease {
     pub(crate) tenant: TenantId,
     pub(crate) token: Uuid,
     pub(crate) job: LoadedJob,
+    /// What limited it when it was leased.
+    pub(crate) lane: Lane,
+    pub(crate) priority: Priority,
     /// The first pause before trying again; doubles with each attempt.
     pub(crate) backoff: Duration,
 }

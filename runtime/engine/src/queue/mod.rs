@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use crm_model::quota::QuotaSpent;
 use crm_model::{JobId, TenantId};
 use crm_store::StoreError;
-use crm_store::jobs::LoadedJob;
+use crm_store::jobs::{JobTurn, LoadedJob};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -57,16 +57,14 @@ pub(crate) trait JobStore {
     /// What a tenant's attempts are made with.
     type Model: Clone + Send + Sync + 'static;
 
-    /// Takes due jobs, the same share from every tenant that has some.
+    /// Takes due jobs, the same share from every tenant that has some; in the order in which each
+    /// tenant's are to begin.
     ///
     /// # Errors
     /// [`StoreError`]; then jobs may have been taken, and are due again when the lease ends.
-    fn lease(
-        &self,
-        take: Take,
-    ) -> impl Future<Output = Result<Vec<(TenantId, JobId)>, StoreError>> + Send;
+    fn lease(&self, take: Take) -> impl Future<Output = Result<Vec<JobTurn>, StoreError>> + Send;
 
-    /// What leased jobs of one tenant need; none where the tenant has no model.
+    /// What leased jobs of one tenant need, in any order; none where the tenant has no model.
     ///
     /// # Errors
     /// Those of the store.

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use crm_model::{JobId, TenantId};
 use crm_store::StoreError;
-use crm_store::jobs::LoadedJob;
+use crm_store::jobs::{JobTurn, LoadedJob};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ struct Worker<H> {
 struct Leased {
     token: Uuid,
     until: DateTime<Utc>,
-    jobs: BTreeMap<TenantId, Vec<JobId>>,
+    jobs: BTreeMap<TenantId, Vec<JobTurn>>,
 }
 
 /// One tenant's share of a batch.
@@ -96,7 +96,7 @@ struct Share {
     token: Uuid,
     until: DateTime<Utc>,
     tenant: TenantId,
-    jobs: Vec<JobId>,
+    jobs: Vec<JobTurn>,
     places: OwnedSemaphorePermit,
 }
 
@@ -110,9 +110,9 @@ impl<H: Host> Worker<H> {
             limit: i32::from(self.pace.batch),
             after,
         };
-        let mut jobs: BTreeMap<TenantId, Vec<JobId>> = BTreeMap::new();
-        for (tenant, job) in self.host.lease(take).await? {
-            jobs.entry(tenant).or_default().push(job);
+        let mut jobs: BTreeMap<TenantId, Vec<JobTurn>> = BTreeMap::new();
+        for turn in self.host.lease(take).await? {
+            jobs.entry(turn.tenant).or_default().push(turn);
         }
         Ok(Leased {
             token,
@@ -142,13 +142,20 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    async fn run_tenant(&self, share: Share) -> Result<(), EngineError> {
-        let loaded = self.host.load(share.tenant, &share.jobs).await?;
+    async fn run_tenant(&self, mut share: Share) -> Result<(), EngineError> {
+        let ids: Vec<JobId> = share.jobs.iter().map(|turn| turn.job).collect();
+        let loaded = self.host.load(share.tenant, &ids).await?;
         let Some((model, loaded)) = loaded else {
             return Ok(());
         };
+        let loaded = loaded.into_iter().map(|job| (job.id, job));
+        let mut loaded: BTreeMap<JobId, LoadedJob> = loaded.collect();
+        let turns = std::mem::take(&mut share.jobs).into_iter();
+        let jobs = turns.filter_map(|turn| Some((loaded.remove(&turn.job)?, turn)));
         let mut attempts = self.host.attempts();
-        let begun = self.begin(&model, share, loaded, &mut attempts).await;
+        let begun = self
+            .begin(&model, share, jobs.collect(), &mut attempts)
+            .await;
         // Whatever happened to the others.
         attempts.ended().await;
         begun
@@ -159,16 +166,17 @@ impl<H: Host> Worker<H> {
         &self,
         model: &H::Model,
         mut share: Share,
-        loaded: Vec<LoadedJob>,
+        jobs: Vec<(LoadedJob, JobTurn)>,
         attempts: &mut H::Tasks,
     ) -> Result<(), EngineError> {
         let (host, tenant, token) = (&self.host, share.tenant, share.token);
         if let Some(spent) = host.fuel_spent(tenant).await? {
-            return host.defer(model, (loaded, token), host.now(), spent).await;
+            let jobs = jobs.into_iter().map(|(job, _)| job).collect();
+            return host.defer(model, (jobs, token), host.now(), spent).await;
         }
-        let mut loaded = loaded.into_iter();
-        while let Some(job) = loaded.next() {
-            let Ok(turn) = Arc::clone(&self.running).acquire_owned().await else {
+        let mut jobs = jobs.into_iter();
+        while let Some((job, turn)) = jobs.next() {
+            let Ok(running) = Arc::clone(&self.running).acquire_owned().await else {
                 break;
             };
             let place = share.places.split(1);
@@ -180,19 +188,22 @@ impl<H: Host> Worker<H> {
             }
             // The attempts before it may have burnt what was left.
             if let Some(spent) = host.fuel_spent(tenant).await? {
-                let rest = std::iter::once(job).chain(loaded).collect();
+                let rest = jobs.map(|(job, _)| job);
+                let rest = std::iter::once(job).chain(rest).collect();
                 return host.defer(model, (rest, token), host.now(), spent).await;
             }
             let lease = Lease {
                 tenant,
                 token,
                 job,
+                lane: turn.lane,
+                priority: turn.priority,
                 backoff: self.pace.settings.backoff,
             };
             let attempt = host.attempt(model.clone(), lease);
             attempts.start(async move {
                 attempt.await;
-                drop((turn, place));
+                drop((running, place));
             });
         }
         Ok(())

@@ -244,6 +244,7 @@ impl Course<'_> {
                 event.cause_of(lease.job.id, caller, (by, &version)),
             ),
             depth: event.depth + 1,
+            priority: lease.priority,
             record: record.as_ref(),
             payload: child.payload,
             at: opening.at,

@@ -67,7 +67,7 @@ impl Engine {
                 "only who manages everything may have the bundle of a run",
             ));
         }
-        let found = crm_store::runs::run_read(&mut tx, run).await?;
+        let found = crm_store::runs::run_read(&mut tx, run, None).await?;
         let (_, attempts) = found.ok_or(Refusal::NotFound)?;
         let mut attempts = attempts.into_iter().rev();
         let wanted = match attempt {

@@ -161,6 +161,7 @@ impl Engine {
             completion: None,
             receipt: None,
             place: None,
+            priority: crm_model::Priority::Normal,
         });
         let proposals: Vec<Proposal<'_>> = proposals.collect();
         self.propose_trial(model, &proposals, look).await

@@ -20,7 +20,8 @@ use crm_model::limits::{JOB_MAX_ATTEMPTS, PAUSED_LOOK_SECONDS, ROOT_EVENT_MAX_MU
 use crm_model::permission::Authority;
 use crm_model::run_source::{RunFlow, RunStep};
 use crm_model::{
-    Effect, Event, Model, Mutation, PluginName, RecordId, RunId, RunSource, StepName, TenantId,
+    Effect, Event, Lane, Model, Mutation, PluginName, RecordId, RunId, RunSource, StepName,
+    TenantId,
 };
 use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
@@ -122,11 +123,12 @@ impl Engine {
             }
         }
         // Whatever waited for this one may go.
+        let is_limited = !lease.lane.is_free() || self.running_limit(lease.tenant).is_some();
         let event = &lease.job.event;
         let workflows = model.workflows().iter();
         let workflows = workflows.filter(|workflow| workflow.is_triggered_by(event));
         let hook = model.after_event(&event.module, event.kind);
-        if workflows.count() + usize::from(hook.is_some()) > 1 {
+        if is_limited || workflows.count() + usize::from(hook.is_some()) > 1 {
             self.inner.jobs_waiting.notify_one();
         }
     }
@@ -308,6 +310,7 @@ impl Engine {
             completion: Some(completion),
             receipt: None,
             place: None,
+            priority: lease.priority,
         };
         match self.propose(proposal).await {
             Ok(outcomes) => match outcomes.into_iter().find_map(Result::err) {
@@ -469,6 +472,9 @@ impl<'a> Run for Attempt<'a> {
                 reason: PAUSED.to_owned(),
             }));
         }
+        if let Some(lane) = self.elsewhere(None) {
+            return Ok(Ahead::LineUp(lane));
+        }
         let (thread, action, item) = match self.course.next().await? {
             Turn::Act(thread, action, item) => (thread, action, item),
             Turn::Rest(end) => return Ok(Ahead::Rest(end)),
@@ -477,6 +483,10 @@ impl<'a> Run for Attempt<'a> {
         let step = self.flow.step(action);
         if let Ok(step) = &step {
             span_tell(step);
+            // Before it is asked whether the plugin runs, which may be the one try that it has.
+            if let Some(lane) = self.elsewhere(Some(step.name)) {
+                return Ok(Ahead::LineUp(lane));
+            }
             let (engine, tenant) = (self.engine, self.lease().tenant);
             let key = Key::run(tenant, step.name);
             let breakers = &engine.inner.breakers;
@@ -539,8 +549,24 @@ impl<'a> Run for Attempt<'a> {
         crm_store::jobs::jobs_postpone(store, lease.tenant, jobs, wait.until, &wait.reason).await
     }
 
+    async fn line_up(&mut self, lane: Lane) -> Result<(), StoreError> {
+        let (lease, store) = (self.course.lease, self.engine.store());
+        let job = (lease.job.id, lease.token);
+        crm_store::jobs::job_line_up(store, lease.tenant, job, fresh::now(), &lane).await
+    }
+
     fn tell(&self) {
         self.engine.inner.jobs_waiting.notify_one();
+    }
+}
+
+impl Attempt<'_> {
+    /// The lane in which the run has its turn at a step of that plugin, where that is another one
+    /// than it was leased in.
+    fn elsewhere(&self, plugin: Option<&PluginName>) -> Option<Lane> {
+        let Course { model, lease, .. } = &self.course;
+        let lane = model.lane(&lease.job.workflow, plugin);
+        (!lease.lane.covers(&lane)).then_some(lane)
     }
 }
 

@@ -40,6 +40,7 @@ impl Engine {
             completion: None,
             receipt: None,
             place: None,
+            priority: crm_model::Priority::Normal,
         };
         let records = crm_store::records::records_lock(tx, ids).await?;
         let records: Vec<Record> = records

@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::limits::{CHAIN_MAX_DEPTH, CHAIN_MAX_RETURNS};
-use crm_model::{Event, EventId, JobId, Model, RunSource, ValidChange};
+use crm_model::workflow::Workflow;
+use crm_model::{Event, EventId, JobId, Lane, Model, RunSource, ValidChange};
 use crm_store::commit::NewJob;
 
 use super::Proposal;
@@ -62,6 +63,8 @@ pub(super) fn jobs_of(
             id: JobId::new(fresh::id()),
             workflow: RunSource::Webhook(told.webhook),
             version: None,
+            priority: proposal.priority,
+            lane: Lane::default(),
             event_id,
             module: change.module().clone(),
             record_id: change.record_id(),
@@ -87,11 +90,13 @@ pub(super) fn jobs_of(
         depth: proposal.depth,
         occurred_at: at,
     };
-    let job = |source: RunSource, version: Option<u32>, broken: Option<String>| NewJob {
+    let job = |source: RunSource, workflow: Option<&Workflow>, broken: Option<String>| NewJob {
         id: JobId::new(fresh::id()),
         error: broken.or_else(|| cut(&event, &source)),
+        priority: workflow.map_or(proposal.priority, |it| it.priority(proposal.priority)),
+        lane: model.lane(&source, workflow.and_then(Workflow::begins_with)),
+        version: workflow.map(Workflow::version),
         workflow: source,
-        version,
         event_id,
         module: event.module.clone(),
         record_id: event.record_id,
@@ -109,7 +114,7 @@ pub(super) fn jobs_of(
             Err(message) => Some(message),
         };
         let source = workflow.definition().slug.clone().into();
-        Some(job(source, Some(workflow.version()), broken))
+        Some(job(source, Some(&**workflow), broken))
     });
     let hooks = hook.into_iter().map(|source| job(source, None, None));
     let mut jobs: Vec<NewJob> = runs.chain(hooks).collect();

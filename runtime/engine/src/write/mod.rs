@@ -25,7 +25,8 @@ use crm_model::limits::{WRITE_MAX_MODEL_CHANGES, WRITE_MAX_RETRIES};
 use crm_model::permission::Authority;
 use crm_model::validate::{Base, Made};
 use crm_model::{
-    Actor, Cause, Data, Denied, FieldKey, Model, ModuleSlug, Mutation, RecordId, Refusal, TenantId,
+    Actor, Cause, Data, Denied, FieldKey, Model, ModuleSlug, Mutation, Priority, RecordId, Refusal,
+    TenantId,
 };
 use crm_store::StoreError;
 use crm_store::activities::Activity;
@@ -119,6 +120,8 @@ pub(crate) struct Proposal<'a> {
     pub(crate) receipt: Option<ReceiptMaker>,
     /// The task whose step this is.
     pub(crate) place: Option<Place<'a>>,
+    /// How urgent the runs are that it starts, where their workflows do not say.
+    pub(crate) priority: Priority,
 }
 
 /// Where a task stands after a step, which depends on what comes of it.
@@ -232,6 +235,10 @@ impl Engine {
                 completion: None,
                 receipt: batch.receipt.clone(),
                 place: None,
+                priority: match batch.operations.len() {
+                    0 | 1 => Priority::Normal,
+                    _ => Priority::Bulk,
+                },
             };
             engine.propose(proposal).await
         });

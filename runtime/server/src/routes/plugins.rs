@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::extract::{Body, Parameters, segment};
+use crate::extract::{Body, Parameters, given, segment};
 use crate::once::{Answer, key_name, once, receipt_of};
 use crate::page::List;
 use crate::problem::{Problem, ProblemBody};
@@ -59,6 +59,8 @@ pub(crate) struct PluginBody {
     config: Value,
     /// Whether it runs; what it would do waits meanwhile.
     enabled: bool,
+    /// How many runs may be at a step of it at once, on all instances together; null: any number.
+    concurrency: Option<i32>,
     /// Workflows with a step of it.
     workflows: Vec<String>,
     /// Fields that other plugins may write too.
@@ -98,6 +100,7 @@ impl From<&PluginView> for PluginBody {
             imports: view.imports.clone(),
             config: install.settings.0,
             enabled: install.enabled,
+            concurrency: install.concurrency,
             workflows: view.workflows.iter().map(ToString::to_string).collect(),
             conflicts: view.conflicts.clone(),
             unfit: view.unfit.clone(),
@@ -249,6 +252,11 @@ pub(crate) struct PluginPatch {
     config: Option<Value>,
     /// `false` switches it off: its runs wait.
     enabled: Option<bool>,
+    /// How many runs may be at a step of it at once, on all instances together: 1 to 10,000, or
+    /// null for any number. Others wait for their turn.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    concurrency: Option<Option<u32>>,
 }
 
 /// Changes version, grants or configuration of a plugin, or switches it off and on. Live for the
@@ -273,6 +281,7 @@ pub(crate) async fn plugin_edit(
         grants: patch.grants,
         config: patch.config,
         enabled: patch.enabled,
+        concurrency: patch.concurrency,
     };
     let view = app
         .engine

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use crm_engine::PAUSED;
 use crm_engine::read::PageRequest;
-use crm_model::{JobId, ModuleSlug, RunSource, Violations, WorkflowSlug};
+use crm_model::{JobId, ModuleSlug, Priority, RunSource, Violations, WorkflowSlug};
 use crm_store::runs::{Attempt, Run, RunFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,6 +38,9 @@ pub(crate) struct RunBody {
     /// `queued`, `running`, `done`, `dead` or `cancelled`.
     status: &'static str,
     attempts: i32,
+    /// `interactive`, `normal` or `bulk`: of a tenant's runs that are due, the more urgent ones
+    /// begin first.
+    priority: &'static str,
     /// Why the last attempt did not succeed, or was skipped.
     error: Option<String>,
     created_at: DateTime<Utc>,
@@ -47,7 +50,9 @@ pub(crate) struct RunBody {
     /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`;
     /// `delay`, a step that waits until then; `event`, `approval` and `call`, one that waits until
     /// then at most for something to come; `pause`, because its workflow is paused; `plugin`, which
-    /// is switched off, stopped, or left alone after failures; `suspension`, of the tenant.
+    /// is switched off, stopped, or left alone after failures; `suspension`, of the tenant;
+    /// `tenant_limit`, `workflow_limit` or `plugin_limit`, as many runs being under way as may be at
+    /// once.
     waits_for: Option<&'static str>,
     /// Why nothing moves the run any more, where that is not on purpose: `unclaimed`, it has been
     /// due for more than ten minutes and nobody took it; `lease_over`, whoever took it has been
@@ -110,12 +115,13 @@ impl From<Run> for RunBody {
             "queued" if run.error.as_deref() == Some(PAUSED) => Some("pause"),
             // What failed and is tried again has counted that.
             "queued" if run.error.is_some() && run.failures == 0 => Some("plugin"),
-            "queued" => run.rests_for.as_deref().map(|what| match what {
-                "event" => "event",
-                "approval" => "approval",
-                "call" => "call",
-                _ => "delay",
-            }),
+            "queued" => match (run.rests_for.as_deref(), run.full.as_deref()) {
+                (Some("event"), _) => Some("event"),
+                (Some("approval"), _) => Some("approval"),
+                (Some("call"), _) => Some("call"),
+                (Some(_), _) => Some("delay"),
+                (None, full) => full.map(limit_name),
+            },
             _ => None,
         };
         Self {
@@ -130,10 +136,20 @@ impl From<Run> for RunBody {
             status,
             stuck: run.stuck,
             attempts: run.attempts,
+            priority: Priority::of_number(run.priority).unwrap_or_default().name(),
             error: run.error,
             created_at: run.created_at,
             finished_at: run.finished_at,
         }
+    }
+}
+
+/// Which limit a run waits for, by its name in the store.
+fn limit_name(name: &str) -> &'static str {
+    match name.split_once(':') {
+        None => "tenant_limit",
+        Some(("workflow", _)) => "workflow_limit",
+        Some(_) => "plugin_limit",
     }
 }
 

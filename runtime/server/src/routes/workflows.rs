@@ -28,8 +28,10 @@ use crate::routes::workflow_versions::draft_first;
 pub(crate) struct WorkflowBody {
     /// The same as `slug`.
     pub(crate) id: String,
-    /// `slug`, `name`, `module`, `trigger`, `condition`, `steps`, and `order`: its place among the
-    /// workflows that one event starts, lower ones first, ties by slug.
+    /// `slug`, `name`, `module`, `trigger`, `condition`, `steps`; `order`: its place among the
+    /// workflows that one event starts, lower ones first, ties by slug; where it says so, `priority`
+    /// (`interactive`, `normal` or `bulk`) and `concurrency`: how many of its runs may be under way
+    /// at once.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     definition: WorkflowDefinition,
@@ -145,7 +147,7 @@ pub(crate) async fn workflow_get(
 }
 
 /// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`, `order` (100 unless
-/// said). A step is an `action` with its `config`, or one of `if`, `switch`, `for_each`, `parallel`,
+/// said), `priority`, `concurrency`. A step is an `action` with its `config`, or one of `if`, `switch`, `for_each`, `parallel`,
 /// `delay` and `stop`; `{"$expression": "…"}` in a `config` stands for a value, over what started
 /// the run and what the steps before said. Live for the next request.
 #[utoipa::path(post, path = "/workflows", tag = "workflows",

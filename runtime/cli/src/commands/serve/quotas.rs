@@ -38,6 +38,15 @@ pub(super) struct QuotaArguments {
         value_name = "NUMBER|off"
     )]
     quota_jobs: NumberOrOff,
+    /// Runs of workflows that may be under way for a tenant at one time, on all instances together;
+    /// the same for all processes on one database; or off
+    #[arg(
+        long,
+        env = "CRM_QUOTA_RUNNING",
+        default_value = "off",
+        value_name = "NUMBER|off"
+    )]
+    quota_running: NumberOrOff,
     /// Bytes of components that a tenant may bring along, all versions together; or off
     #[arg(
         long,
@@ -102,6 +111,7 @@ impl QuotaArguments {
                 api_calls: self.quota_api_calls.0,
                 fuel: self.quota_fuel.0,
                 jobs: self.quota_jobs.0,
+                running: self.quota_running.0,
                 component_bytes: self.quota_component_bytes.0,
                 interpreter_bytes: self.quota_interpreter_bytes.0,
                 api_window_seconds: self.quota_api_window_seconds,

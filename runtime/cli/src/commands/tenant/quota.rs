@@ -30,6 +30,9 @@ pub(crate) struct QuotaArguments {
     /// Runs of workflows that may wait at one time
     #[arg(long, value_name = "NUMBER|unlimited|default")]
     jobs: Option<QuotaChoice>,
+    /// Runs of workflows that may be under way at one time
+    #[arg(long, value_name = "NUMBER|unlimited|default")]
+    running: Option<QuotaChoice>,
     /// Bytes of components that it brought along
     #[arg(long, value_name = "NUMBER|unlimited|default")]
     component_bytes: Option<QuotaChoice>,
@@ -52,6 +55,7 @@ pub(super) async fn quota(
         (QuotaName::ApiCalls, arguments.api_calls),
         (QuotaName::Fuel, arguments.fuel),
         (QuotaName::Jobs, arguments.jobs),
+        (QuotaName::Running, arguments.running),
         (QuotaName::ComponentBytes, arguments.component_bytes),
         (QuotaName::InterpreterBytes, arguments.interpreter_bytes),
     ];

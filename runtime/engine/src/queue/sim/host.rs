@@ -4,11 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crm_model::flow::Place;
 use crm_model::quota::{QuotaName, QuotaSpent};
 use crm_model::{
-    Actor, Cause, Event, EventId, EventKind, JobId, RecordId, RunSource, TenantId, WorkflowSlug,
+    Actor, Cause, Event, EventId, EventKind, JobId, Lane, RecordId, RunSource, TenantId,
+    WorkflowSlug,
 };
 use crm_store::StoreError;
 use crm_store::commit::{AttemptStatus, JobState};
-use crm_store::jobs::LoadedJob;
+use crm_store::jobs::{JobTurn, LoadedJob};
 use serde_json::json;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Poll, Waker};
@@ -110,9 +111,22 @@ impl Random for SimHost {
 impl JobStore for SimHost {
     type Model = ();
 
-    async fn lease(&self, take: Take) -> Result<Vec<(TenantId, JobId)>, StoreError> {
+    async fn lease(&self, take: Take) -> Result<Vec<JobTurn>, StoreError> {
         let process = self.process;
-        self.ask(move |world| Ok(world.lease(process, &take))).await
+        let leased = self.ask(move |world| {
+            let jobs = world.lease(process, &take).into_iter();
+            let turns = jobs.map(|job| {
+                let row = &world.memory.rows[&job];
+                JobTurn {
+                    tenant: job.0,
+                    job: job.1,
+                    lane: Lane::stored(row.lane.clone()),
+                    priority: row.priority,
+                }
+            });
+            Ok(turns.collect())
+        });
+        leased.await
     }
 
     async fn load(
@@ -191,6 +205,10 @@ impl Host for SimHost {
             let _crowd = Crowd::joined(&host);
             let plan = host.sim.world().jobs[&lease.job.id].clone();
             let has_others = !plan.before.is_empty();
+            let is_limited = {
+                let limits = host.sim.world().plan.limits;
+                !lease.lane.is_free() || limits.running.is_some()
+            };
             let at = lease.job.place.as_ref().map_or(0, Place::steps) as usize;
             let mut run = SimRun {
                 host: host.clone(),
@@ -199,7 +217,7 @@ impl Host for SimHost {
                 at,
             };
             let _ = attempt(&mut run).await;
-            if has_others {
+            if has_others || is_limited {
                 run.tell();
             }
         }
@@ -267,6 +285,13 @@ impl SimRun {
         }
     }
 
+    fn elsewhere(&self, step: Option<&StepPlan>) -> Option<Lane> {
+        let world = self.host.sim.world();
+        let lane = Lane::stored(world.plan.limits.lane(&self.plan, step));
+        let is_asked = world.planted != Some(Planted::LaneNotAsked);
+        (is_asked && !self.lease.lane.covers(&lane)).then_some(lane)
+    }
+
     fn wait(&self, until: TimeDelta, reason: &str) -> Ahead<usize> {
         Ahead::Wait(Wait {
             until: self.host.now() + until,
@@ -313,6 +338,9 @@ impl Run for SimRun {
         if is_paused {
             return Ok(self.wait(LOOK, PAUSED));
         }
+        if let Some(lane) = self.elsewhere(None) {
+            return Ok(Ahead::LineUp(lane));
+        }
         let Some(step) = self.step() else {
             let place = self.lease.job.place.as_ref().map(|_| place(0));
             return Ok(Ahead::Rest(End {
@@ -329,6 +357,9 @@ impl Run for SimRun {
                 place: Some(place(self.at + 1)),
                 ..End::new(JobState::Queued)
             }));
+        }
+        if let Some(lane) = self.elsewhere(Some(step)) {
+            return Ok(Ahead::LineUp(lane));
         }
         match is_left_alone {
             true => Ok(self.wait(TimeDelta::milliseconds(300), "left alone")),
@@ -347,6 +378,11 @@ impl Run for SimRun {
             return Verdict::Never("there is no such step".to_owned());
         };
         let takes = Duration::from_micros(takes.unsigned_abs());
+        self.host
+            .sim
+            .world()
+            .oracle
+            .acts(self.lease.job.id, self.at);
         if matches!(step, Step::Killer) {
             let process = self.host.process;
             self.host.sim.world().kill(process, SECOND / 2);
@@ -451,6 +487,16 @@ impl Run for SimRun {
             Ok(())
         });
         postponed.await
+    }
+
+    async fn line_up(&mut self, lane: Lane) -> Result<(), StoreError> {
+        let (job, token) = ((self.lease.tenant, self.lease.job.id), self.lease.token);
+        let now = self.host.now();
+        let lined_up = self.host.ask(move |world| {
+            world.line_up(job, token, now, lane.as_str());
+            Ok(())
+        });
+        lined_up.await
     }
 
     fn tell(&self) {

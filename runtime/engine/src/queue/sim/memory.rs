@@ -1,11 +1,11 @@
 //! The queue's part of the database, in memory: each function does to the rows what the SQL
-//! function of that name does (migrations 0065, 0071, 0089, 0091, 0092 and the statements beside
-//! them in the store). That it does is tested against PostgreSQL (`tests/e2e/queue.rs`), which
+//! function of that name does (migrations 0089, 0111, 0112 and the statements beside them in the
+//! store). That it does is tested against PostgreSQL (`tests/e2e/queue.rs`), which
 //! takes up this file as it stands.
 
 use chrono::{DateTime, Utc};
 use crm_model::flow::Place;
-use crm_model::{JobId, TenantId};
+use crm_model::{JobId, Priority, TenantId};
 use crm_store::commit::JobState;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -41,6 +41,8 @@ pub(crate) struct Row {
     pub(crate) place: Option<Place>,
     pub(crate) finished_at: Option<At>,
     pub(crate) next: Option<JobId>,
+    pub(crate) priority: Priority,
+    pub(crate) lane: String,
 }
 
 impl Row {
@@ -59,6 +61,8 @@ impl Row {
             place: None,
             finished_at: None,
             next,
+            priority: Priority::Normal,
+            lane: String::new(),
         }
     }
 
@@ -97,9 +101,62 @@ pub(crate) struct Memory {
     pub(crate) suspended: BTreeSet<TenantId>,
     /// `crm_deferrals`.
     pub(crate) deferred: BTreeMap<TenantId, At>,
+    /// How many of each tenant's may be under way, where nothing else was set for it.
+    pub(crate) running: Option<i64>,
+    /// `crm_quotas`.
+    pub(crate) own_running: BTreeMap<TenantId, Option<i64>>,
+    /// `crm_concurrency`.
+    pub(crate) concurrency: BTreeMap<(TenantId, String), i64>,
+}
+
+/// One place in so many is for the job that has waited longest.
+const AGED_EVERY: u8 = 4;
+
+/// What limits the jobs of a lane: first of all the tenant's own limit.
+fn names(lane: &str) -> impl Iterator<Item = &str> {
+    let names = lane.split(' ').filter(|name| !name.is_empty());
+    std::iter::once("").chain(names)
+}
+
+fn has_room(rooms: &BTreeMap<&str, i64>, lane: &str) -> bool {
+    names(lane).all(|name| rooms.get(name).is_none_or(|room| *room > 0))
+}
+
+fn take_room(rooms: &mut BTreeMap<&str, i64>, lane: &str) {
+    for name in names(lane) {
+        if let Some(room) = rooms.get_mut(name) {
+            *room -= 1;
+        }
+    }
 }
 
 impl Memory {
+    fn of_tenant(&self, tenant: TenantId) -> impl Iterator<Item = (JobId, &Row)> {
+        let all = (tenant, JobId::new(Uuid::nil()))..=(tenant, JobId::new(Uuid::max()));
+        self.rows.range(all).map(|((_, job), row)| (*job, row))
+    }
+
+    /// `crm_rooms`: the due jobs that there is room for, and how many more there is room for under
+    /// each name; the tenant's own name is empty.
+    fn rooms(&self, tenant: TenantId, now: At) -> (Vec<(JobId, &Row)>, BTreeMap<&str, i64>) {
+        let of_lanes = self.concurrency.iter();
+        let of_lanes = of_lanes.filter(|((of, _), _)| *of == tenant);
+        let mut rooms: BTreeMap<&str, i64> = of_lanes
+            .map(|((_, name), most)| (name.as_str(), *most))
+            .collect();
+        let own = self.own_running.get(&tenant);
+        if let Some(most) = own.copied().unwrap_or(self.running) {
+            rooms.insert("", most);
+        }
+        let rows = self.of_tenant(tenant).map(|(_, row)| row);
+        for row in rows.filter(|row| row.state == State::Leased && row.available_at > now) {
+            take_room(&mut rooms, &row.lane);
+        }
+        let due = self.of_tenant(tenant);
+        let due = due.filter(|(_, row)| row.is_due(now) && has_room(&rooms, &row.lane));
+        (due.collect(), rooms)
+    }
+
     /// Whose turn it is, and how many of each tenant's jobs are taken at most.
     pub(crate) fn turns(
         &self,
@@ -108,14 +165,14 @@ impl Memory {
         after: Option<TenantId>,
     ) -> (Vec<TenantId>, usize) {
         let due = self.rows.iter().filter(|(_, row)| row.is_due(now));
-        let due: BTreeSet<TenantId> = due
-            .map(|((tenant, _), _)| *tenant)
+        let due: BTreeSet<TenantId> = due.map(|((tenant, _), _)| *tenant).collect();
+        let due = due
+            .into_iter()
             .filter(|tenant| !self.suspended.contains(tenant))
             .filter(|tenant| self.deferred.get(tenant).is_none_or(|until| *until <= now))
-            .collect();
-        let (rest, first): (Vec<TenantId>, Vec<TenantId>) = due
-            .into_iter()
-            .partition(|tenant| after.is_some_and(|after| *tenant <= after));
+            .filter(|tenant| !self.rooms(*tenant, now).0.is_empty());
+        let (rest, first): (Vec<TenantId>, Vec<TenantId>) =
+            due.partition(|tenant| after.is_some_and(|after| *tenant <= after));
         let mut turns = first;
         turns.extend(rest);
         turns.truncate(limit);
@@ -125,14 +182,32 @@ impl Memory {
 
     /// A tenant's due jobs, the first one first.
     pub(crate) fn due(&self, tenant: TenantId, now: At) -> Vec<JobId> {
-        let of_tenant = (tenant, JobId::new(Uuid::nil()))..=(tenant, JobId::new(Uuid::max()));
-        let due = self.rows.range(of_tenant);
-        let due = due.filter(|(_, row)| row.is_due(now));
-        let mut due: Vec<(At, JobId)> = due
-            .map(|((_, job), row)| (row.available_at, *job))
-            .collect();
+        let due = self.of_tenant(tenant).filter(|(_, row)| row.is_due(now));
+        let mut due: Vec<(At, JobId)> = due.map(|(job, row)| (row.available_at, job)).collect();
         due.sort();
         due.into_iter().map(|(_, job)| job).collect()
+    }
+
+    /// `crm_jobs_pick`, for a tenant with limits or without: whether each is one of those that have
+    /// waited longest.
+    fn pick(&self, tenant: TenantId, now: At, share: usize, aged: usize) -> Vec<(JobId, bool)> {
+        let (due, mut rooms) = self.rooms(tenant, now);
+        let mut oldest = due.clone();
+        oldest.sort_by_key(|(job, row)| (row.available_at, row.priority, &row.lane, *job));
+        let mut urgent = due;
+        urgent.sort_by_key(|(job, row)| (row.priority, row.available_at, &row.lane, *job));
+        let mut picked: Vec<(JobId, bool)> = Vec::new();
+        let places = [(oldest, true, aged), (urgent, false, share)];
+        for (due, is_aged, places) in places {
+            for (job, row) in due {
+                let is_new = picked.iter().all(|(other, _)| *other != job);
+                if picked.len() < places && is_new && has_room(&rooms, &row.lane) {
+                    take_room(&mut rooms, &row.lane);
+                    picked.push((job, is_aged));
+                }
+            }
+        }
+        picked
     }
 
     /// `crm_jobs_lease`.
@@ -144,11 +219,19 @@ impl Memory {
         after: Option<TenantId>,
     ) -> Vec<Key> {
         let (turns, share) = self.turns(now, limit, after);
-        let jobs = turns.into_iter().flat_map(|tenant| {
-            let due = self.due(tenant, now).into_iter().take(share);
-            due.map(move |job| (tenant, job)).collect::<Vec<_>>()
+        let begun_at = usize::from(token.as_bytes()[15] % AGED_EVERY);
+        let aged = (begun_at + share) / usize::from(AGED_EVERY);
+        let picked = turns.into_iter().enumerate().flat_map(|(turn, tenant)| {
+            let picked = self.pick(tenant, now, share, aged).into_iter();
+            let picked = picked.map(move |(job, is_aged)| (turn, is_aged, (tenant, job)));
+            picked.collect::<Vec<_>>()
         });
-        let jobs: Vec<Key> = jobs.take(limit).collect();
+        let mut picked: Vec<(usize, bool, Key)> = picked.take(limit).collect();
+        picked.sort_by_key(|(turn, is_aged, job)| {
+            let priority = (!is_aged).then(|| self.rows[job].priority);
+            (*turn, priority, job.1)
+        });
+        let jobs: Vec<Key> = picked.into_iter().map(|(_, _, job)| job).collect();
         self.lease_these(&jobs, until, token);
         jobs
     }
@@ -191,6 +274,9 @@ impl Memory {
         };
         if let Some(place) = &end.place {
             row.place = Some(place.clone());
+            row.lane = names(&row.lane)
+                .filter(|name| name.starts_with("workflow:"))
+                .collect();
         }
         row.finished_at = (!is_queued).then_some(at);
         let next = row.next;
@@ -225,6 +311,18 @@ impl Memory {
             row.error = Some(reason.to_owned());
             let next = row.next;
             self.wake_next(tenant, next);
+        }
+    }
+
+    /// `crm_job_line_up`.
+    pub(crate) fn line_up(&mut self, job: Key, token: Uuid, at: At, lane: &str) {
+        let row = self.rows.get_mut(&job);
+        if let Some(row) = row.filter(|row| row.is_leased_under(token)) {
+            row.state = State::Queued;
+            row.attempts -= 1;
+            row.available_at = at;
+            row.token = None;
+            row.lane = lane.to_owned();
         }
     }
 
@@ -263,7 +361,7 @@ impl Memory {
         }
     }
 
-    /// `run_retry`.
+    /// `runs_retry`, of one.
     pub(crate) fn retry(&mut self, job: Key, at: At) -> bool {
         let row = self.rows.get_mut(&job);
         let Some(row) = row.filter(|row| row.state == State::Dead && row.attempts > 0) else {
@@ -276,8 +374,9 @@ impl Memory {
         true
     }
 
-    /// `run_cancel`.
+    /// `crm_jobs_cancel`, of one.
     pub(crate) fn cancel(&mut self, job: Key, at: At, reason: &str) -> bool {
+        let is_bridged = self.bridge(job);
         let row = self.rows.get_mut(&job);
         let Some(row) = row.filter(|row| row.is_open() || row.state == State::Waiting) else {
             return false;
@@ -286,8 +385,28 @@ impl Memory {
         row.token = None;
         row.error = Some(reason.to_owned());
         row.finished_at = Some(at);
-        let next = row.next;
-        self.wake_next(job.0, next);
+        let next = row.next.take();
+        if !is_bridged {
+            self.wake_next(job.0, next);
+        }
+        true
+    }
+
+    /// Has the run before a waiting one go on to the run behind it.
+    fn bridge(&mut self, job: Key) -> bool {
+        let waiting = self.rows.get(&job);
+        let Some(waiting) = waiting.filter(|row| row.state == State::Waiting) else {
+            return false;
+        };
+        let next = waiting.next;
+        let before = self
+            .rows
+            .iter_mut()
+            .find(|((tenant, _), row)| *tenant == job.0 && row.next == Some(job.1));
+        let Some((_, before)) = before else {
+            return false;
+        };
+        before.next = next;
         true
     }
 }

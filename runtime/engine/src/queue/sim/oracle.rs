@@ -10,7 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::memory::Ended;
-use super::plan::{JobPlan, Plan, Step};
+use super::plan::{JobPlan, LIMITED_PLUGIN, LIMITED_WORKFLOW, Limits, Plan, Step};
 use crate::queue::Take;
 
 type At = DateTime<Utc>;
@@ -42,7 +42,19 @@ pub(super) enum Rule {
     Crowd,
     /// A run ends as its steps do.
     End,
+    /// Of a tenant's due jobs the more urgent ones are taken, but for one place in four.
+    Urgent,
+    /// What has waited longest has its turn, however much that is more urgent comes along.
+    Starved,
+    /// No more are under way than may be, as the clock of whoever takes one more shows it; and what
+    /// acts has its turn where that is limited.
+    Limit,
 }
+
+/// Places that a tenant is given before the job must have one that has waited longest. Where each
+/// lease has one place for the tenant, every fourth is the right one by chance: once in a million
+/// times it is none of so many.
+const STARVED_MAX: usize = 48;
 
 #[derive(Clone, Debug)]
 pub(super) struct Broken {
@@ -68,6 +80,8 @@ struct Seen {
     /// Whether the next one may begin.
     has_ended_once: bool,
     end: Option<JobEnd>,
+    /// What limits it, as far as that is known.
+    lane: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +100,9 @@ pub(super) struct Oracle {
     backoff: Duration,
     /// Whether there are runs that end their worker.
     has_killers: bool,
+    limits: Limits,
+    /// By tenant: which job has waited longest, and how many places others got meanwhile.
+    waits_longest: BTreeMap<TenantId, (JobId, usize)>,
     pub(super) broken: Option<Broken>,
 }
 
@@ -93,6 +110,7 @@ impl Oracle {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             backoff: plan.pace.settings.backoff,
+            limits: plan.limits,
             ..Self::default()
         }
     }
@@ -117,6 +135,10 @@ impl Oracle {
             has_begun: false,
             has_ended_once: false,
             end: None,
+            lane: match plan.is_lane_known {
+                true => self.limits.lane(plan, plan.steps.first()),
+                false => String::new(),
+            },
             plan: plan.clone(),
         };
         let mut steps = plan.steps.iter();
@@ -174,6 +196,94 @@ impl Oracle {
             seen.holder = Some((take.token, take.until));
             Ok(())
         });
+        self.limited(job, take.now);
+    }
+
+    /// Holds what is under way against the limits, when one more is.
+    fn limited(&mut self, job: JobId, now: At) {
+        let Some(seen) = self.jobs.get(&job) else {
+            return;
+        };
+        let has = |seen: &Seen, name: &str| seen.lane.split(' ').any(|own| own == name);
+        for (name, most) in [
+            ("", self.limits.running),
+            (LIMITED_WORKFLOW, self.limits.workflow),
+            (LIMITED_PLUGIN, self.limits.plugin),
+        ] {
+            let Some(most) = most.filter(|_| name.is_empty() || has(seen, name)) else {
+                continue;
+            };
+            let held = self.jobs.values().filter(|other| {
+                let is_held = other.holder.is_some_and(|(_, until)| until > now);
+                let is_limited = name.is_empty() || has(other, name);
+                is_held && is_limited && other.plan.tenant == seen.plan.tenant
+            });
+            let held = held.count() as i64;
+            if held > most {
+                let what = format!("{job}: {held} are under way of “{name}”, {most} may be");
+                return self.breaks(Rule::Limit, what);
+            }
+        }
+    }
+
+    /// A job's step is called.
+    pub(super) fn acts(&mut self, job: JobId, step: usize) {
+        let limits = self.limits;
+        self.with(job, |seen| {
+            let lane = limits.lane(&seen.plan, seen.plan.steps.get(step));
+            let mut names = lane.split(' ').filter(|name| !name.is_empty());
+            match names.all(|name| seen.lane.split(' ').any(|own| own == name)) {
+                true => Ok(()),
+                false => Err((
+                    Rule::Limit,
+                    format!("at “{lane}”, leased in “{}”", seen.lane),
+                )),
+            }
+        });
+    }
+
+    /// A job was given back, to have its turn in another lane.
+    pub(super) fn lined_up(&mut self, job: JobId, token: Uuid, lane: &str) {
+        self.with(job, |seen| {
+            seen.held_by(token)?;
+            seen.lane = lane.to_owned();
+            Ok(())
+        });
+    }
+
+    /// A tenant without a limit of its own got these jobs of those that were due, which are in no
+    /// lane; it could have had `share`.
+    pub(super) fn in_turn(
+        &mut self,
+        tenant: TenantId,
+        share: usize,
+        taken: &[JobId],
+        due: &[(At, JobId)],
+    ) {
+        let priority = |job: &JobId| self.jobs.get(job).map(|seen| seen.plan.priority);
+        let left = due.iter().filter(|(_, job)| !taken.contains(job));
+        let urgent = left.filter_map(|(_, job)| priority(job)).min();
+        let less = taken.iter().filter(|job| priority(job) > urgent).count();
+        if urgent.is_some() && less > (share + 3) / 4 {
+            let what = format!("{less} less urgent jobs of {tenant} are taken, of {share}");
+            return self.breaks(Rule::Urgent, what);
+        }
+        let oldest = due
+            .iter()
+            .min_by_key(|(at, job)| (*at, priority(job), *job));
+        let Some((_, oldest)) = oldest.filter(|(_, job)| !taken.contains(job)) else {
+            self.waits_longest.remove(&tenant);
+            return;
+        };
+        let waits = self.waits_longest.entry(tenant).or_insert((*oldest, 0));
+        if waits.0 != *oldest {
+            *waits = (*oldest, 0);
+        }
+        waits.1 += taken.len();
+        if waits.1 > STARVED_MAX {
+            let what = format!("{oldest} waits while others get {} places", waits.1);
+            self.breaks(Rule::Starved, what);
+        }
     }
 
     /// The end of an attempt was committed.
@@ -182,6 +292,12 @@ impl Oracle {
         self.with(job, |seen| {
             seen.held_by(end.token)?;
             seen.has_ended_once = true;
+            if end.place.is_some() {
+                seen.lane = match seen.lane.starts_with(LIMITED_WORKFLOW) {
+                    true => LIMITED_WORKFLOW.to_owned(),
+                    false => String::new(),
+                };
+            }
             let step = seen.plan.steps.get(seen.at).map(|step| &step.step);
             match end.state {
                 JobState::Queued if end.place.is_some() => {

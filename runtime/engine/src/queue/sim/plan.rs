@@ -1,7 +1,7 @@
 //! What one seed plays: who has which jobs, what each of their steps does, and what happens to the
 //! machines meanwhile.
 
-use crm_model::{JobId, TenantId};
+use crm_model::{JobId, Priority, TenantId};
 use std::time::Duration;
 
 use super::dice::Dice;
@@ -48,6 +48,8 @@ pub(super) struct StepPlan {
     /// The door refuses its mutations.
     pub(super) refused: i32,
     pub(super) takes: Micros,
+    /// Whether it calls the plugin that there may be a limit for.
+    pub(super) is_at_plugin: bool,
 }
 
 /// A run.
@@ -59,6 +61,38 @@ pub(super) struct JobPlan {
     pub(super) steps: Vec<StepPlan>,
     /// Its event's jobs that come before it.
     pub(super) before: Vec<JobId>,
+    pub(super) priority: Priority,
+    /// Whether what limits it is known when it begins to wait.
+    pub(super) is_lane_known: bool,
+}
+
+/// How many runs of a tenant may be under way at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// All together.
+    pub(super) running: Option<i64>,
+    /// Of its first workflow.
+    pub(super) workflow: Option<i64>,
+    /// At the plugin.
+    pub(super) plugin: Option<i64>,
+}
+
+pub(super) const LIMITED_WORKFLOW: &str = "workflow:w0";
+pub(super) const LIMITED_PLUGIN: &str = "plugin:p";
+
+impl Limits {
+    /// What limits a run at that step; none: before it is known at which it is.
+    pub(super) fn lane(&self, job: &JobPlan, step: Option<&StepPlan>) -> String {
+        let workflow = self.workflow.filter(|_| job.workflow == 0);
+        let plugin = self
+            .plugin
+            .filter(|_| step.is_some_and(|it| it.is_at_plugin));
+        let names = [
+            workflow.map(|_| LIMITED_WORKFLOW),
+            plugin.map(|_| LIMITED_PLUGIN),
+        ];
+        names.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// What a change leaves behind: its jobs, in their order.
@@ -106,6 +140,7 @@ pub(super) struct Plan {
     pub(super) has_killers: bool,
     /// Of a thousand attempts, so many find their plugin left alone.
     pub(super) left_alone: u64,
+    pub(super) limits: Limits,
 }
 
 pub(super) const WORKFLOWS: usize = 3;
@@ -142,6 +177,11 @@ impl Plan {
             },
             has_killers: dice.chance(100),
             left_alone: [0, 0, 0, 0, 0, 60, 60, 970][dice.below(8)],
+            limits: Limits {
+                running: dice.chance(200).then(|| dice.between(1, 6)),
+                workflow: dice.chance(300).then(|| dice.between(1, 3)),
+                plugin: dice.chance(300).then(|| dice.between(1, 3)),
+            },
             tenants,
         };
         plan.events(&mut dice);
@@ -155,6 +195,22 @@ impl Plan {
             let tenant = dice.below(self.tenants.len());
             for _ in 0..dice.between(25, 45) {
                 let event = self.event(dice, tenant, (0, 1), false);
+                self.events.push(event);
+            }
+        }
+        // Something that nobody waits for, and much after it that somebody does.
+        if dice.chance(100) {
+            let tenant = dice.below(self.tenants.len());
+            for number in 0..dice.between(60, 80) {
+                let mut event = self.event(dice, tenant, (0, 1), false);
+                let (at, priority) = match number {
+                    0 => (0, Priority::Bulk),
+                    _ => (event.at + 1, Priority::Interactive),
+                };
+                event.at = at;
+                for job in &mut event.jobs {
+                    job.priority = priority;
+                }
                 self.events.push(event);
             }
         }
@@ -176,6 +232,7 @@ impl Plan {
     ) -> EventPlan {
         let mut before = Vec::new();
         let count = 1 + dice.below(most);
+        let priority = Priority::ALL[dice.below(3)];
         let jobs = (0..count).map(|_| {
             let id = JobId::new(dice.uuid());
             let steps = match may_fail {
@@ -190,6 +247,8 @@ impl Plan {
                     .map(|_| step(dice, may_fail, self.has_killers))
                     .collect(),
                 before: before.clone(),
+                priority,
+                is_lane_known: dice.chance(700),
             };
             before.push(id);
             job
@@ -243,6 +302,7 @@ fn step(dice: &mut Dice, may_fail: bool, may_kill: bool) -> StepPlan {
         retried,
         refused,
         takes: dice.between(MILLI, 300 * MILLI),
+        is_at_plugin: dice.chance(300),
     }
 }
 

@@ -43,9 +43,22 @@ pub(super) enum Planted {
     Resent,
     /// A run that was cancelled may still commit.
     CancelIgnored,
-    /// Runs are cancelled that wait for others, which lets those behind them go before their turn.
-    /// No mistake of the simulation's alone: `run_cancel` does so.
-    WaitingCancelled,
+    /// A run that is cancelled while it waits wakes the next.
+    WaitingWakesNext,
+    /// A run that is cancelled while it waits takes the next with it.
+    WaitingLosesNext,
     /// What is given back counts as an attempt.
     PostponeCounts,
+    /// Priorities mean nothing.
+    PriorityIgnored,
+    /// No place is for what has waited longest.
+    NothingAges,
+    /// Limits mean nothing.
+    LimitIgnored,
+    /// A lease takes room also after its end.
+    EndedLeasesCount,
+    /// Nobody asks whether what limits a run was known when it was leased.
+    LaneNotAsked,
+    /// A run that lines up elsewhere wakes the next.
+    LineUpWakesNext,
 }

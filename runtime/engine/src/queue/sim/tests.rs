@@ -112,10 +112,17 @@ planted! {
     uncounted_failures_are_found: FailuresNotCounted breaks Failures | Backoff;
     uncounted_losses_are_found: LostNotCounted breaks Stuck;
     losses_that_count_as_failures_are_found: LostAsFailed breaks Failures | Innocent | Stuck;
-    first_come_first_served_is_found: Unfair breaks Fair;
+    first_come_first_served_is_found: Unfair breaks Fair | Urgent | Limit;
     a_round_that_begins_anew_is_found: RoundForgotten breaks Fair;
     a_commit_that_is_sent_again_is_found: Resent breaks Once;
     a_commit_after_the_end_is_found: CancelIgnored breaks Fence;
-    a_cancelled_run_that_waited_is_found: WaitingCancelled breaks Order;
+    a_cancelled_run_that_waited_and_wakes_the_next_is_found: WaitingWakesNext breaks Order;
+    a_cancelled_run_that_waited_and_loses_the_next_is_found: WaitingLosesNext breaks Stuck;
     postponements_that_count_are_found: PostponeCounts breaks Innocent | Failures;
+    ignored_priorities_are_found: PriorityIgnored breaks Urgent;
+    jobs_that_never_age_are_found: NothingAges breaks Starved;
+    ignored_limits_are_found: LimitIgnored breaks Limit;
+    leases_that_take_room_after_their_end_are_found: EndedLeasesCount breaks Stuck | Fair;
+    runs_in_no_lane_are_found: LaneNotAsked breaks Limit;
+    a_run_that_lines_up_and_wakes_the_next_is_found: LineUpWakesNext breaks Order;
 }

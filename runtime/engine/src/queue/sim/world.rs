@@ -2,7 +2,7 @@
 //! the mistake that is planted in it, if any.
 
 use chrono::{DateTime, Utc};
-use crm_model::{JobId, TenantId};
+use crm_model::{JobId, Priority, TenantId};
 use crm_store::StoreError;
 use crm_store::commit::JobState;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::dice::Dice;
 use super::memory::{Ended, Key, Lost, Memory, Row, State};
 use super::oracle::Oracle;
-use super::plan::{EventPlan, Fault, JobPlan, Micros, Plan, QUIET_FROM, SECOND};
+use super::plan::{
+    EventPlan, Fault, JobPlan, LIMITED_PLUGIN, LIMITED_WORKFLOW, Micros, Plan, QUIET_FROM, SECOND,
+};
 use super::planted::Planted;
 use crate::queue::Take;
 
@@ -103,6 +105,17 @@ impl World {
             trace: is_traced.then(Vec::new),
             plan: plan.clone(),
         };
+        world.memory.running = plan.limits.running;
+        for tenant in &plan.tenants {
+            let of_lanes = [
+                (LIMITED_WORKFLOW, plan.limits.workflow),
+                (LIMITED_PLUGIN, plan.limits.plugin),
+            ];
+            for (name, most) in of_lanes {
+                let most = most.map(|most| ((*tenant, name.to_owned()), most));
+                world.memory.concurrency.extend(most);
+            }
+        }
         for event in plan.events {
             // Known from the beginning, so that nobody thinks that all is over.
             for job in &event.jobs {
@@ -151,7 +164,11 @@ impl World {
         for (number, job) in event.jobs.iter().enumerate() {
             let waits = number > 0 && self.planted != Some(Planted::NobodyWaits);
             let next = event.jobs.get(number + 1).map(|next| next.id);
-            let row = Row::new(&workflow(job.workflow), now, waits, next);
+            let mut row = Row::new(&workflow(job.workflow), now, waits, next);
+            row.priority = job.priority;
+            if job.is_lane_known {
+                row.lane = self.plan.limits.lane(job, job.steps.first());
+            }
             self.memory.rows.insert((job.tenant, job.id), row);
         }
         self.note(|_| format!("event: {:?}", event.jobs));
@@ -227,16 +244,28 @@ impl World {
 
     fn cancel(&mut self, number: usize) {
         let open = self.memory.rows.iter();
-        let waiting_too = self.planted == Some(Planted::WaitingCancelled);
         let open = open.filter(|(_, row)| !row.state.has_ended());
-        let open = open.filter(|(_, row)| waiting_too || row.state != State::Waiting);
         let open: Vec<Key> = open.map(|(job, _)| *job).collect();
         let Some(job) = open.get(number % open.len().max(1)).copied() else {
             return;
         };
         self.note(|_| format!("cancelled: {}", job.1));
+        let before = self.memory.rows[&job].clone();
         if self.memory.cancel(job, at(self.now), "somebody said so") {
             self.oracle.cancelled(job.1);
+        }
+        let next = before.next.filter(|_| before.state == State::Waiting);
+        let Some(next) = next else { return };
+        match self.planted {
+            Some(Planted::WaitingWakesNext) => {
+                self.memory.rows.get_mut(&(job.0, next)).unwrap().state = State::Queued;
+            }
+            Some(Planted::WaitingLosesNext) => {
+                let rows = self.memory.rows.values_mut();
+                rows.filter(|row| row.next == Some(next))
+                    .for_each(|row| row.next = None);
+            }
+            _ => {}
         }
     }
 
@@ -283,6 +312,7 @@ impl World {
         let limit = usize::try_from(take.limit).unwrap();
         let (now, planted) = (take.now, self.planted);
         let (due, _) = self.memory.turns(now, usize::MAX, None);
+        let in_no_lane = self.due_in_no_lane(&due, now);
         let times = (now, take.until);
         let is_lost = |row: &Row| planted.is_some() && row.state == State::Leased;
         let lost = self.memory.rows.iter().filter(|(_, row)| is_lost(row));
@@ -293,11 +323,14 @@ impl World {
                 self.memory.lease_these(&jobs, take.until, take.token);
                 jobs
             }
-            Some(Planted::NoLease) => {
-                let mut all = self.memory.clone();
-                for job in &lost {
-                    all.rows.get_mut(job).unwrap().available_at = now;
-                }
+            Some(
+                Planted::NoLease
+                | Planted::PriorityIgnored
+                | Planted::NothingAges
+                | Planted::LimitIgnored
+                | Planted::EndedLeasesCount,
+            ) => {
+                let mut all = self.mistaken(now, &lost);
                 let jobs = all.lease(times, take.token, limit, take.after);
                 self.memory.lease_these(&jobs, take.until, take.token);
                 jobs
@@ -327,12 +360,75 @@ impl World {
                 _ => {}
             }
         }
+        let share = limit.div_ceil(due.len().clamp(1, limit));
+        for (tenant, due) in in_no_lane {
+            let taken = jobs.iter().filter(|(of, _)| *of == tenant);
+            let taken: Vec<JobId> = taken.map(|(_, job)| *job).collect();
+            self.oracle.in_turn(tenant, share, &taken, &due);
+        }
         if !jobs.is_empty() && self.is_answered {
             let got = |tenant| jobs.iter().any(|(other, _)| *other == tenant);
             self.oracle.shared_out(worker, limit, &due, got);
         }
         self.note(|_| format!("{worker} leases {jobs:?} of {due:?} under {}", take.token));
         jobs
+    }
+
+    /// Of tenants without a limit of their own, whose other jobs are in no lane either.
+    fn due_in_no_lane(&self, tenants: &[TenantId], now: At) -> Vec<(TenantId, Vec<(At, JobId)>)> {
+        if self.plan.limits.running.is_some() {
+            return Vec::new();
+        }
+        let rows = &self.memory.rows;
+        let due = tenants.iter().map(|tenant| {
+            let due = self.memory.due(*tenant, now).into_iter();
+            let due = due.map(|job| (rows[&(*tenant, job)].available_at, job));
+            (*tenant, due.collect::<Vec<_>>())
+        });
+        let is_free = |tenant: TenantId, due: &[(At, JobId)]| {
+            let mut lanes = due.iter().map(|(_, job)| &rows[&(tenant, *job)].lane);
+            lanes.all(String::is_empty)
+        };
+        due.filter(|(tenant, due)| is_free(*tenant, due)).collect()
+    }
+
+    /// The rows as a store with that mistake sees them.
+    fn mistaken(&self, now: At, leased: &[Key]) -> Memory {
+        let mut all = self.memory.clone();
+        match self.planted {
+            Some(Planted::NoLease) => {
+                for job in leased {
+                    all.rows.get_mut(job).unwrap().available_at = now;
+                }
+            }
+            Some(Planted::PriorityIgnored) => {
+                let rows = all.rows.values_mut();
+                rows.for_each(|row| row.priority = Priority::Normal);
+            }
+            Some(Planted::NothingAges) => {
+                let due = all.rows.values_mut().filter(|row| row.available_at <= now);
+                due.for_each(|row| row.available_at = at(i64::from(row.priority.number())));
+            }
+            Some(Planted::LimitIgnored) => {
+                all.running = None;
+                all.concurrency.clear();
+            }
+            Some(Planted::EndedLeasesCount) => {
+                let ended = leased.iter().map(|job| (job, &self.memory.rows[job]));
+                for (job, row) in ended.filter(|(_, row)| row.available_at <= now) {
+                    if let Some(running) = all.running {
+                        let own = all.own_running.entry(job.0).or_insert(Some(running));
+                        *own = own.map(|most| most - 1);
+                    }
+                    for name in row.lane.split(' ') {
+                        let most = all.concurrency.get_mut(&(job.0, name.to_owned()));
+                        most.into_iter().for_each(|most| *most -= 1);
+                    }
+                }
+            }
+            _ => {}
+        }
+        all
     }
 
     fn first_come(&self, now: At, limit: usize) -> Vec<Key> {
@@ -401,6 +497,21 @@ impl World {
         let jobs = (&[job.1][..], token);
         self.memory.postpone(job.0, jobs, until, reason);
         self.released(job, token, &before, true);
+    }
+
+    pub(super) fn line_up(&mut self, job: Key, token: Uuid, now: At, lane: &str) {
+        self.note(|_| format!("{} lines up in “{lane}”", job.1));
+        let before = self.memory.rows[&job].clone();
+        self.memory.line_up(job, token, now, lane);
+        if self.memory.rows[&job].state == State::Queued && before.state == State::Leased {
+            self.oracle.lined_up(job.1, token, lane);
+            let next = before.next.map(|next| (job.0, next));
+            let next = next.and_then(|next| self.memory.rows.get_mut(&next));
+            let next = next.filter(|next| next.state == State::Waiting);
+            if let (Some(next), Some(Planted::LineUpWakesNext)) = (next, self.planted) {
+                next.state = State::Queued;
+            }
+        }
     }
 
     pub(super) fn defer(&mut self, tenant: TenantId, jobs: &[JobId], token: Uuid, spent: (At, At)) {

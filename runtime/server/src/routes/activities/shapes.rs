@@ -5,10 +5,11 @@ use crm_engine::read::PageRequest;
 use crm_model::activity::ActivityPatch;
 use crm_model::{ActivityId, NewActivity, UserId, Violations};
 use crm_store::activities::{Activity, ActivityFilter};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
+use crate::extract::given;
 use crate::page::PageParameters;
 use crate::problem::Problem;
 
@@ -142,13 +143,6 @@ impl ActivityChange {
             done: self.done,
         }
     }
-}
-
-/// Tells null from left out.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 fn me_or(user: String, caller: &Caller) -> String {
