@@ -22,7 +22,7 @@ mod dice;
 mod memory;
 
 use dice::Dice;
-use memory::{Ended, Key, Lost, Memory, Row, State};
+use memory::{Ended, Key, Line, Lost, Memory, Row, State};
 
 const SEEDS: u64 = 50;
 const OPERATIONS: usize = 75;
@@ -50,6 +50,7 @@ struct Pair {
     now: DateTime<Utc>,
     tokens: Vec<Uuid>,
     leased: u32,
+    held: u32,
     fenced: u32,
 }
 
@@ -79,6 +80,7 @@ async fn the_queue_in_memory_is_true_to_postgres() {
         now: DateTime::UNIX_EPOCH,
         tokens: Vec::new(),
         leased: 0,
+        held: 0,
         fenced: 0,
     };
     for seed in 0..SEEDS {
@@ -91,10 +93,11 @@ async fn the_queue_in_memory_is_true_to_postgres() {
     }
     // It was about something.
     assert!(
-        pair.leased > 1_000 && pair.fenced > 100,
-        "{} {}",
+        pair.leased > 1_000 && pair.fenced > 100 && pair.held > 50,
+        "{} {} {}",
         pair.leased,
-        pair.fenced
+        pair.fenced,
+        pair.held
     );
 }
 
@@ -121,7 +124,8 @@ impl Pair {
 
     async fn operate(&mut self) -> String {
         self.now += TimeDelta::milliseconds(self.dice.between(1, 3_000));
-        match self.dice.below(19) {
+        match self.dice.below(21) {
+            19..21 => self.behind().await,
             16 => self.line_up().await,
             17 => self.limit().await,
             18 => self.limit_tenant().await,
@@ -175,12 +179,14 @@ impl Pair {
             let mut row = Row::new(workflow, self.now, number > 0, next);
             row.priority = Priority::ALL[self.dice.below(3)];
             row.lane = LANES[self.dice.below(LANES.len())].to_owned();
+            row.line = self.dice.chance(400).then_some(Line::Open);
             let state = name(row.state);
             sqlx::query(
                 "insert into crm_jobs (
                     tenant_id, id, workflow_slug, event_id, module_slug, record_id, state,
-                    available_at, created_at, next_job_id, priority, lane)
-                select e.tenant_id, $3, $4, e.id, e.module_slug, e.record_id, $5, $6, $6, $7, $8, $9
+                    available_at, created_at, next_job_id, priority, lane, line)
+                select e.tenant_id, $3, $4, e.id, e.module_slug, e.record_id, $5, $6, $6, $7, $8, $9,
+                    $10
                 from crm_events e where e.tenant_id = $1 and e.id = $2",
             )
             .bind(tenant.uuid())
@@ -192,6 +198,7 @@ impl Pair {
             .bind(next.map(JobId::uuid))
             .bind(row.priority.number())
             .bind(&row.lane)
+            .bind(row.line.map(line))
             .execute(&mut self.owner)
             .await
             .unwrap();
@@ -356,6 +363,25 @@ impl Pair {
         format!("postpone {jobs:?} under {token}")
     }
 
+    async fn behind(&mut self) -> String {
+        let Some(job) = self.job() else {
+            return "nothing".to_owned();
+        };
+        let (token, until) = (self.token(job), self.later());
+        let there = crm_store::jobs::job_behind(&self.store, job.0, (job.1, token), until).await;
+        let here = self.memory.behind(job, token, until);
+        let what = format!("behind {job:?} under {token}");
+        match (there, here) {
+            (Ok(there), Ok(here)) => {
+                assert_eq!(there, here, "{what}");
+                self.held += u32::from(here);
+            }
+            (Err(StoreError::LeaseLost), Err(Lost)) => {}
+            (there, here) => panic!("{what}: {there:?}, in memory {here:?}"),
+        }
+        what
+    }
+
     async fn line_up(&mut self) -> String {
         let Some(job) = self.job() else {
             return "nothing".to_owned();
@@ -513,8 +539,9 @@ impl Pair {
             Option<Uuid>,
         );
         let there: Vec<There> = sqlx::query_as(
-            "select tenant_id, id, concat_ws(' ', workflow_slug, priority, lane), state, attempts, failures, available_at,
-                lease_token, error, place, finished_at, next_job_id
+            "select tenant_id, id,
+                concat_ws(' ', workflow_slug, priority, lane, coalesce(line, '')), state, attempts,
+                failures, available_at, lease_token, error, place, finished_at, next_job_id
             from crm_jobs order by tenant_id, id",
         )
         .fetch_all(&mut self.owner)
@@ -524,7 +551,13 @@ impl Pair {
             (
                 tenant.uuid(),
                 job.uuid(),
-                format!("{} {} {}", row.workflow, row.priority.number(), row.lane),
+                [
+                    row.workflow.as_str(),
+                    &row.priority.number().to_string(),
+                    &row.lane,
+                    row.line.map_or("", line),
+                ]
+                .join(" "),
                 name(row.state).to_owned(),
                 row.attempts,
                 row.failures,
@@ -548,6 +581,13 @@ impl Pair {
             .map(|(tenant, until)| (tenant.uuid(), *until))
             .collect();
         assert_eq!(there, here, "{what}");
+    }
+}
+
+fn line(line: Line) -> &'static str {
+    match line {
+        Line::Open => "open",
+        Line::Held => "held",
     }
 }
 

@@ -99,6 +99,8 @@ impl Engine {
             version: workflow.version(),
             priority: workflow.priority(what.priority),
             lane: model.lane(&source, workflow.begins_with()),
+            // What another run waits for cannot wait for that one.
+            in_line: definition.in_order && record.is_some() && what.parent.is_none(),
             error: error.as_deref(),
             parent: what.parent,
         };

@@ -174,8 +174,7 @@ impl Engine {
             let which = (&asked.filter, word.standing());
             let (limit, running) = (asked.limit, engine.running_default());
             let page = (asked.after, limit + 1);
-            let mut runs =
-                crm_store::run_words::run_ids(&mut tx, which, page, running).await?;
+            let mut runs = crm_store::run_words::run_ids(&mut tx, which, page, running).await?;
             drop(tx);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let more = runs.len() > limit;
@@ -310,7 +309,7 @@ impl Engine {
                 1 => Priority::Interactive,
                 _ => Priority::Bulk,
             });
-            let first = found.begins_with().cloned();
+            let (first, in_line) = (found.begins_with().cloned(), found.definition().in_order);
             let payload = filled_in(found, start.inputs)?;
             // None where nobody meets the filter.
             if (records.is_empty() && !is_found) || records.len() > START_MAX_RECORDS {
@@ -354,6 +353,7 @@ impl Engine {
                     version,
                     priority,
                     lane: lane.clone(),
+                    in_line,
                     error: None,
                     parent: None,
                 };

@@ -277,6 +277,9 @@ pub struct WorkflowDefinition {
     /// How many of its runs may be under way at once; any number where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// Its runs of one record go one after the other, in the order of the record's versions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_order: bool,
 }
 
 /// How often a record goes through a workflow. A run that may not go on is over, and says why.

@@ -33,6 +33,8 @@ pub const RUN_MAX_STEPS: u32 = 100_000;
 pub const RUN_PLACE_MAX_BYTES: usize = 256 << 10;
 /// How often a run of a paused workflow looks whether it may go on; it is told when it may.
 pub const PAUSED_LOOK_SECONDS: i64 = 3_600;
+/// How often a run looks whether an earlier one of its record has ended; it is told when it has.
+pub const LINE_LOOK_SECONDS: i64 = 3_600;
 /// A run that was due so long ago, and that nobody has taken since, is stuck.
 pub const STUCK_AFTER_SECONDS: u32 = 600;
 /// Stuck runs that a server counts for its metrics; there may be more.

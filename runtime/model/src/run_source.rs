@@ -145,6 +145,14 @@ impl RunFlow<'_> {
         }
     }
 
+    /// Whether its runs of one record go one after the other.
+    pub fn is_in_order(&self) -> bool {
+        match &self.source {
+            FlowSource::Workflow(workflow) => workflow.definition().in_order,
+            FlowSource::Template(..) => false,
+        }
+    }
+
     /// How often a record goes through it.
     pub fn enrolment(&self) -> Enrolment {
         match &self.source {

@@ -215,6 +215,11 @@ impl Workflow {
             .map(|stay| stayed(&definition, stay, &known))
             .transpose()?;
         let schedule = Schedule::compile(&definition.trigger, module)?;
+        let is_of_record = definition.trigger.on != EventKind::RequestReceived
+            && !matches!(schedule, Some(Schedule::Cron(_)));
+        if definition.in_order && !is_of_record {
+            return Err("in_order: what starts it is of no record".to_owned());
+        }
         let surroundings = Surroundings {
             module: &definition.module,
             is_action: &|action| plugins.contains_key(action),

@@ -1,6 +1,6 @@
 //! Writing: the one statement behind the one door. It takes only [`ValidChange`]s, which only
 //! the model can make, and writes everything that follows from them in one transaction and one
-//! round trip (migrations/0113_commit.sql).
+//! round trip (migrations/0114_commit.sql).
 
 use chrono::{DateTime, Utc};
 use crm_model::activity::{ActivityContent, ActivityKind};
@@ -70,6 +70,9 @@ pub struct NewJob {
     /// What limits it, as far as that is known yet.
     #[serde(serialize_with = "lane", skip_serializing_if = "Lane::is_free")]
     pub lane: Lane,
+    /// Whether it stands in its record's line.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_line: bool,
     /// Why it must not even start: such a job is born dead, for people to see.
     pub error: Option<String>,
     /// Whether it is the next of another.

@@ -296,6 +296,28 @@ pub async fn job_line_up(
     lent.give_back(done).map(|_| ())
 }
 
+/// Whether a leased job stands behind an earlier one of its record that has not ended. Then it is
+/// given back as if nobody had taken it, until that one ends, or `until` at last.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`], [`StoreError::Unavailable`].
+pub async fn job_behind(
+    store: &Store,
+    tenant: TenantId,
+    (job, token): (JobId, Uuid),
+    until: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut lent = store.for_statement().await?;
+    let is_behind = sqlx::query_scalar("select crm_job_behind($1, $2, $3, $4)")
+        .bind(tenant.uuid())
+        .bind(job.uuid())
+        .bind(token)
+        .bind(until)
+        .fetch_one(lent.connection())
+        .await;
+    lent.give_back(is_behind)
+}
+
 /// Writes down how many runs may be under way at once, by the names that lanes have, in the place of
 /// what was there.
 ///

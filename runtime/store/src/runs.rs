@@ -56,6 +56,8 @@ pub struct Run {
     /// The name of a limit that it waits for, where it is due and as many are under way as may be;
     /// empty: the tenant's.
     pub full: Option<String>,
+    /// Whether it waits for an earlier run of its record.
+    pub is_held: bool,
 }
 
 /// One attempt at a run.
@@ -114,6 +116,7 @@ macro_rules! run_columns {
         concat!(
             "id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
             failures, available_at, priority,
+            coalesce(line = 'held', false) as is_held,
             case when place is not null and error is null and available_at > now()
                 then crm_run_rests_for(tenant_id, id) end as rests_for,
             case when state = 'queued' and available_at <= now() then (
@@ -422,38 +425,6 @@ pub async fn enrol(
     lent.give_back(enrolled)
 }
 
-/// Has the run before a waiting one go on to the run behind it. Whether it waits, and there is one
-/// before it. All runs of the event are locked, first to last, as the ends of attempts lock them:
-/// whoever looked for the one before alone could miss another end in the same row of runs.
-async fn run_bridge(tx: &mut TenantTx, run: JobId) -> Result<bool, StoreError> {
-    let of_event: Vec<(Uuid, String, Option<Uuid>)> = sqlx::query_as(
-        "select id, state, next_job_id from crm_jobs
-        where tenant_id = $1 and (record_id, event_id) = (
-            select record_id, event_id from crm_jobs
-            where tenant_id = $1 and id = $2 and state = 'waiting')
-        order by id
-        for update",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(run.uuid())
-    .fetch_all(tx.connection())
-    .await?;
-    let mut rows = of_event.iter();
-    let waiting = rows.find(|(id, state, _)| *id == run.uuid() && state == "waiting");
-    let mut rows = of_event.iter();
-    let before = rows.find(|(_, _, next)| *next == Some(run.uuid()));
-    let (Some((_, _, next)), Some((before, ..))) = (waiting, before) else {
-        return Ok(false);
-    };
-    sqlx::query("update crm_jobs set next_job_id = $3 where tenant_id = $1 and id = $2")
-        .bind(tx.tenant_id().uuid())
-        .bind(before)
-        .bind(next)
-        .execute(tx.connection())
-        .await?;
-    Ok(true)
-}
-
 /// A run that no change of a record starts, with the event that it is for.
 #[derive(Clone, Debug)]
 pub struct StartedRun<'a> {
@@ -468,6 +439,8 @@ pub struct StartedRun<'a> {
     pub priority: Priority,
     /// What limits it, as far as that is known yet.
     pub lane: Lane,
+    /// Whether it stands in its record's line.
+    pub in_line: bool,
     /// Why it must not even begin: it is born dead, for people to see.
     pub error: Option<&'a str>,
     /// The run that waits for its end, and the number of what waits there.
@@ -511,9 +484,10 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
         "insert into crm_jobs (
             tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at,
             created_at, workflow_version, error, finished_at, parent_job_id, parent_work, priority,
-            lane)
+            lane, line)
         values ($1, $2, $3, $4, $5, $6, case when $9::text is null then 'queued' else 'dead' end,
-            $7, $7, $8, $9, case when $9::text is null then null else $7 end, $10, $11, $12, $13)",
+            $7, $7, $8, $9, case when $9::text is null then null else $7 end, $10, $11, $12, $13,
+            case when $14 then 'open' end)",
     )
     .bind(tx.tenant_id().uuid())
     .bind(run.job.uuid())
@@ -531,6 +505,7 @@ pub async fn run_start(tx: &mut TenantTx, run: &StartedRun<'_>) -> Result<bool, 
     )
     .bind(run.priority.number())
     .bind(run.lane.as_str())
+    .bind(run.in_line)
     .execute(tx.connection())
     .await?;
     Ok(true)

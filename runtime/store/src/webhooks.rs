@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::subscription::{Subscription, Watch};
-use crm_model::{Data, EventId, FieldKey, JobId, RecordId};
+use crm_model::{Data, EventId, FieldKey};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -208,34 +208,6 @@ pub async fn subscriptions_read(tx: &mut TenantTx) -> Result<Vec<Subscription>, 
             events: events.0,
         });
     Ok(subscriptions.collect())
-}
-
-/// Whether a webhook has not yet been told of an earlier version of the record than the one that
-/// this job is for.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn is_told_later(
-    tx: &mut TenantTx,
-    source: &str,
-    (job, record, version): (JobId, RecordId, i64),
-) -> Result<bool, StoreError> {
-    let is_later = sqlx::query_scalar(
-        "select exists (
-            select from crm_jobs j
-            join crm_events e on e.tenant_id = $1 and e.id = j.event_id
-            where j.tenant_id = $1 and j.record_id = $2 and j.workflow_slug = $3
-                and j.workflow_slug like 'webhook:%' and j.state in ('waiting', 'queued', 'leased')
-                and j.id <> $4 and e.record_version < $5)",
-    )
-    .bind(tx.tenant_id().uuid())
-    .bind(record.uuid())
-    .bind(source)
-    .bind(job.uuid())
-    .bind(version)
-    .fetch_one(tx.connection())
-    .await?;
-    Ok(is_later)
 }
 
 /// What an event tells of its record.

@@ -1,10 +1,8 @@
 //! Webhooks that are told of records by themselves. The door writes a job for each, which has a
 //! place in the queue but calls nothing: it asks for a message, as a run does. Messages of one
-//! record go out in the order of its versions: a job waits where an earlier version's has not asked
-//! yet, and the store sends one message of a record at a time. What a message holds is read from the
+//! record go out in the order of its versions: its jobs stand in a line, and the store sends one message of a record at a time. What a message holds is read from the
 //! event when it goes out, so nothing of the record is kept twice.
 
-use chrono::TimeDelta;
 use crm_model::effect::{Effect, Webhook};
 use crm_model::{Model, TenantId};
 use crm_store::commit::{Completion, JobState};
@@ -13,11 +11,8 @@ use crm_store::{StoreError, TenantTx};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::Engine;
 use crate::queue::Lease;
-use crate::{Engine, fresh};
-
-/// How long a job waits for that of an earlier version, which is at work elsewhere.
-const TURN_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
 
 impl Engine {
     /// Asks for the message that a job stands for, when it is its turn.
@@ -27,19 +22,10 @@ impl Engine {
         lease: &Lease,
         webhook: Uuid,
     ) -> Result<&'static str, StoreError> {
-        let (job, event) = (&lease.job, &lease.job.event);
-        let mut tx = TenantTx::begin(self.store(), lease.tenant).await?;
-        let source = job.workflow.to_string();
-        let of = (job.id, event.record_id, event.record_version);
-        let is_later = crm_store::webhooks::is_told_later(&mut tx, &source, of).await?;
-        drop(tx);
-        if is_later {
-            let (jobs, until) = ([job.id], fresh::now() + TURN_PAUSE);
-            let reason = "an earlier version of the record is told of first";
-            let jobs = (jobs.as_slice(), lease.token);
-            crm_store::jobs::jobs_postpone(self.store(), lease.tenant, jobs, until, reason).await?;
-            return Ok("waits");
+        if self.job_behind(lease).await? {
+            return Ok("behind");
         }
+        let (job, event) = (&lease.job, &lease.job.event);
         let mut subscriptions = model.subscriptions().iter();
         let told = subscriptions.find(|told| told.webhook == webhook);
         let effect = told.map(|told| NewEffect {

@@ -29,6 +29,13 @@ pub(crate) trait Run: Send {
 
     fn now(&self) -> DateTime<Utc>;
 
+    /// Whether it stands behind an earlier run of its record that has not ended. Then the job was
+    /// given back untouched, until that one ends.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn is_behind(&mut self) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Goes to what is to be called; a sentence, where that cannot be told.
     fn next(&mut self) -> impl Future<Output = Result<Ahead<Self::Act>, String>> + Send;
 
@@ -82,6 +89,9 @@ pub(crate) trait Run: Send {
 /// # Errors
 /// [`StoreError::LeaseLost`] where somebody else has the job by now, and others of the store.
 pub(crate) async fn attempt<R: Run>(run: &mut R) -> Result<&'static str, StoreError> {
+    if run.is_behind().await? {
+        return Ok("behind");
+    }
     let act = match run.next().await {
         Ok(Ahead::Act(act)) => act,
         Ok(Ahead::Rest(end)) => return record(run, end).await,

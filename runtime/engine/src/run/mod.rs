@@ -16,7 +16,9 @@ mod version;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crm_model::flow::Action;
-use crm_model::limits::{JOB_MAX_ATTEMPTS, PAUSED_LOOK_SECONDS, ROOT_EVENT_MAX_MUTATIONS};
+use crm_model::limits::{
+    JOB_MAX_ATTEMPTS, LINE_LOOK_SECONDS, PAUSED_LOOK_SECONDS, ROOT_EVENT_MAX_MUTATIONS,
+};
 use crm_model::permission::Authority;
 use crm_model::run_source::{RunFlow, RunStep};
 use crm_model::{
@@ -124,11 +126,19 @@ impl Engine {
         }
         // Whatever waited for this one may go.
         let is_limited = !lease.lane.is_free() || self.running_limit(lease.tenant).is_some();
+        let is_in_line = match &lease.job.workflow {
+            RunSource::Workflow(slug) => {
+                let found = model.workflow(slug);
+                found.is_some_and(|workflow| workflow.definition().in_order)
+            }
+            RunSource::Webhook(_) => true,
+            RunSource::Template(_) => false,
+        };
         let event = &lease.job.event;
         let workflows = model.workflows().iter();
         let workflows = workflows.filter(|workflow| workflow.is_triggered_by(event));
         let hook = model.after_event(&event.module, event.kind);
-        if is_limited || workflows.count() + usize::from(hook.is_some()) > 1 {
+        if is_limited || is_in_line || workflows.count() + usize::from(hook.is_some()) > 1 {
             self.inner.jobs_waiting.notify_one();
         }
     }
@@ -430,6 +440,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the job stands behind an earlier one of its record, and was given back because of
+    /// that.
+    pub(crate) async fn job_behind(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let until = fresh::now() + TimeDelta::seconds(LINE_LOOK_SECONDS);
+        let job = (lease.job.id, lease.token);
+        crm_store::jobs::job_behind(self.store(), lease.tenant, job, until).await
+    }
+
     /// One run less waits.
     fn job_ended(&self, tenant: TenantId) {
         self.inner.meter.committed(tenant, 0, -1);
@@ -462,6 +480,13 @@ impl<'a> Run for Attempt<'a> {
 
     fn now(&self) -> DateTime<Utc> {
         fresh::now()
+    }
+
+    async fn is_behind(&mut self) -> Result<bool, StoreError> {
+        match self.flow.is_in_order() {
+            true => self.engine.job_behind(self.course.lease).await,
+            false => Ok(false),
+        }
     }
 
     async fn next(&mut self) -> Result<Ahead<Act<'a>>, String> {

@@ -1,7 +1,7 @@
 //! A dead run goes on behind the step that failed, as if its workflow had said `on_error:
 //! continue`: under the same keys, and nothing of the step is done.
 
-use crm_model::{Model, TenantId, UserId};
+use crm_model::{Lane, Model, Priority, TenantId, UserId};
 use crm_store::commit::JobState;
 use crm_store::jobs::LoadedJob;
 use crm_store::run_words::{DeadRun, SkippedRun};
@@ -34,6 +34,8 @@ impl Engine {
             tenant,
             token: Uuid::nil(),
             job,
+            lane: Lane::default(),
+            priority: Priority::Normal,
             backoff: Duration::ZERO,
         };
         let job = &lease.job;

@@ -47,7 +47,7 @@ pub(crate) struct RunBody {
     /// When a queued run is due.
     due_at: Option<DateTime<Utc>>,
     /// What a queued run waits for beside its turn: `order`, a run of the same event whose workflow
-    /// comes before its own; `fuel`, of which the tenant has used up what it may until `due_at`;
+    /// comes before its own; `earlier_run`, one of the same record, where they go in order; `fuel`, of which the tenant has used up what it may until `due_at`;
     /// `delay`, a step that waits until then; `event`, `approval` and `call`, one that waits until
     /// then at most for something to come; `pause`, because its workflow is paused; `plugin`, which
     /// is switched off, stopped, or left alone after failures; `suspension`, of the tenant;
@@ -115,6 +115,7 @@ impl From<Run> for RunBody {
             "queued" if run.error.as_deref() == Some(PAUSED) => Some("pause"),
             // What failed and is tried again has counted that.
             "queued" if run.error.is_some() && run.failures == 0 => Some("plugin"),
+            "queued" if run.is_held => Some("earlier_run"),
             "queued" => match (run.rests_for.as_deref(), run.full.as_deref()) {
                 (Some("event"), _) => Some("event"),
                 (Some("approval"), _) => Some("approval"),

@@ -28,6 +28,8 @@ use crate::queue::{Ahead, Clock, End, Host, JobStore, Lease, Random, Run, Take, 
 
 /// How often a run of a paused workflow looks whether it may go on.
 const LOOK: TimeDelta = TimeDelta::seconds(15);
+/// How often one looks whether an earlier run of its record has ended. Longer than a simulation.
+const LINE_LOOK: TimeDelta = TimeDelta::seconds(3_600);
 
 #[derive(Clone)]
 pub(super) struct SimHost {
@@ -217,7 +219,7 @@ impl Host for SimHost {
                 at,
             };
             let _ = attempt(&mut run).await;
-            if has_others || is_limited {
+            if has_others || is_limited || run.plan.is_in_line {
                 run.tell();
             }
         }
@@ -325,6 +327,16 @@ impl Run for SimRun {
 
     fn now(&self) -> DateTime<Utc> {
         self.host.now()
+    }
+
+    async fn is_behind(&mut self) -> Result<bool, StoreError> {
+        if !self.plan.is_in_line {
+            return Ok(false);
+        }
+        let (job, token) = ((self.lease.tenant, self.lease.job.id), self.lease.token);
+        let until = self.host.now() + LINE_LOOK;
+        let behind = self.host.ask(move |world| world.behind(job, token, until));
+        behind.await
     }
 
     async fn next(&mut self) -> Result<Ahead<usize>, String> {

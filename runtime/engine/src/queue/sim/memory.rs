@@ -1,5 +1,5 @@
 //! The queue's part of the database, in memory: each function does to the rows what the SQL
-//! function of that name does (migrations 0089, 0111, 0112 and the statements beside them in the
+//! function of that name does (migrations 0089, 0111 to 0113 and the statements beside them in the
 //! store). That it does is tested against PostgreSQL (`tests/e2e/queue.rs`), which
 //! takes up this file as it stands.
 
@@ -28,7 +28,14 @@ impl State {
     }
 }
 
-/// A row of `crm_jobs`.
+/// Where a run stands that goes in the order of its record's versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Open,
+    Held,
+}
+
+/// A row of `crm_jobs`. All of a tenant's are of one record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
     pub(crate) workflow: String,
@@ -43,6 +50,9 @@ pub(crate) struct Row {
     pub(crate) next: Option<JobId>,
     pub(crate) priority: Priority,
     pub(crate) lane: String,
+    pub(crate) line: Option<Line>,
+    /// Of the record, with its event.
+    pub(crate) version: i64,
 }
 
 impl Row {
@@ -63,6 +73,8 @@ impl Row {
             next,
             priority: Priority::Normal,
             lane: String::new(),
+            line: None,
+            version: 1,
         }
     }
 
@@ -280,6 +292,7 @@ impl Memory {
         }
         row.finished_at = (!is_queued).then_some(at);
         let next = row.next;
+        self.line_next(job, at);
         self.wake_next(job.0, next);
         Ok(())
     }
@@ -311,6 +324,57 @@ impl Memory {
             row.error = Some(reason.to_owned());
             let next = row.next;
             self.wake_next(tenant, next);
+        }
+    }
+
+    /// `crm_line_first`.
+    fn line_first(&self, tenant: TenantId, workflow: &str) -> Option<JobId> {
+        let of_line = self.of_tenant(tenant).filter(|(_, row)| {
+            row.line.is_some() && row.workflow == workflow && !row.state.has_ended()
+        });
+        let first = of_line.min_by_key(|(job, row)| (row.version, *job));
+        first.map(|(job, _)| job)
+    }
+
+    /// `crm_job_behind`.
+    pub(crate) fn behind(&mut self, job: Key, token: Uuid, until: At) -> Result<bool, Lost> {
+        let row = self.rows.get(&job);
+        let row = row.filter(|row| row.is_leased_under(token)).ok_or(Lost)?;
+        if row.line.is_none() {
+            return Ok(false);
+        }
+        let is_first = self.line_first(job.0, &row.workflow) == Some(job.1);
+        let Some(row) = self.rows.get_mut(&job) else {
+            return Err(Lost);
+        };
+        if is_first {
+            row.line = Some(Line::Open);
+            return Ok(false);
+        }
+        row.state = State::Queued;
+        row.attempts -= 1;
+        row.available_at = until;
+        row.token = None;
+        row.line = Some(Line::Held);
+        let next = row.next;
+        self.wake_next(job.0, next);
+        Ok(true)
+    }
+
+    /// `crm_line_next`, for what may have left its line.
+    fn line_next(&mut self, job: Key, at: At) {
+        let Some(left) = self.rows.get(&job) else {
+            return;
+        };
+        if left.line.is_none() || !left.state.has_ended() {
+            return;
+        }
+        let first = self.line_first(job.0, &left.workflow);
+        let first = first.and_then(|first| self.rows.get_mut(&(job.0, first)));
+        let held = first.filter(|row| row.state == State::Queued && row.line == Some(Line::Held));
+        if let Some(held) = held {
+            held.available_at = held.available_at.min(at);
+            held.line = Some(Line::Open);
         }
     }
 
@@ -386,6 +450,7 @@ impl Memory {
         row.error = Some(reason.to_owned());
         row.finished_at = Some(at);
         let next = row.next.take();
+        self.line_next(job, at);
         if !is_bridged {
             self.wake_next(job.0, next);
         }

@@ -49,6 +49,9 @@ pub(super) enum Rule {
     /// No more are under way than may be, as the clock of whoever takes one more shows it; and what
     /// acts has its turn where that is limited.
     Limit,
+    /// Runs of one record act one after the other, in the order of its versions, where they stand in
+    /// a line.
+    Line,
 }
 
 /// Places that a tenant is given before the job must have one that has waited longest. Where each
@@ -82,6 +85,10 @@ struct Seen {
     end: Option<JobEnd>,
     /// What limits it, as far as that is known.
     lane: String,
+    /// Of its record, when it was made.
+    version: Option<i64>,
+    /// It was dead, and goes on behind those that went on without it.
+    was_dead: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +147,8 @@ impl Oracle {
                 false => String::new(),
             },
             plan: plan.clone(),
+            version: None,
+            was_dead: false,
         };
         let mut steps = plan.steps.iter();
         self.has_killers |= steps.any(|step| matches!(step.step, Step::Killer));
@@ -226,8 +235,34 @@ impl Oracle {
         }
     }
 
+    /// The job is there, for that version of its record.
+    pub(super) fn made(&mut self, job: JobId, version: i64) {
+        self.with(job, |seen| {
+            seen.version = Some(version);
+            Ok(())
+        });
+    }
+
+    /// One of the same line that has to end first.
+    fn before_in_line(&self, job: JobId) -> Option<JobId> {
+        let own = self.jobs.get(&job).filter(|own| own.plan.is_in_line)?;
+        let mut others = self.jobs.iter().filter(|(_, other)| {
+            let is_of_line = other.plan.is_in_line
+                && (other.plan.tenant, other.plan.workflow) == (own.plan.tenant, own.plan.workflow);
+            is_of_line && other.end.is_none() && !other.was_dead
+        });
+        let earlier = others.find(|(_, other)| {
+            let version = other.version.zip(own.version);
+            version.is_some_and(|(other, own)| other < own)
+        });
+        earlier.map(|(job, _)| *job)
+    }
+
     /// A job's step is called.
     pub(super) fn acts(&mut self, job: JobId, step: usize) {
+        if let Some(earlier) = self.before_in_line(job) {
+            self.breaks(Rule::Line, format!("{job} acts before {earlier} has ended"));
+        }
         let limits = self.limits;
         self.with(job, |seen| {
             let lane = limits.lane(&seen.plan, seen.plan.steps.get(step));
@@ -264,7 +299,7 @@ impl Oracle {
         let left = due.iter().filter(|(_, job)| !taken.contains(job));
         let urgent = left.filter_map(|(_, job)| priority(job)).min();
         let less = taken.iter().filter(|job| priority(job) > urgent).count();
-        if urgent.is_some() && less > (share + 3) / 4 {
+        if urgent.is_some() && less > share.div_ceil(4) {
             let what = format!("{less} less urgent jobs of {tenant} are taken, of {share}");
             return self.breaks(Rule::Urgent, what);
         }
@@ -386,6 +421,7 @@ impl Oracle {
     pub(super) fn retried(&mut self, job: JobId) {
         self.with(job, |seen| {
             (seen.end, seen.is_bystander) = (None, false);
+            seen.was_dead = true;
             (seen.failures, seen.lost) = (0, 0);
             Ok(())
         });

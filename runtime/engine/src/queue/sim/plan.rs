@@ -64,6 +64,8 @@ pub(super) struct JobPlan {
     pub(super) priority: Priority,
     /// Whether what limits it is known when it begins to wait.
     pub(super) is_lane_known: bool,
+    /// Whether it stands in its record's line.
+    pub(super) is_in_line: bool,
 }
 
 /// How many runs of a tenant may be under way at once.
@@ -141,8 +143,12 @@ pub(super) struct Plan {
     /// Of a thousand attempts, so many find their plugin left alone.
     pub(super) left_alone: u64,
     pub(super) limits: Limits,
+    /// Whether runs of one workflow go in the order of their record's versions.
+    pub(super) has_lines: bool,
 }
 
+/// The workflow whose runs may stand in lines.
+const LINED_WORKFLOW: usize = 1;
 pub(super) const WORKFLOWS: usize = 3;
 
 impl Plan {
@@ -182,6 +188,7 @@ impl Plan {
                 workflow: dice.chance(300).then(|| dice.between(1, 3)),
                 plugin: dice.chance(300).then(|| dice.between(1, 3)),
             },
+            has_lines: dice.chance(300),
             tenants,
         };
         plan.events(&mut dice);
@@ -249,11 +256,17 @@ impl Plan {
                 before: before.clone(),
                 priority,
                 is_lane_known: dice.chance(700),
+                is_in_line: false,
             };
             before.push(id);
             job
         });
-        let jobs = jobs.collect();
+        let mut jobs: Vec<JobPlan> = jobs.collect();
+        // An event starts a workflow once.
+        let first = jobs.iter_mut().find(|job| job.workflow == LINED_WORKFLOW);
+        if let Some(first) = first {
+            first.is_in_line = self.has_lines;
+        }
         EventPlan {
             at: at + dice.between(0, SECOND),
             jobs,

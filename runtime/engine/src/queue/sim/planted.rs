@@ -61,4 +61,8 @@ pub(super) enum Planted {
     LaneNotAsked,
     /// A run that lines up elsewhere wakes the next.
     LineUpWakesNext,
+    /// Nobody asks whether an earlier run of the record has ended.
+    LineNotAsked,
+    /// Who leaves a line lets nobody go.
+    LineStandsStill,
 }

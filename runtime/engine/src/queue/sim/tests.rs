@@ -125,4 +125,6 @@ planted! {
     leases_that_take_room_after_their_end_are_found: EndedLeasesCount breaks Stuck | Fair;
     runs_in_no_lane_are_found: LaneNotAsked breaks Limit;
     a_run_that_lines_up_and_wakes_the_next_is_found: LineUpWakesNext breaks Order;
+    runs_that_overtake_are_found: LineNotAsked breaks Line;
+    a_line_that_stands_still_is_found: LineStandsStill breaks Stuck;
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::dice::Dice;
-use super::memory::{Ended, Key, Lost, Memory, Row, State};
+use super::memory::{Ended, Key, Line, Lost, Memory, Row, State};
 use super::oracle::Oracle;
 use super::plan::{
     EventPlan, Fault, JobPlan, LIMITED_PLUGIN, LIMITED_WORKFLOW, Micros, Plan, QUIET_FROM, SECOND,
@@ -72,6 +72,8 @@ pub(super) struct World {
     happenings: BTreeMap<(Micros, u64), Happening>,
     count: u64,
     away_until: Micros,
+    /// Of all tenants' records.
+    version: i64,
     pub(super) paused: BTreeSet<(TenantId, usize)>,
     pub(super) no_fuel: BTreeMap<TenantId, Micros>,
     /// Whether the statement's answer will come.
@@ -99,6 +101,7 @@ impl World {
             happenings: BTreeMap::new(),
             count: 0,
             away_until: 0,
+            version: 0,
             paused: BTreeSet::new(),
             no_fuel: BTreeMap::new(),
             is_answered: true,
@@ -161,11 +164,15 @@ impl World {
 
     fn event(&mut self, event: &EventPlan) {
         let now = at(self.now);
+        self.version += 1;
         for (number, job) in event.jobs.iter().enumerate() {
             let waits = number > 0 && self.planted != Some(Planted::NobodyWaits);
             let next = event.jobs.get(number + 1).map(|next| next.id);
             let mut row = Row::new(&workflow(job.workflow), now, waits, next);
             row.priority = job.priority;
+            row.version = self.version;
+            row.line = job.is_in_line.then_some(Line::Open);
+            self.oracle.made(job.id, self.version);
             if job.is_lane_known {
                 row.lane = self.plan.limits.lane(job, job.steps.first());
             }
@@ -467,8 +474,10 @@ impl World {
             Some(Planted::NoBackoff) if end.place.is_none() => end.available_at = None,
             _ => {}
         }
+        let held = self.standing_still();
         let committed = self.memory.complete(job, now, &end);
         committed.map_err(|Lost| StoreError::LeaseLost)?;
+        self.memory.rows.extend(held);
         let row = self.memory.rows.get_mut(&job).unwrap();
         match self.planted {
             Some(Planted::FailuresNotCounted) => row.failures = 0,
@@ -497,6 +506,28 @@ impl World {
         let jobs = (&[job.1][..], token);
         self.memory.postpone(job.0, jobs, until, reason);
         self.released(job, token, &before, true);
+    }
+
+    pub(super) fn behind(&mut self, job: Key, token: Uuid, until: At) -> Result<bool, StoreError> {
+        if self.planted == Some(Planted::LineNotAsked) {
+            return Ok(false);
+        }
+        let before = self.memory.rows[&job].clone();
+        let is_behind = self.memory.behind(job, token, until);
+        let is_behind = is_behind.map_err(|Lost| StoreError::LeaseLost)?;
+        if is_behind {
+            self.note(|_| format!("{} is held", job.1));
+            self.released(job, token, &before, true);
+        }
+        Ok(is_behind)
+    }
+
+    /// What is held, where whoever leaves a line lets nobody go.
+    fn standing_still(&self) -> Vec<(Key, Row)> {
+        let rows = self.memory.rows.iter();
+        let held = rows.filter(|(_, row)| row.line == Some(Line::Held));
+        let held = held.filter(|_| self.planted == Some(Planted::LineStandsStill));
+        held.map(|(job, row)| (*job, row.clone())).collect()
     }
 
     pub(super) fn line_up(&mut self, job: Key, token: Uuid, now: At, lane: &str) {

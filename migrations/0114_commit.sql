@@ -1,18 +1,19 @@
--- The jobs of a commit, with their priority and what limits them.
+-- The jobs of a commit, with their priority, what limits them, and whether they stand in a line.
 create function crm_jobs_insert(p_tenant uuid, p_at timestamptz, p_jobs jsonb)
 returns void
 language sql as $$
     insert into crm_jobs (
         tenant_id, id, workflow_slug, workflow_version, event_id, module_slug, record_id, state,
-        available_at, error, created_at, finished_at, next_job_id, priority, lane)
+        available_at, error, created_at, finished_at, next_job_id, priority, lane, line)
     select
         p_tenant, j.id, j.workflow, j.version, j.event_id, j.module, j.record_id,
         case when j.error is not null then 'dead' when j.waits then 'waiting' else 'queued' end,
         p_at, j.error, p_at, case when j.error is null then null else p_at end, j.next,
-        coalesce(j.priority, 1), coalesce(j.lane, '')
+        coalesce(j.priority, 1), coalesce(j.lane, ''), case when j.in_line then 'open' end
     from jsonb_to_recordset(p_jobs) as j (
         id uuid, workflow text, version integer, event_id uuid, module text, record_id uuid,
-        error text, waits boolean, next uuid, priority smallint, lane text);
+        error text, waits boolean, next uuid, priority smallint, lane text,
+        in_line boolean);
 $$;
 
 -- The function of 0108, which leaves jobs to that one.

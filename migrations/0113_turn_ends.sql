@@ -66,7 +66,8 @@ begin
 end
 $$;
 
--- The function of 0101. What follows has the priority of the run that asked.
+-- The function of 0101. What follows has the priority of the run that asked, and stands in a line
+-- where that one did.
 create or replace function crm_effect_finish(p_tenant uuid, p_at timestamptz, p_end jsonb)
 returns void
 language plpgsql as $$
@@ -75,6 +76,7 @@ declare
     v_workflow text;
     v_version integer;
     v_priority smallint;
+    v_line text;
     v_kind text;
     v_target text;
     v_record uuid;
@@ -104,7 +106,8 @@ begin
     if v_next is null or v_next = 'null' then
         return;
     end if;
-    select j.workflow_version, j.priority into v_version, v_priority
+    select j.workflow_version, j.priority, case when j.line is not null then 'open' end
+    into v_version, v_priority, v_line
     from crm_jobs j
     where j.tenant_id = p_tenant and j.id = (p_end ->> 'job_id')::uuid;
 
@@ -121,12 +124,12 @@ begin
 
     insert into crm_jobs (
         tenant_id, id, workflow_slug, workflow_version, event_id, module_slug, record_id, state,
-        available_at, error, created_at, finished_at, place, priority)
+        available_at, error, created_at, finished_at, place, priority, line)
     select
         p_tenant, (v_next ->> 'job_id')::uuid, v_workflow, v_version, e.id, e.module_slug, e.record_id,
         case when v_next ->> 'error' is null then 'queued' else 'dead' end, p_at,
         v_next ->> 'error', p_at, case when v_next ->> 'error' is null then null else p_at end,
-        v_next -> 'place', v_priority
+        v_next -> 'place', v_priority, v_line
     from crm_events e
     where e.tenant_id = p_tenant and e.id = (v_next ->> 'event_id')::uuid;
 end
