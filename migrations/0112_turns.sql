@@ -339,14 +339,16 @@ $$;
 
 -- Whether a run that waits for the one before it waits for a limit in truth: that one is due where
 -- there is no room. p_lanes: those that have room.
-create function crm_run_held(p_tenant uuid, p_record uuid, p_event uuid, p_lanes text[])
+create function crm_run_held(
+    p_tenant uuid, p_record uuid, p_event uuid, p_lanes text[], p_now timestamptz)
 returns boolean
 language plpgsql stable as $$
 begin
     return exists (
         select from crm_jobs b
         where b.tenant_id = p_tenant and b.record_id = p_record and b.event_id = p_event
-            and b.state = 'queued' and b.lane <> all (coalesce(p_lanes, '{}')));
+            and b.state = 'queued' and b.available_at <= p_now
+            and b.lane <> all (coalesce(p_lanes, '{}')));
 end
 $$;
 
@@ -424,7 +426,7 @@ begin
         from (
             select from crm_jobs j
             where j.tenant_id = v_tenant and j.state = 'waiting' and j.available_at <= p_late
-                and not crm_run_held(j.tenant_id, j.record_id, j.event_id, v_lanes)
+                and not crm_run_held(j.tenant_id, j.record_id, j.event_id, v_lanes, p_now)
             limit p_most - stuck
         ) as behind;
         stuck := stuck + v_found;

@@ -141,7 +141,8 @@ create function crm_jobs_cancel(p_tenant uuid, p_jobs uuid[], p_at timestamptz, 
 returns setof uuid
 language plpgsql as $$
 declare
-    v_run record;
+    v_id uuid;
+    v_run crm_jobs;
     v_before uuid;
 begin
     -- All runs of their events, first to last, as the ends of attempts lock them: whoever looked
@@ -157,13 +158,15 @@ begin
         where w.tenant_id = p_tenant and w.id = any (p_jobs) and w.state = 'waiting')
     order by j.id
     for update;
-    for v_run in
-        select j.id, j.state, j.next_job_id, j.record_id, j.event_id
+    for v_id in
+        select j.id
         from crm_jobs j
         where j.tenant_id = p_tenant and j.id = any (p_jobs)
             and j.state in ('waiting', 'queued', 'leased')
         order by j.id
     loop
+        -- As the ones before it have left it.
+        select * into v_run from crm_jobs j where j.tenant_id = p_tenant and j.id = v_id;
         v_before := null;
         if v_run.state = 'waiting' then
             update crm_jobs b

@@ -349,3 +349,64 @@ async fn as_many_runs_of_a_tenant_are_under_way_as_it_may() {
         (&json!(1), &json!(1))
     );
 }
+
+/// Each run of a record begins when the one before it has ended, also where that waits itself.
+#[tokio::test]
+async fn runs_of_one_record_go_in_order() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hostile").await;
+    let more = json!({
+        "in_order": true, "trigger": { "on": "record_updated", "fields": ["name"] },
+        "steps": [{ "delay": { "seconds": 3 } }, asks()],
+    });
+    let added = workflow(&owner, "one_by_one", nothing(), more.clone()).await;
+    added.expect(201);
+    let record = owner.create("victims", victim()).await;
+    let other = owner.create("victims", victim()).await;
+    let change = async |record: &str, name: &str| {
+        let path = format!("records/victims/{record}");
+        let data = json!({ "data": { "name": name } });
+        owner.patch(&path, data).await.expect(200);
+    };
+    for name in ["first", "second", "third", "fourth"] {
+        change(&record, name).await;
+    }
+    change(&other, "other").await;
+    let held = "earlier_run";
+    wait_until("all have looked where they stand", async || {
+        waits(&owner, "one_by_one").await == ["delay", held, held, held, "delay"]
+    })
+    .await;
+    let all = runs(&owner, "one_by_one").await;
+    let path = format!("runs/{}/cancel", all[3]["id"].as_str().unwrap());
+    owner.post(&path, json!({})).await.expect(204);
+    wait_until("all have ended", async || {
+        let runs = runs(&owner, "one_by_one").await;
+        runs.iter().all(|run| !run["finished_at"].is_null())
+    })
+    .await;
+    let mut before: Option<Value> = None;
+    for run in runs(&owner, "one_by_one").await.iter().rev() {
+        if run["status"] == "cancelled" || run["record_id"] != json!(record) {
+            continue;
+        }
+        let path = format!("runs/{}", run["id"].as_str().unwrap());
+        let run = owner.get(&path).await.expect(200);
+        assert_eq!(run["status"], "done", "{run}");
+        assert_eq!(
+            run["attempts"], 1,
+            "what is held has made no attempt: {run}"
+        );
+        if let Some(before) = before.replace(run.clone()) {
+            let (ended, began) = (&before["finished_at"], &run["log"][0]["started_at"]);
+            assert!(ended.as_str() <= began.as_str(), "{ended} {began}");
+        }
+    }
+
+    let mut of_nothing = more;
+    of_nothing["trigger"] = json!({ "on": "request_received" });
+    of_nothing["condition"] = Value::Null;
+    let refused = workflow(&owner, "of_nothing", nothing(), of_nothing).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    assert!(refused.body.to_string().contains("in_order"));
+}

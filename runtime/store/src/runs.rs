@@ -142,7 +142,7 @@ macro_rules! run_columns {
                     then 'unclaimed'
                 when state = 'leased' then 'lease_over'
                 when state = 'waiting' and not crm_run_held(
-                    tenant_id, record_id, event_id, (select r.lanes from rooms r)) then 'behind'
+                    tenant_id, record_id, event_id, (select r.lanes from rooms r), now()) then 'behind'
             end as stuck"
         )
     };
@@ -185,7 +185,7 @@ macro_rules! run_stuck {
                 join crm_jobs j
                     on j.tenant_id = $1 and j.state = 'waiting'
                     and j.available_at <= now() - make_interval(secs => $12)
-                    and not crm_run_held(j.tenant_id, j.record_id, j.event_id, r.lanes)
+                    and not crm_run_held(j.tenant_id, j.record_id, j.event_id, r.lanes, now())
                 union all
                 select * from crm_jobs
                 where tenant_id = $1 and state in ('queued', 'leased') and attempts > 40

@@ -1,8 +1,10 @@
 //! Where requests may go: to public addresses, over TLS. A name is looked up once, and the
 //! connection is made to the very address that was looked at.
 
+use crm_model::limits::HTTP_MAX_SECONDS;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 use url::{Host, Url};
 
 /// Whether the address is one of the internet at large, by the registries of special-purpose
@@ -123,6 +125,22 @@ where
     }
 }
 
+/// A client that follows nobody anywhere, and connects to what was looked up and checked.
+pub(super) fn client<L, F>(checked: Checked<L>) -> reqwest::Result<reqwest::Client>
+where
+    L: Fn(String) -> F + Send + Sync + 'static,
+    F: Future<Output = std::io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
+    reqwest::Client::builder()
+        .user_agent(concat!("crm-pro/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .timeout(Duration::from_secs(HTTP_MAX_SECONDS))
+        .dns_resolver(checked)
+        .build()
+}
+
 /// A name leads to no address that may be asked.
 #[derive(Debug)]
 struct Refused;
@@ -155,6 +173,9 @@ pub(super) fn refused_sentence() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn only_the_internet_is_public() {
@@ -362,5 +383,37 @@ mod tests {
             let refused = asked(vec![private]).await.unwrap_err();
             assert!(refused.is::<Refused>(), "{private}");
         }
+    }
+
+    /// Whoever answers for a name may answer something else a moment later: nobody asks then.
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_for_each_connection() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let look_up = move |_| {
+            let first = count.fetch_add(1, Ordering::Relaxed) == 0;
+            let address = if first { "127.0.0.1:0" } else { "127.0.0.9:0" };
+            std::future::ready(Ok(vec![address.parse().unwrap()]))
+        };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let private = true;
+        let client = client(Checked { private, look_up }).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = server.accept().await.unwrap();
+            let mut request = [0; 1_024];
+            while stream.read(&mut request).await.unwrap() > 0 {
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                stream.write_all(answer).await.unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let url = format!("http://rebind.example:{port}/");
+            let answer = client.get(url).send().await.unwrap();
+            assert_eq!(answer.remote_addr().unwrap().ip().to_string(), "127.0.0.1");
+            assert_eq!(answer.text().await.unwrap(), "ok");
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 }

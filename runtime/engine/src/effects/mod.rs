@@ -23,7 +23,6 @@ pub mod worker;
 pub(crate) use ask::NotAsked;
 pub use seal::SecretKey;
 
-use crm_model::limits::HTTP_MAX_SECONDS;
 use crm_store::effects::LoadedEffect;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
@@ -102,21 +101,14 @@ impl Outside {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("crm-pro/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .timeout(Duration::from_secs(HTTP_MAX_SECONDS))
-            .dns_resolver(address::Checked {
-                private: self.private,
-                look_up: address::look_up,
-            })
-            .build()
-            .map_err(|error| End::Wait {
-                reason: format!("no requests can be made: {error}"),
-                after: WITHOUT_CLIENT,
-            })?;
+        let checked = address::Checked {
+            private: self.private,
+            look_up: address::look_up,
+        };
+        let client = address::client(checked).map_err(|error| End::Wait {
+            reason: format!("no requests can be made: {error}"),
+            after: WITHOUT_CLIENT,
+        })?;
         Ok(self.client.get_or_init(|| client))
     }
 }
