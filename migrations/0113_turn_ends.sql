@@ -1,3 +1,6 @@
+-- What a run hands to the one that called it.
+alter table crm_jobs add column outputs jsonb;
+
 -- The function of 0091. Whoever has come a step further is no longer limited by the plugin of the
 -- step before.
 create or replace function crm_job_complete(p_tenant uuid, p_at timestamptz, p_completion jsonb)
@@ -12,6 +15,7 @@ begin
         available_at = coalesce((p_completion ->> 'available_at')::timestamptz, p_at),
         lease_token = null,
         error = p_completion ->> 'error',
+        outputs = p_completion -> 'outputs',
         place = case when v_moved then p_completion -> 'place' else j.place end,
         lane = case
             when v_moved then coalesce(substring(j.lane from '^workflow:[^ ]*'), '')
@@ -135,16 +139,48 @@ begin
 end
 $$;
 
--- Ends runs that have not ended; those that it was done to. What waits behind one of them goes on
+-- The function of 0108, with what the run hands on.
+create or replace function crm_job_ended() returns trigger
+language plpgsql as $$
+begin
+    update crm_awaits w
+    set result = jsonb_build_object(
+        'status', case new.state when 'done' then 'done' when 'dead' then 'failed' else new.state end,
+        'error', new.error, 'run', new.id, 'outputs', coalesce(new.outputs, '{}'))
+    where w.tenant_id = new.tenant_id and w.job_id = new.parent_job_id
+        and w.work = new.parent_work and w.result is null;
+    if found then
+        update crm_jobs j
+        set available_at = least(j.available_at, now())
+        where j.tenant_id = new.tenant_id and j.id = new.parent_job_id and j.state = 'queued';
+    end if;
+    return null;
+end
+$$;
+
+create index crm_jobs_called on crm_jobs (tenant_id, parent_job_id)
+    where parent_job_id is not null and state in ('waiting', 'queued', 'leased');
+
+-- Ends runs that have not ended, and those that they called and wait for; the first ones, as far as
+-- it was done to them. What waits behind one of them goes on
 -- waiting for what that one waited for, and may go where it waited for nothing.
 create function crm_jobs_cancel(p_tenant uuid, p_jobs uuid[], p_at timestamptz, p_reason text)
 returns setof uuid
 language plpgsql as $$
 declare
+    v_called uuid[];
     v_id uuid;
     v_run crm_jobs;
     v_before uuid;
 begin
+    -- Called ones first, as their own ends lock them: they go on to who waits for them.
+    v_called := array(
+        select c.id from crm_jobs c
+        where c.tenant_id = p_tenant and c.parent_job_id = any (p_jobs)
+            and c.state in ('waiting', 'queued', 'leased'));
+    if cardinality(v_called) > 0 then
+        perform crm_jobs_cancel(p_tenant, v_called, p_at, p_reason);
+    end if;
     -- All runs of their events, first to last, as the ends of attempts lock them: whoever looked
     -- for the one before alone could miss another end in the same row of runs.
     perform from crm_jobs j

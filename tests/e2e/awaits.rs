@@ -267,6 +267,8 @@ async fn one_workflow_calls_another_and_learns_how_it_ended() {
         json!([
             { "if": "payload.fails", "then": [{ "stop": { "as": "failed", "message": "as told" } }] },
             { "action": "field-set", "config": { "set": { "status": "payload.word" } } },
+            { "stop": { "as": "done", "outputs": { "letters": {
+                "$expression": "len(record.status)" }, "plain": [1] } } },
         ]),
     );
     owner.post("workflows", child).await.expect(201);
@@ -278,7 +280,7 @@ async fn one_workflow_calls_another_and_learns_how_it_ended() {
                 "payload": { "word": { "$expression": "'hello ' + record.name" } } } },
             { "id": "second", "call": { "workflow": "child", "payload": { "fails": true } },
               "else": [{ "action": "field-set", "config": { "set": { "reasons":
-                { "$expression": "'\"' + steps.first.status + ', ' + steps.second.status + ': ' + steps.second.error + '\"'" } } } }] },
+                { "$expression": "'\"' + steps.first.status + ' ' + string(steps.first.outputs.letters + steps.first.outputs.plain[0]) + ', ' + steps.second.status + ': ' + steps.second.error + '\"'" } } } }] },
             { "id": "third", "call": { "workflow": "nobody" },
               "else": [{ "action": "field-set", "config": { "set": { "next_step":
                 { "$expression": "'\"' + steps.third.error + '\"'" } } } }] },
@@ -290,13 +292,43 @@ async fn one_workflow_calls_another_and_learns_how_it_ended() {
     assert_eq!(run["status"], "done", "{run}");
     let seen = found(&owner, &contact).await;
     assert_eq!(seen["status"], "hello Ada");
-    assert_eq!(seen["reasons"], "done, failed: as told");
+    assert_eq!(seen["reasons"], "done 10, failed: as told");
     assert_eq!(
         seen["next_step"],
         "there is no workflow “nobody” that starts on `called`"
     );
     let children = owner.get("runs?workflow=child").await.expect(200);
     assert_eq!(children["data"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn who_is_cancelled_takes_along_what_it_called() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("office").await;
+    let calls = |workflow: &str| json!([{ "call": { "workflow": workflow } }]);
+    for (slug, on, steps) in [
+        ("last", "called", json!([{ "delay": { "seconds": 3_600 } }])),
+        ("middle", "called", calls("last")),
+        ("first", "record_created", calls("middle")),
+    ] {
+        let added = owner.post("workflows", flow(slug, on, steps)).await;
+        added.expect(201);
+    }
+    let contact = ada(&owner).await;
+    let mut last = owner.run("last", &contact, &["queued", "running"]).await;
+    while last["waits_for"] != "delay" {
+        last = owner.run("last", &contact, &["queued", "running"]).await;
+    }
+    let body = json!({ "workflow": "first" });
+    let taken = owner.post("runs/cancel", body).await.expect(200);
+    assert_eq!(taken["taken"], 1, "{taken}");
+    for slug in ["first", "middle", "last"] {
+        let run = owner.run(slug, &contact, &["cancelled"]).await;
+        assert!(
+            run["error"].as_str().unwrap().starts_with("cancelled by"),
+            "{run}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -74,6 +74,7 @@ pub(crate) async fn finish_as(
         available_at,
         error: None,
         place: None,
+        outputs: None,
         effects: Vec::new(),
         log: Some(AttemptLog {
             id: crm_model::RunId::new(uuid::Uuid::now_v7()),

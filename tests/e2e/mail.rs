@@ -328,6 +328,14 @@ async fn mail_services_tell_what_came_back() {
         (&json!(null), &made["prefix"])
     );
 
+    for (slug, kind) in [("came_back", "bounce"), ("cross", "complaint")] {
+        let workflow = json!({
+            "slug": slug, "name": slug, "module": "tickets",
+            "trigger": { "on": "mail_feedback" }, "condition": format!("payload.kind == '{kind}'"),
+            "steps": [{ "stop": { "as": "done", "message": "nothing to do" } }],
+        });
+        owner.post("workflows", workflow).await.expect(201);
+    }
     let mail = sent(&owner, "gone@example.com", &[]).await;
     let theirs = sent(&other, "gone@example.com", &[]).await;
     let id = |effect: &Value| {
@@ -371,6 +379,16 @@ async fn mail_services_tell_what_came_back() {
         json!([{"kind": "bounce", "address": "gone@example.com", "permanent": true,
             "note": "550 no such user", "at": null}])
     );
+    // Each piece of news starts what is for it once, on what the mail was about.
+    let all = owner.get("runs?workflow=came_back").await.expect(200);
+    assert_eq!(all["data"].as_array().unwrap().len(), 1, "{all}");
+    let about = owner.get(&format!("runs/{run}")).await.expect(200)["record_id"].clone();
+    let started = owner
+        .run("came_back", about.as_str().unwrap(), &["done"])
+        .await;
+    assert_eq!(started["status"], "done", "{started}");
+    let others = owner.get("runs?workflow=cross").await.expect(200);
+    assert_eq!(others["data"], json!([]));
     // Nobody tells of another tenant's mails.
     let run = theirs["key"].as_str().unwrap().split(':').next().unwrap();
     let effect = &other.get(&format!("runs/{run}")).await.expect(200)["effects"][0];

@@ -303,6 +303,7 @@ impl Pair {
             available_at: ended.available_at,
             error: ended.error.clone(),
             place: ended.place.clone(),
+            outputs: None,
             effects: Vec::new(),
             log: None,
             keeps: Vec::new(),

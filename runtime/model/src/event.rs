@@ -31,11 +31,13 @@ pub enum EventKind {
     RequestReceived,
     /// Another workflow started it.
     Called,
+    /// A mail service told of a mail that a run had sent.
+    MailFeedback,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RecordCreated,
         Self::RecordUpdated,
         Self::RecordDeleted,
@@ -45,11 +47,15 @@ impl EventKind {
         Self::StartedByHand,
         Self::RequestReceived,
         Self::Called,
+        Self::MailFeedback,
     ];
 
     /// Whether nobody stands behind it who is known here.
     pub const fn is_of_no_person(self) -> bool {
-        matches!(self, Self::TimeReached | Self::RequestReceived)
+        matches!(
+            self,
+            Self::TimeReached | Self::RequestReceived | Self::MailFeedback
+        )
     }
 
     /// The kind's name in JSON and in the store.
@@ -64,6 +70,7 @@ impl EventKind {
             Self::StartedByHand => "started_by_hand",
             Self::RequestReceived => "request_received",
             Self::Called => "called",
+            Self::MailFeedback => "mail_feedback",
         }
     }
 }

@@ -95,6 +95,7 @@ fn stayed(
     let left = Stop {
         end: StopAs::Done,
         message: Some(format!("“{field}” did not stay as it was")),
+        outputs: serde_json::Map::new(),
     };
     Ok(step(StepKind::Await(Box::new(Await {
         what: Awaited::Event(AwaitedEvent {

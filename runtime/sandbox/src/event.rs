@@ -54,7 +54,8 @@ fn kind_encode(kind: EventKind) -> wit::EventKind {
         EventKind::AnswerReceived => wit::EventKind::AnswerReceived,
         EventKind::TimeReached => wit::EventKind::TimeReached,
         EventKind::StartedByHand => wit::EventKind::StartedByHand,
-        EventKind::RequestReceived => wit::EventKind::RequestReceived,
+        // The contract has no word of its own for it, and its payload tells.
+        EventKind::RequestReceived | EventKind::MailFeedback => wit::EventKind::RequestReceived,
         EventKind::Called => wit::EventKind::Called,
     }
 }

@@ -11,6 +11,7 @@ use crm_model::{
     PluginName, Priority, RecordId, RunId, RunSource, StepName, TenantId, UserId, ValidChange,
 };
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
@@ -158,6 +159,9 @@ pub struct Completion {
     /// and its attempts count anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// What it hands to the run that called it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Value>,
     /// What the run asks for beyond records.
     pub effects: Vec<NewEffect>,
     /// None where nothing was called.

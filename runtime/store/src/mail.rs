@@ -2,12 +2,13 @@
 //! tells of those that came back.
 
 use chrono::{DateTime, Utc};
-use crm_model::JobId;
 use crm_model::limits::MAIL_FEEDBACK_MAX_KEPT;
 use crm_model::mail::SuppressionReason;
+use crm_model::{JobId, ModuleSlug};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::incoming::Address;
@@ -299,8 +300,19 @@ pub struct MailNews {
     pub at: Option<DateTime<Utc>>,
 }
 
+/// What a mail was sent about.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct MailOrigin {
+    #[sqlx(try_from = "String")]
+    pub module: ModuleSlug,
+    /// The nil one: no record.
+    pub record: Uuid,
+    /// How many runs led to the run that sent it.
+    pub depth: i32,
+}
+
 /// Keeps news of a mail with the effect that it was; the same news are kept once, and not more
-/// than [`MAIL_FEEDBACK_MAX_KEPT`] of them.
+/// than [`MAIL_FEEDBACK_MAX_KEPT`] of them. None where nothing was kept.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -308,21 +320,25 @@ pub async fn news_keep(
     tx: &mut TenantTx,
     (job, number): (JobId, i32),
     news: &MailNews,
-) -> Result<(), StoreError> {
+) -> Result<Option<MailOrigin>, StoreError> {
     let told = serde_json::to_value(news).map_err(|error| StoreError::corrupt("news", error))?;
-    sqlx::query(
+    let origin = sqlx::query_as(
         "update crm_effects x
         set feedback = coalesce(x.feedback, '[]') || $4
+        from crm_jobs j
+        join crm_events e on e.tenant_id = $1 and e.id = j.event_id
         where x.tenant_id = $1 and x.job_id = $2 and x.number = $3 and x.kind = 'email'
             and jsonb_array_length(coalesce(x.feedback, '[]')) < $5
-            and not coalesce(x.feedback, '[]') @> $4",
+            and not coalesce(x.feedback, '[]') @> $4
+            and j.tenant_id = $1 and j.id = $2
+        returning j.module_slug as module, j.record_id as record, e.depth",
     )
     .bind(tx.tenant_id().uuid())
     .bind(job.uuid())
     .bind(number)
     .bind(Json(Value::Array(vec![told])))
     .bind(MAIL_FEEDBACK_MAX_KEPT)
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    Ok(())
+    Ok(origin)
 }

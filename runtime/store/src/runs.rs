@@ -58,6 +58,8 @@ pub struct Run {
     pub full: Option<String>,
     /// Whether it waits for an earlier run of its record.
     pub is_held: bool,
+    /// What it handed to the run that called it.
+    pub outputs: Option<Json<Value>>,
 }
 
 /// One attempt at a run.
@@ -115,7 +117,7 @@ macro_rules! run_columns {
     ($late:literal) => {
         concat!(
             "id, workflow_slug, workflow_version, module_slug, record_id, event_id, state, attempts,
-            failures, available_at, priority,
+            outputs, failures, available_at, priority,
             coalesce(line = 'held', false) as is_held,
             case when place is not null and error is null and available_at > now()
                 then crm_run_rests_for(tenant_id, id) end as rests_for,

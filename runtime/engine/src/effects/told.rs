@@ -50,6 +50,7 @@ impl Engine {
             available_at: None,
             error: gone,
             place: None,
+            outputs: None,
             effects: effect.into_iter().collect(),
             log: None,
             keeps: Vec::new(),

@@ -7,6 +7,7 @@ use crm_model::limits::{JOB_MAX_ATTEMPTS, JOB_MAX_LOST_ATTEMPTS};
 use crm_model::{Lane, Priority, TenantId};
 use crm_store::commit::{AttemptStatus, JobState};
 use crm_store::jobs::LoadedJob;
+use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -68,6 +69,8 @@ pub(crate) struct End {
     /// Of what was called.
     pub(crate) call_error: Option<String>,
     pub(crate) place: Option<Place>,
+    /// What it hands to the run that called it.
+    pub(crate) outputs: Option<Value>,
 }
 
 impl End {
@@ -79,6 +82,7 @@ impl End {
             error: None,
             call_error: None,
             place: None,
+            outputs: None,
         }
     }
 

@@ -148,8 +148,9 @@ impl<'a> Course<'a> {
                 place: Some(Place::default()),
                 ..End::new(JobState::Dead)
             },
-            Next::Done(reason) => self.kept(End {
-                error: reason,
+            Next::Done(over) => self.kept(End {
+                error: over.message,
+                outputs: over.outputs,
                 ..End::new(JobState::Done)
             }),
             Next::Act { .. } | Next::Page { .. } | Next::Load { .. } | Next::Open { .. } => {

@@ -647,6 +647,7 @@ fn completion(lease: &Lease, trace: &Trace, end: &End) -> Completion {
         available_at: end.available_at,
         error: end.error.clone(),
         place: end.place.clone(),
+        outputs: end.outputs.clone(),
         effects: match is_done {
             true => trace.effects.clone(),
             false => Vec::new(),

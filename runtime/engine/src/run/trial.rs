@@ -322,7 +322,7 @@ impl Course<'_> {
                     self.steps.push(TrialStep::Delay { until });
                     self.now = until;
                 }
-                Next::Done(reason) => return Ok(("done", reason)),
+                Next::Done(over) => return Ok(("done", over.message)),
                 Next::Failed(reason) => return Ok(("failed", Some(reason))),
             }
         }

@@ -72,10 +72,19 @@ pub enum Next {
     },
     /// Wait until then.
     Wait(DateTime<Utc>),
-    /// The run is over; why, where a `stop` said so.
-    Done(Option<String>),
+    /// The run is over, as a `stop` said, if one did.
+    Done(Over),
     /// The run has failed.
     Failed(String),
+}
+
+/// What a `stop` says of the run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Over {
+    /// Why, for whoever looks at it.
+    pub message: Option<String>,
+    /// What it hands to the run that called it.
+    pub outputs: Option<Value>,
 }
 
 enum Moved {
@@ -122,7 +131,7 @@ impl Program {
                     return Next::Wait(at);
                 }
                 let Some(reason) = &place.failing else {
-                    return Next::Done(None);
+                    return Next::Done(Over::default());
                 };
                 match place.undo.pop() {
                     Some(at) => {
@@ -155,7 +164,7 @@ impl Program {
             else {
                 return match &place.failing {
                     _ if !place.threads.is_empty() => None,
-                    None => Some(Next::Done(None)),
+                    None => Some(Next::Done(Over::default())),
                     Some(_) if !place.undo.is_empty() => None,
                     Some(reason) => Some(Next::Failed(reason.clone())),
                 };
@@ -280,12 +289,20 @@ impl Program {
                 return Ok(self.take(place, id, each, after));
             }
             Some(Op::Stop {
+                step,
                 is_failure: false,
                 message,
+                outputs,
             }) => {
+                let outputs = outputs.as_ref().map(|outputs| outputs.fill(&context()));
+                let outputs = outputs.transpose();
+                let outputs = outputs.map_err(|error| format!("{step}: outputs: {error}"))?;
                 place.threads.clear();
                 return Ok(Moved::Out(match &place.failing {
-                    None => Next::Done(message.clone()),
+                    None => Next::Done(Over {
+                        message: message.clone(),
+                        outputs,
+                    }),
                     Some(reason) => Next::Failed(reason.clone()),
                 }));
             }

@@ -134,6 +134,9 @@ pub struct Stop {
     /// Why, for whoever looks at the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What a run that called this one finds as `steps.<id>.outputs`. Expressions may stand in it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub outputs: Map<String, Value>,
 }
 
 /// How a `stop` ends its run.

@@ -12,7 +12,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use advance::{Came, Facts, Next};
+pub use advance::{Came, Facts, Next, Over};
 pub use awaiting::{
     Approval, Asked, Await, Awaited, AwaitedEvent, Call, CompiledAwait, CompiledAwaited, EventWatch,
 };

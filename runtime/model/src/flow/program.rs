@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::awaiting::{Await, CompiledAwait, CompiledAwaited};
-use super::definition::{
-    ActionStep, Delay, ForEach, OnError, StepDefinition, StepKind, Stop, StopAs,
-};
+use super::definition::{ActionStep, Delay, ForEach, OnError, StepDefinition, StepKind, StopAs};
 use super::template::Template;
 use crate::limits::{
     AWAIT_DEFAULT_DAYS, FLOW_MAX_DEPTH, FLOW_MAX_WAYS, JOB_MAX_ATTEMPTS, RUN_MAX_STEPS,
@@ -64,8 +62,10 @@ pub(super) enum Op {
         otherwise: usize,
     },
     Stop {
+        step: StepName,
         is_failure: bool,
         message: Option<String>,
+        outputs: Option<Template>,
     },
 }
 
@@ -373,10 +373,24 @@ impl Compiler<'_> {
                 Ok(())
             }
             StepKind::Await(wait) => self.awaits(place, name, wait),
-            StepKind::Stop(Stop { end, message }) => {
+            StepKind::Stop(stop) => {
+                let is_failure = stop.end == StopAs::Failed;
+                let outputs = Value::Object(stop.outputs.clone());
+                let outputs = match stop.outputs.is_empty() {
+                    true => None,
+                    false if is_failure => {
+                        return Err(format!("{place}/stop/outputs: go with `done`"));
+                    }
+                    false => Some(Template::compile(
+                        &format!("{place}/stop/outputs"),
+                        &outputs,
+                    )?),
+                };
                 self.push(Op::Stop {
-                    is_failure: *end == StopAs::Failed,
-                    message: message.clone(),
+                    step: name,
+                    is_failure,
+                    message: stop.message.clone(),
+                    outputs,
                 });
                 Ok(())
             }

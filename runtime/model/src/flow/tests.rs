@@ -194,7 +194,27 @@ fn act(id: &str) -> Value {
 fn steps_are_taken(#[case] value: Value, #[case] expected: &[&str]) {
     let (told, end) = told(value, json!({"big": true, "size": "m"}), &[]);
     assert_eq!(told, expected);
-    assert_eq!(end, Next::Done(None));
+    assert_eq!(end, Next::Done(Over::default()));
+}
+
+#[test]
+fn a_stop_says_what_the_run_hands_on() {
+    let stop = |end: &str, outputs: Value| json!([act("a"), {"stop": {"as": end, "message": "enough", "outputs": outputs}}]);
+    let outputs = json!({"made": {"$expression": "steps.a.created[0].id"}, "plain": [1]});
+    let (_, end) = told(stop("done", outputs.clone()), json!({}), &[]);
+    let over = Over {
+        message: Some("enough".to_owned()),
+        outputs: Some(json!({"made": "a", "plain": [1]})),
+    };
+    assert_eq!(end, Next::Done(over));
+    let refused = compile(stop("failed", outputs)).unwrap_err();
+    assert!(refused.contains("outputs: go with `done`"), "{refused}");
+    let wrong = json!({"made": {"$expression": "steps."}});
+    let refused = compile(stop("done", wrong)).unwrap_err();
+    assert!(refused.contains("stop/outputs/made"), "{refused}");
+    let unknown = json!({"made": {"$expression": "steps.a.created + 1"}});
+    let (_, end) = told(stop("done", unknown), json!({}), &[]);
+    assert!(matches!(end, Next::Failed(why) if why.contains("outputs: `steps.a")));
 }
 
 #[rstest]
@@ -220,7 +240,7 @@ fn what_fails(#[case] value: Value, #[case] expected: &[&str], #[case] reason: O
     let (told, end) = told(value, json!({}), &["bad"]);
     assert_eq!(told, expected);
     let failed = |reason: &str| Next::Failed(reason.to_owned());
-    assert_eq!(end, reason.map_or(Next::Done(None), failed));
+    assert_eq!(end, reason.map_or(Next::Done(Over::default()), failed));
 }
 
 #[test]
@@ -249,7 +269,7 @@ fn a_run_waits_and_goes_on_where_it_was() {
     let last = run_from(&program, first.place, json!({}), &[], due);
     assert_eq!(
         (last.told, last.end),
-        (vec!["b".to_owned()], Next::Done(None))
+        (vec!["b".to_owned()], Next::Done(Over::default()))
     );
 }
 
@@ -261,7 +281,7 @@ fn a_run_waits_until(#[case] until: &str, #[case] after: Value, #[case] due: Opt
     let program = compile(json!([{"delay": {"until": until}}, act("b")])).unwrap();
     let ran = run(&program, after, &[]);
     let due = due.map(|due| Next::Wait(due.parse().unwrap()));
-    assert_eq!(ran.end, due.unwrap_or(Next::Done(None)));
+    assert_eq!(ran.end, due.unwrap_or(Next::Done(Over::default())));
 }
 
 #[test]
@@ -289,7 +309,7 @@ fn ways_wait_side_by_side() {
     );
     let ran = run_from(&program, ran.place, json!({}), &[], at(61));
     assert_eq!(ran.told, ["late", "last"]);
-    assert_eq!(ran.end, Next::Done(None));
+    assert_eq!(ran.end, Next::Done(Over::default()));
 }
 
 #[test]
@@ -301,7 +321,7 @@ fn what_comes_back_is_for_its_step_alone() {
     let ran = run_from(&program, place, json!({}), &[], DateTime::UNIX_EPOCH);
     assert_eq!(
         (ran.told, ran.end),
-        (vec!["b".to_owned()], Next::Done(None))
+        (vec!["b".to_owned()], Next::Done(Over::default()))
     );
     let gone = "z".parse().unwrap();
     assert!(program.only(Some(&gone)).is_err());
@@ -318,7 +338,7 @@ fn steps_are_read_as_they_are_written() {
         {"for_each": {"module": "items", "filter": {"field": "a", "op": "eq", "value": 1}}, "do": []},
         {"parallel": [[], []]},
         {"delay": {"until": "after.at"}},
-        {"stop": {"as": "done", "message": "enough"}},
+        {"stop": {"as": "done", "message": "enough", "outputs": {"x": 1}}},
     ]);
     let read = steps(written.clone());
     assert_eq!(serde_json::to_value(&read).unwrap(), written);
@@ -390,7 +410,7 @@ fn steps_stand_only_so_deep_in_others_and_are_only_so_many() {
 fn every_loop_and_every_way_comes_to_an_end() {
     let value = json!([{"for_each": {"module": "items"}, "do": []}, {"parallel": [[], []]}]);
     let (told, end) = told(value, json!({}), &[]);
-    assert_eq!((told.len(), end), (0, Next::Done(None)));
+    assert_eq!((told.len(), end), (0, Next::Done(Over::default())));
 }
 
 /// The key of a step's work holds at each attempt, also where another way went on in between.

@@ -59,6 +59,9 @@ pub(crate) struct RunBody {
     /// silent for so long after its time was over; `behind`, it has waited for so long for the run
     /// before it; `no_end`, it is taken again and again and comes to no end.
     stuck: Option<String>,
+    /// What it handed to the run that called it, as its `stop` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<Value>,
     finished_at: Option<DateTime<Utc>>,
 }
 
@@ -139,6 +142,7 @@ impl From<Run> for RunBody {
             attempts: run.attempts,
             priority: Priority::of_number(run.priority).unwrap_or_default().name(),
             error: run.error,
+            outputs: run.outputs.map(|outputs| outputs.0),
             created_at: run.created_at,
             finished_at: run.finished_at,
         }

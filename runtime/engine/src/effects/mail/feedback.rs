@@ -5,14 +5,17 @@
 use chrono::{DateTime, Utc};
 use crm_model::limits::{MAIL_FEEDBACK_MAX_EVENTS, MAIL_NOTE_MAX_CHARACTERS};
 use crm_model::mail::{SuppressionReason, email_key, is_mail_address};
-use crm_model::{Actor, JobId, TenantId, Violations};
+use crm_model::{
+    Actor, EventId, EventKind, JobId, Model, Priority, RecordId, TenantId, Violations,
+};
 use crm_store::TenantTx;
 use crm_store::incoming::Address;
-use crm_store::mail::MailNews;
+use crm_store::mail::{MailNews, MailOrigin};
 use serde_json::json;
 
 use crate::api_keys::{ApiSecret, hash, tenant_of};
 use crate::audit::{Act, audit_write};
+use crate::begin::{Began, Happening, nobody};
 use crate::receipt::{ReceiptMaker, receipt_keep};
 use crate::uncancelled::uncancelled;
 use crate::{Engine, EngineError, fresh};
@@ -179,7 +182,8 @@ impl Engine {
     /// mail that got some before.
     ///
     /// # Errors
-    /// [`EngineError::NotFound`] for what is no address; [`EngineError::Refused`].
+    /// [`EngineError::NotFound`] for what is no address; [`EngineError::Refused`];
+    /// [`EngineError::Quota`] where too many runs wait for another to begin.
     pub async fn mail_feedback(
         &self,
         secret: &str,
@@ -193,8 +197,9 @@ impl Engine {
                 return Err(NO_ADDRESS);
             }
             check(&all).into_result().map_err(EngineError::invalid)?;
+            let model = engine.model_at(tenant, tx.model_version()).await?;
             let now = fresh::now();
-            let mut added = 0;
+            let (mut added, mut started) = (0, 0);
             for one in all {
                 let address = email_key(&one.address);
                 let note = one.note.as_deref().map(short);
@@ -212,13 +217,70 @@ impl Engine {
                         note,
                         at: one.at,
                     };
-                    crm_store::mail::news_keep(&mut tx, effect, &news).await?;
+                    let origin = crm_store::mail::news_keep(&mut tx, effect, &news).await?;
+                    if let (Some(model), Some(origin)) = (&model, origin) {
+                        let told = (&origin, &news);
+                        started += engine.start_told(&mut tx, model, told, now).await?;
+                    }
                 }
             }
             tx.commit().await?;
+            if started > 0 {
+                engine.inner.meter.committed(tenant, 0, started);
+                engine.inner.jobs_waiting.notify_one();
+            }
             Ok(added)
         })
         .await
+    }
+
+    /// Starts the workflows that are for news of mails, on the record that the mail was about. How
+    /// many runs wait.
+    async fn start_told(
+        &self,
+        tx: &mut TenantTx,
+        model: &Model,
+        (origin, news): (&MailOrigin, &MailNews),
+        at: DateTime<Utc>,
+    ) -> Result<i64, EngineError> {
+        let concerned = model.workflows().iter().filter(|workflow| {
+            let definition = workflow.definition();
+            definition.trigger.on == EventKind::MailFeedback
+                && definition.module == origin.module
+                && !workflow.is_paused()
+        });
+        let concerned: Vec<_> = concerned.collect();
+        if concerned.is_empty() {
+            return Ok(0);
+        }
+        let record = match origin.record.is_nil() {
+            true => None,
+            false => {
+                let asked = [RecordId::new(origin.record)];
+                let found = crm_store::records::records_read(tx, &asked).await?;
+                let Some(found) = found.into_iter().next() else {
+                    return Ok(0);
+                };
+                Some(found)
+            }
+        };
+        let mut started = 0;
+        for workflow in concerned {
+            let what = Happening {
+                id: EventId::new(fresh::id()),
+                kind: EventKind::MailFeedback,
+                by: nobody(SERVICE)?,
+                depth: u32::try_from(origin.depth).unwrap_or_default() + 1,
+                priority: Priority::Normal,
+                record: record.as_ref(),
+                payload: json!(news),
+                at,
+                parent: None,
+            };
+            let began = self.run_begin(tx, (model, workflow), what).await?;
+            started += i64::from(matches!(began, Began::Run(_)));
+        }
+        Ok(started)
     }
 }
 
