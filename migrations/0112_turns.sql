@@ -99,6 +99,7 @@ begin
                         where j.tenant_id = p_tenant and j.lane = t.lane
                             and j.state in ('queued', 'leased') and j.state = s.state
                             and j.priority = p.priority and j.available_at <= p_now
+                        order by j.available_at
                         limit 1
                     ) due)
         ),
@@ -182,6 +183,8 @@ drop function crm_jobs_lease;
 -- tenant that another one is deciding about is passed over, but for what no limit holds. p_running:
 -- how many a tenant may have under way, unless something else was set for it; null: no limit.
 --
+-- Whatever the statistics say of a heap of work: each of these lookups is one in an index.
+--
 -- Jobs come in the order in which a worker is to begin them: those that have waited longest, then
 -- by priority, the oldest first. In any other order the same ones could be last each time, and a
 -- worker that is killed again and again would never come to them.
@@ -189,7 +192,8 @@ create function crm_jobs_lease(
     p_now timestamptz, p_until timestamptz, p_token uuid, p_limit integer, p_after uuid,
     p_running bigint default null)
 returns table (tenant_id uuid, job_id uuid, lane text, priority smallint)
-language plpgsql security definer set search_path = pg_catalog, public as $$
+language plpgsql security definer
+set search_path = pg_catalog, public set enable_seqscan = off as $$
 declare
     v_tenants integer := 0;
     -- Those without limits, with their place in the round, and those with some.
@@ -233,6 +237,7 @@ begin
                     where j.tenant_id = v_tenant and j.lane = ''
                         and j.state in ('queued', 'leased') and j.state = s.state
                         and j.priority = p.priority and j.available_at <= p_now
+                    order by j.available_at
                     limit 1
                 ) due),
             exists (
@@ -358,7 +363,8 @@ drop function crm_jobs_watch;
 create function crm_jobs_watch(
     p_now timestamptz, p_late timestamptz, p_most bigint, p_running bigint)
 returns table (stuck bigint, oldest_due timestamptz)
-language plpgsql security definer set search_path = pg_catalog, public as $$
+language plpgsql security definer
+set search_path = pg_catalog, public set enable_seqscan = off as $$
 declare
     v_tenant uuid := '00000000-0000-0000-0000-000000000000';
     v_lanes text[];

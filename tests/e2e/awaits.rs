@@ -381,6 +381,47 @@ async fn a_run_waits_for_what_its_own_version_says() {
 }
 
 #[tokio::test]
+async fn others_are_asked_too_where_nobody_answers() {
+    let later = json!({ "after": { "seconds": 2 }, "by": ["clerk-1", "chief-1"] });
+    let ask = json!({ "by": "clerk-1", "title": "Well?", "escalate": later });
+    let (app, owner) = office(json!([
+        { "id": "ok", "approval": ask,
+          "then": [sets("status", "\"approved\"")], "else": [sets("status", "\"refused\"")] },
+    ]))
+    .await;
+    let tenant = owner.get("bootstrap").await.expect(200)["tenant"]["id"].clone();
+    let tenant = tenant.as_str().unwrap().parse().unwrap();
+    let (clerk, chief) = (app.client(tenant, "clerk"), app.client(tenant, "chief"));
+    let contact = ada(&owner).await;
+    waiting(&owner, "flow", &contact, "approval").await;
+    let asked = approvals(&clerk, "?open=true").await.remove(0);
+    assert_eq!(asked["by"], json!(["clerk-1"]));
+    assert!(asked["escalates_at"].is_string(), "{asked}");
+    assert_eq!(approvals(&chief, "").await, Vec::<Value>::new());
+    wait_until("the chief is asked", async || {
+        !approvals(&chief, "?open=true").await.is_empty()
+    })
+    .await;
+    for (who, notes) in [(&clerk, 1), (&chief, 1)] {
+        let told = who.get("notifications").await.expect(200);
+        assert_eq!(
+            told["data"].as_array().unwrap().len(),
+            notes,
+            "each once: {told}"
+        );
+        let asked = approvals(who, "?open=true").await.remove(0);
+        assert_eq!(asked["by"], json!(["clerk-1", "chief-1"]));
+        assert_eq!(asked["escalates_at"], Value::Null);
+    }
+    // Who was asked first may still answer.
+    let decide = format!("approvals/{}/decide", asked["id"].as_str().unwrap());
+    let word = json!({ "decision": "approve" });
+    clerk.post(&decide, word).await.expect(200);
+    owner.run("flow", &contact, &["done"]).await;
+    assert_eq!(found(&owner, &contact).await["status"], "approved");
+}
+
+#[tokio::test]
 async fn what_cannot_be_waited_for_is_named() {
     let app = TestApp::start().await;
     let (_, owner) = app.owner_of("office").await;
@@ -430,6 +471,16 @@ async fn what_cannot_be_waited_for_is_named() {
             "by: 1 to",
         ),
         (json!({ "approval": { "by": "ada", "title": "" } }), "title"),
+        (
+            json!({ "approval": { "by": "ada", "title": "?",
+                "escalate": { "after": { "seconds": 1 }, "by": [] } } }),
+            "escalate/by",
+        ),
+        (
+            json!({ "approval": { "by": "ada", "title": "?",
+                "escalate": { "after": {}, "by": "bob" } } }),
+            "escalate/after",
+        ),
         (
             json!({ "call": { "workflow": "child", "payload": 1 } }),
             "call/payload",

@@ -40,6 +40,8 @@ pub enum AwaitedRow<'a> {
         approvers: &'a [String],
         title: &'a str,
         body: Option<&'a str>,
+        /// When others are asked too.
+        escalation: Option<(DateTime<Utc>, &'a [String])>,
     },
     Call,
 }
@@ -79,7 +81,12 @@ pub async fn await_open(tx: &mut TenantTx, new: &NewAwait<'_>) -> Result<bool, S
             approvers,
             title,
             body,
-        } => ("approval", None, Some((id, approvers, title, body))),
+            escalation,
+        } => (
+            "approval",
+            None,
+            Some((id, approvers, title, body, escalation)),
+        ),
         AwaitedRow::Call => ("call", None, None),
     };
     if event.is_some() {
@@ -94,8 +101,10 @@ pub async fn await_open(tx: &mut TenantTx, new: &NewAwait<'_>) -> Result<bool, S
     let opened = sqlx::query(
         "insert into crm_awaits (
             tenant_id, job_id, work, kind, step, workflow_slug, module_slug, record_id, opened_at,
-            until, result, event_kind, event_module, link, id, approvers, title, body)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+            until, result, event_kind, event_module, link, id, approvers, title, body, escalate_at,
+            escalate_to)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+            $19, $20)
         on conflict (tenant_id, job_id, work) do nothing",
     )
     .bind(tenant)
@@ -114,8 +123,10 @@ pub async fn await_open(tx: &mut TenantTx, new: &NewAwait<'_>) -> Result<bool, S
     .bind(event.and_then(|(_, _, link)| link.map(FieldKey::as_str)))
     .bind(approval.map(|(id, ..)| *id))
     .bind(approval.map(|(_, approvers, ..)| approvers.to_vec()))
-    .bind(approval.map(|(_, _, title, _)| *title))
-    .bind(approval.and_then(|(.., body)| *body))
+    .bind(approval.map(|(_, _, title, ..)| *title))
+    .bind(approval.and_then(|(_, _, _, body, _)| *body))
+    .bind(approval.and_then(|(.., escalation)| escalation.map(|(at, _)| at)))
+    .bind(approval.and_then(|(.., escalation)| escalation.map(|(_, to)| to.to_vec())))
     .execute(tx.connection())
     .await?;
     Ok(opened.rows_affected() == 1)
@@ -184,10 +195,55 @@ pub struct ApprovalRow {
     pub body: Option<String>,
     pub opened_at: DateTime<Utc>,
     pub until: DateTime<Utc>,
+    /// When others are asked too; none: nobody else is.
+    pub escalate_at: Option<DateTime<Utc>>,
     #[sqlx(json(nullable))]
     pub result: Option<Value>,
     /// Whether the run may still be told.
     pub is_open: bool,
+}
+
+/// An approval that more people are asked for.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Escalated {
+    #[sqlx(try_from = "String")]
+    pub module_slug: ModuleSlug,
+    pub record_id: Uuid,
+    pub title: String,
+    pub body: Option<String>,
+    /// Who is asked now, and was not before.
+    pub added: Vec<String>,
+}
+
+/// Adds those who are asked later, where nobody has answered until then.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn approvals_escalate(
+    tx: &mut TenantTx,
+    job: JobId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Escalated>, StoreError> {
+    let escalated = sqlx::query_as(
+        "update crm_awaits w
+        set approvers = w.approvers || due.added, escalate_at = null
+        from (
+            select d.work, array(
+                select e from unnest(d.escalate_to) e where e <> all (d.approvers)) as added
+            from crm_awaits d
+            where d.tenant_id = $1 and d.job_id = $2 and d.result is null
+                and d.escalate_at <= $3
+            for update
+        ) due
+        where w.tenant_id = $1 and w.job_id = $2 and w.work = due.work
+        returning w.module_slug, w.record_id, w.title, w.body, due.added",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(job.uuid())
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(escalated)
 }
 
 /// Which approvals are asked for.
@@ -201,7 +257,7 @@ pub struct ApprovalFilter<'a> {
 }
 
 const APPROVAL: &str = "select w.id, w.job_id, w.step, w.workflow_slug, w.module_slug, w.record_id,
-    w.approvers, w.title, w.body, w.opened_at, w.until, w.result,
+    w.approvers, w.title, w.body, w.opened_at, w.until, w.escalate_at, w.result,
     w.result is null and w.until > $2 and exists (
         select from crm_jobs j
         where j.tenant_id = w.tenant_id and j.id = w.job_id

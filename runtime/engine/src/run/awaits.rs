@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crm_model::flow::{Asked, Came, CompiledAwait, CompiledAwaited, Template};
 use crm_model::permission::RunAs;
 use crm_model::workflow::Workflow;
-use crm_model::{EventId, EventKind, PluginName, RecordId, UserId, WorkflowSlug};
+use crm_model::{EventId, EventKind, ModuleSlug, PluginName, RecordId, UserId, WorkflowSlug};
 use crm_store::TenantTx;
 use crm_store::awaits::{AwaitedRow, NewAwait};
 use crm_store::notifications::{NewNotification, notifications_insert};
@@ -26,6 +26,8 @@ struct Opening<'c> {
     item: Option<RecordId>,
     at: DateTime<Utc>,
     until: DateTime<Utc>,
+    /// When others are asked too.
+    escalates: Option<DateTime<Utc>>,
 }
 
 /// A run that another one is to start.
@@ -42,6 +44,10 @@ impl Course<'_> {
         if awaited.is_empty() {
             return Ok(());
         }
+        if self.flow.program().escalates() {
+            let escalated = self.escalate().await;
+            escalated.map_err(|error| error.to_string())?;
+        }
         let of = (self.lease.tenant, self.lease.job.id);
         let (store, now) = (self.engine.store(), fresh::now());
         let came = crm_store::awaits::awaits_look(store, of, &awaited, &dismissed, now).await;
@@ -54,7 +60,7 @@ impl Course<'_> {
         &mut self,
         (thread, awaits): (u32, usize),
         item: Option<RecordId>,
-        until: DateTime<Utc>,
+        (until, escalates): (DateTime<Utc>, Option<DateTime<Utc>>),
     ) -> Result<(), String> {
         let compiled = self.flow.program().awaits(awaits);
         let opening = Opening {
@@ -63,6 +69,7 @@ impl Course<'_> {
             item,
             at: fresh::now(),
             until,
+            escalates,
         };
         let result = match &opening.compiled.what {
             CompiledAwaited::Event(watch) => {
@@ -146,24 +153,50 @@ impl Course<'_> {
             approvers: &asked.by,
             title: &asked.title,
             body: asked.text.as_deref(),
+            escalation: opening.escalates.map(|at| (at, asked.escalate.as_slice())),
         };
         let row = self.row(opening, None, row);
         if crm_store::awaits::await_open(&mut tx, &row).await? {
-            let people = self.engine.people(&mut tx, self.model, &asked.by).await?;
-            let people: BTreeSet<UserId> = people.unwrap_or_default();
-            let note = NewNotification {
-                people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
-                title: &asked.title,
-                body: asked.text.as_deref(),
-                workflow: &self.lease.job.workflow,
-                module: row.module,
-                record: row.record.uuid(),
-                at: opening.at,
-            };
-            notifications_insert(&mut tx, &note).await?;
+            let text = (asked.title.as_str(), asked.text.as_deref());
+            let about = (row.module, row.record);
+            self.tell_approvers(&mut tx, &asked.by, text, about).await?;
         }
         tx.commit().await?;
         Ok(None)
+    }
+
+    async fn tell_approvers(
+        &self,
+        tx: &mut TenantTx,
+        asked: &[String],
+        (title, body): (&str, Option<&str>),
+        (module, record): (&ModuleSlug, RecordId),
+    ) -> Result<(), EngineError> {
+        let people = self.engine.people(tx, self.model, asked).await?;
+        let people: BTreeSet<UserId> = people.unwrap_or_default();
+        let note = NewNotification {
+            people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
+            title,
+            body,
+            workflow: &self.lease.job.workflow,
+            module,
+            record: record.uuid(),
+            at: fresh::now(),
+        };
+        Ok(notifications_insert(tx, &note).await?)
+    }
+
+    /// Asks others too where nobody has answered for long enough.
+    async fn escalate(&self) -> Result<(), EngineError> {
+        let mut tx = self.begin().await?;
+        let (job, now) = (self.lease.job.id, fresh::now());
+        for row in crm_store::awaits::approvals_escalate(&mut tx, job, now).await? {
+            let text = (row.title.as_str(), row.body.as_deref());
+            let about = (&row.module_slug, RecordId::new(row.record_id));
+            self.tell_approvers(&mut tx, &row.added, text, about)
+                .await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Starts a run of another workflow.

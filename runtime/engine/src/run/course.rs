@@ -108,7 +108,11 @@ impl<'a> Course<'a> {
                     awaits,
                     item,
                     until,
-                } => self.open((thread, awaits), item, until).await?,
+                    escalates,
+                } => {
+                    self.open((thread, awaits), item, (until, escalates))
+                        .await?;
+                }
                 rest => return Ok(Turn::Rest(self.over(rest))),
             }
         }

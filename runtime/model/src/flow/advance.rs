@@ -69,6 +69,8 @@ pub enum Next {
         awaits: usize,
         item: Option<RecordId>,
         until: DateTime<Utc>,
+        /// When others are asked too.
+        escalates: Option<DateTime<Utc>>,
     },
     /// Wait until then.
     Wait(DateTime<Utc>),
@@ -252,11 +254,14 @@ impl Program {
                 let compiled = self.awaits(*awaits);
                 let compiled = compiled.ok_or("the workflow waits for something else by now")?;
                 let Some(Waits::Result(until)) = waits else {
+                    let escalation = compiled.escalation.as_ref();
+                    let escalates = escalation.map(|it| it.end(&compiled.step, facts, context));
                     return Ok(Moved::Out(Next::Open {
                         thread: id,
                         awaits: *awaits,
                         item,
                         until: compiled.deadline.end(&compiled.step, facts, context)?,
+                        escalates: escalates.transpose()?,
                     }));
                 };
                 let work = thread.work();

@@ -65,6 +65,17 @@ pub struct Approval {
     pub title: Value,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub text: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<Escalation>,
+}
+
+/// Who is asked too, where nobody has answered by then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    pub after: Delay,
+    /// As those who were asked first.
+    pub by: Value,
 }
 
 /// The end of a run of another workflow, which it starts.
@@ -89,13 +100,15 @@ pub struct CompiledAwait {
     pub module: ModuleSlug,
     pub what: CompiledAwaited,
     pub(super) deadline: CompiledDelay,
+    /// When others are asked too.
+    pub(super) escalation: Option<CompiledDelay>,
 }
 
 /// What it waits for, compiled.
 #[derive(Debug)]
 pub enum CompiledAwaited {
     Event(EventWatch),
-    /// An object of `by`, `title` and `text`.
+    /// An object of `by`, `title`, `text` and `escalate`.
     Approval(Template),
     Call {
         workflow: WorkflowSlug,
@@ -129,10 +142,12 @@ impl CompiledAwaited {
             }
             Awaited::Approval(approval) => {
                 let place = format!("{place}/approval");
+                let escalation = approval.escalate.as_ref();
                 let whole = [
                     ("by", &approval.by),
                     ("title", &approval.title),
                     ("text", &approval.text),
+                    ("escalate", escalation.map_or(&Value::Null, |it| &it.by)),
                 ];
                 let whole = whole.map(|(name, value)| (name.to_owned(), value.clone()));
                 let whole = Value::Object(whole.into_iter().collect());
@@ -236,6 +251,8 @@ pub struct Asked {
     pub by: Vec<String>,
     pub title: String,
     pub text: Option<String>,
+    /// Who is asked later, beside them.
+    pub escalate: Vec<String>,
 }
 
 impl Asked {
@@ -244,25 +261,32 @@ impl Asked {
     /// # Errors
     /// A sentence.
     pub fn read(value: &Value) -> Result<Self, String> {
-        let by = match value.get("by") {
-            Some(Value::String(one)) => vec![one.clone()],
-            Some(Value::Array(all)) => all
-                .iter()
-                .map(|one| one.as_str().map(str::to_owned))
-                .collect::<Option<Vec<_>>>()
-                .unwrap_or_default(),
-            _ => Vec::new(),
-        };
         let is_name = |name: &String| match name.strip_prefix(ROLE_START) {
             Some(role) => role.parse::<crate::RoleSlug>().is_ok(),
             None => name.parse::<crate::UserId>().is_ok(),
         };
-        if by.is_empty() || by.len() > NOTIFICATION_MAX_PEOPLE || !by.iter().all(is_name) {
-            return Err(format!(
-                "by: 1 to {NOTIFICATION_MAX_PEOPLE} names of people, or of roles such as \
-                 role:manager"
-            ));
-        }
+        let names = |what: &str, value: Option<&Value>| {
+            let names = match value {
+                Some(Value::String(one)) => vec![one.clone()],
+                Some(Value::Array(all)) => all
+                    .iter()
+                    .map(|one| one.as_str().map(str::to_owned))
+                    .collect::<Option<Vec<_>>>()
+                    .unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            let is_right = (1..=NOTIFICATION_MAX_PEOPLE).contains(&names.len());
+            match is_right && names.iter().all(is_name) {
+                true => Ok(names),
+                false => Err(format!(
+                    "{what}: 1 to {NOTIFICATION_MAX_PEOPLE} names of people, or of roles such as \
+                     role:manager"
+                )),
+            }
+        };
+        let by = names("by", value.get("by"))?;
+        let escalate = value.get("escalate").filter(|later| !later.is_null());
+        let escalate = escalate.map(|later| names("escalate/by", Some(later)));
         let text = |name: &str, most: usize| match value.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if text.chars().count() <= most => Ok(Some(text.clone())),
@@ -275,6 +299,7 @@ impl Asked {
                 .filter(|title| !title.is_empty())
                 .ok_or("title: what somebody is asked")?,
             text: text("text", APPROVAL_TEXT_MAX_CHARACTERS)?,
+            escalate: escalate.transpose()?.unwrap_or_default(),
         })
     }
 }

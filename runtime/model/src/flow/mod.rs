@@ -14,7 +14,8 @@ mod tests;
 
 pub use advance::{Came, Facts, Next, Over};
 pub use awaiting::{
-    Approval, Asked, Await, Awaited, AwaitedEvent, Call, CompiledAwait, CompiledAwaited, EventWatch,
+    Approval, Asked, Await, Awaited, AwaitedEvent, Call, CompiledAwait, CompiledAwaited,
+    Escalation, EventWatch,
 };
 pub use definition::{
     ActionStep, Case, Delay, ForEach, OnError, Retry, StepDefinition, StepKind, Stop, StopAs,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::awaiting::{Await, CompiledAwait, CompiledAwaited};
+use super::awaiting::{Await, Awaited, CompiledAwait, CompiledAwaited};
 use super::definition::{ActionStep, Delay, ForEach, OnError, StepDefinition, StepKind, StopAs};
 use super::template::Template;
 use crate::limits::{
@@ -227,6 +227,12 @@ impl Program {
 
     pub fn awaits(&self, index: usize) -> Option<&CompiledAwait> {
         self.awaits.get(index)
+    }
+
+    /// Whether there is anything that more people are asked after a while.
+    pub fn escalates(&self) -> bool {
+        let mut awaits = self.awaits.iter();
+        awaits.any(|compiled| compiled.escalation.is_some())
     }
 }
 
@@ -519,12 +525,21 @@ impl Compiler<'_> {
                 business_hours: false,
             },
         };
+        let escalation = match &wait.what {
+            Awaited::Approval(approval) => approval.escalate.as_ref(),
+            Awaited::Event(_) | Awaited::Call(_) => None,
+        };
+        let escalation = escalation.map(|it| {
+            let place = format!("{place}/approval/escalate/after");
+            delay_of(&place, &it.after)
+        });
         let index = self.program.awaits.len();
         self.program.awaits.push(CompiledAwait {
             step,
             module,
             what,
             deadline,
+            escalation: escalation.transpose()?,
         });
         let op = self.push(Op::End);
         self.steps(&format!("{place}/then"), &wait.then)?;

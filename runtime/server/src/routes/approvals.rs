@@ -38,6 +38,8 @@ pub(crate) struct ApprovalBody {
     asked_at: DateTime<Utc>,
     /// When nobody waits for it any more.
     until: DateTime<Utc>,
+    /// When others are asked too, where nobody has answered by then; then they stand in `by`.
+    escalates_at: Option<DateTime<Utc>>,
     decided_by: Option<String>,
     decided_at: Option<String>,
     comment: Option<String>,
@@ -70,6 +72,7 @@ impl From<ApprovalRow> for ApprovalBody {
             record_id: row.record_id.to_string(),
             asked_at: row.opened_at,
             until: row.until,
+            escalates_at: row.escalate_at,
         }
     }
 }
