@@ -44,7 +44,7 @@ pub(super) enum Turn<'a> {
     /// Call an action, in that thread of the run, on that record where it is not the event's.
     Act(u32, &'a Action, Option<RecordId>),
     /// Nothing now.
-    Rest(End),
+    Rest(Box<End>),
 }
 
 impl<'a> Course<'a> {
@@ -78,10 +78,10 @@ impl<'a> Course<'a> {
     async fn go_on(&mut self) -> Result<Turn<'a>, String> {
         let program = self.flow.program();
         if let Some(reason) = self.keeps_out().await? {
-            return Ok(Turn::Rest(End {
+            return Ok(Turn::Rest(Box::new(End {
                 error: Some(reason),
                 ..End::new(JobState::Done)
-            }));
+            })));
         }
         self.look().await?;
         loop {
@@ -113,7 +113,7 @@ impl<'a> Course<'a> {
                     self.open((thread, awaits), item, (until, escalates))
                         .await?;
                 }
-                rest => return Ok(Turn::Rest(self.over(rest))),
+                rest => return Ok(Turn::Rest(Box::new(self.over(rest)))),
             }
         }
     }

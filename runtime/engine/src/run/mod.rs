@@ -502,7 +502,7 @@ impl<'a> Run for Attempt<'a> {
         }
         let (thread, action, item) = match self.course.next().await? {
             Turn::Act(thread, action, item) => (thread, action, item),
-            Turn::Rest(end) => return Ok(Ahead::Rest(end)),
+            Turn::Rest(end) => return Ok(Ahead::Rest(*end)),
         };
         self.trace.step = Some(action.step.clone());
         let step = self.flow.step(action);
