@@ -4,7 +4,7 @@ mod kills;
 mod load;
 mod rolling;
 mod stopped;
-mod turns;
+pub(crate) mod turns;
 
 use chrono::{DateTime, Utc};
 use crm_model::TenantId;

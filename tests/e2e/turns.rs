@@ -5,13 +5,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crm_engine::QuotaSettings;
 use crm_store::jobs::{JobTurn, jobs_lease};
 use crm_store::{Store, StoreSettings};
-use crm_tests::app::{TestApp, eager_worker};
+use crm_tests::app::TestApp;
 use crm_tests::client::{Answer, Client, wait_until};
 use crm_tests::cluster::cluster;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::crash::turns::{give_back, work_until};
 
 /// A workflow on new victims of the mode `line`, with `more` in its definition.
 async fn workflow(owner: &Client, slug: &str, step: Value, more: Value) -> Answer {
@@ -252,19 +253,15 @@ async fn as_many_runs_are_at_a_plugin_as_the_tenant_says() {
     let mut admin = PgConnection::connect_with(&app.database.owner())
         .await
         .unwrap();
-    let back = "update crm_jobs set state = 'queued', lease_token = null, attempts = 0,
-        available_at = created_at where state = 'leased'";
-    sqlx::query(back).execute(&mut admin).await.unwrap();
-    let stop = CancellationToken::new();
-    let (engine, stopped) = (app.engine.clone(), stop.clone());
-    let working = tokio::spawn(async move { engine.work(eager_worker(), stopped).await });
-    for record in after.iter().chain([&before]) {
-        let run = owner.run("ask", record, &["done", "dead"]).await;
-        assert_eq!(run["status"], "done", "{run}");
-        assert_eq!(run["attempts"], 1, "{run}");
-    }
-    stop.cancel();
-    working.await.unwrap();
+    give_back(&mut admin).await;
+    work_until(&app, async {
+        for record in after.iter().chain([&before]) {
+            let run = owner.run("ask", record, &["done", "dead"]).await;
+            assert_eq!(run["status"], "done", "{run}");
+            assert_eq!(run["attempts"], 1, "{run}");
+        }
+    })
+    .await;
     let lanes: Vec<String> =
         sqlx::query_scalar("select distinct lane from crm_jobs where workflow_slug = 'ask'")
             .fetch_all(&mut admin)

@@ -1,8 +1,11 @@
-//! Runs that no change of a record starts: a time does, a request from outside, or another run.
+//! Runs that no change of a record starts: a time does, a request from outside, news of a mail, or
+//! another run.
 
 use chrono::{DateTime, Utc};
 use crm_model::workflow::Workflow;
-use crm_model::{Actor, Cause, Event, EventId, EventKind, JobId, Model, Priority, RecordId};
+use crm_model::{
+    Actor, Cause, Event, EventId, EventKind, JobId, Model, Priority, RecordId, TenantId,
+};
 use crm_store::TenantTx;
 use crm_store::records::Record;
 use crm_store::runs::StartedRun;
@@ -110,5 +113,13 @@ impl Engine {
             Some(error) => Began::Dead(job, error),
             None => Began::Run(job),
         })
+    }
+
+    /// So many more runs were committed that wait to begin.
+    pub(crate) fn runs_began(&self, tenant: TenantId, runs: i64) {
+        if runs > 0 {
+            self.inner.meter.committed(tenant, 0, runs);
+            self.inner.jobs_waiting.notify_one();
+        }
     }
 }

@@ -175,8 +175,7 @@ impl Engine {
             }
             Began::Run(run) => {
                 tx.commit().await?;
-                self.inner.meter.committed(model.tenant_id(), 0, 1);
-                self.inner.jobs_waiting.notify_one();
+                self.runs_began(model.tenant_id(), 1);
                 Ok(Some(run))
             }
         }

@@ -309,7 +309,6 @@ impl Engine {
                 1 => Priority::Interactive,
                 _ => Priority::Bulk,
             });
-            let (first, in_line) = (found.begins_with().cloned(), found.definition().in_order);
             let payload = filled_in(found, start.inputs)?;
             // None where nobody meets the filter.
             if (records.is_empty() && !is_found) || records.len() > START_MAX_RECORDS {
@@ -325,7 +324,7 @@ impl Engine {
             }
             let mut missing = Violations::default();
             let (at, source) = (fresh::now(), RunSource::from(workflow));
-            let lane = model.lane(&source, first.as_ref());
+            let lane = model.lane(&source, found.begins_with());
             let mut runs = Vec::with_capacity(records.len());
             let asked = records.iter().map(|record| (module.clone(), *record));
             let there = Reading::new(&model, &actor).passing(&mut tx, asked).await?;
@@ -353,7 +352,7 @@ impl Engine {
                     version,
                     priority,
                     lane: lane.clone(),
-                    in_line,
+                    in_line: found.definition().in_order,
                     error: None,
                     parent: None,
                 };
@@ -369,8 +368,7 @@ impl Engine {
             let started = Started { runs, next_cursor };
             receipt_keep(&mut tx, &actor, receipt.as_ref(), &started).await?;
             tx.commit().await?;
-            engine.inner.meter.committed(tenant, 0, wanted);
-            engine.inner.jobs_waiting.notify_one();
+            engine.runs_began(tenant, wanted);
             Ok(started)
         })
         .await

@@ -102,10 +102,7 @@ impl Engine {
             None => crm_store::schedules::schedule_remove(&mut tx, slug).await?,
         }
         tx.commit().await?;
-        if started > 0 {
-            self.inner.meter.committed(tenant, 0, started);
-            self.inner.jobs_waiting.notify_one();
-        }
+        self.runs_began(tenant, started);
         Ok(())
     }
 

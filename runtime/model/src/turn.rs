@@ -55,7 +55,8 @@ const PLUGIN: &str = "plugin:";
 
 /// The lane of a run: names of what limits it, with a space between them. A workflow's comes before
 /// a plugin's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub struct Lane(String);
 
 impl Lane {

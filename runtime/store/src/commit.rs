@@ -69,7 +69,7 @@ pub struct NewJob {
     #[serde(serialize_with = "priority", skip_serializing_if = "is_normal")]
     pub priority: Priority,
     /// What limits it, as far as that is known yet.
-    #[serde(serialize_with = "lane", skip_serializing_if = "Lane::is_free")]
+    #[serde(skip_serializing_if = "Lane::is_free")]
     pub lane: Lane,
     /// Whether it stands in its record's line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -90,10 +90,6 @@ fn is_normal(priority: &Priority) -> bool {
 
 fn priority<S: Serializer>(priority: &Priority, serializer: S) -> Result<S::Ok, S::Error> {
     priority.number().serialize(serializer)
-}
-
-fn lane<S: Serializer>(lane: &Lane, serializer: S) -> Result<S::Ok, S::Error> {
-    lane.as_str().serialize(serializer)
 }
 
 /// A timeline entry.

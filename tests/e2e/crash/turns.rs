@@ -62,22 +62,15 @@ async fn a_backlog_of_one_tenant_holds_up_no_other() {
         others.is_subset(&leased),
         "all others are in the first rounds"
     );
-    let back = "update crm_jobs set state = 'queued', lease_token = null, attempts = 0,
-        available_at = created_at where state = 'leased'";
-    sqlx::query(back).execute(&mut admin).await.unwrap();
+    give_back(&mut admin).await;
 
-    let stop = CancellationToken::new();
-    let (engine, stopped) = (app.engine.clone(), stop.clone());
-    let working = tokio::spawn(async move { engine.work(eager_worker(), stopped).await });
-    wait_until("all others are done", async || {
+    let are_done = wait_until("all others are done", async || {
         let open =
             "select not exists (select from crm_jobs where tenant_id <> $1 and state <> 'done')";
         let open = sqlx::query_scalar(open).bind(big.uuid());
         open.fetch_one(&mut admin).await.unwrap()
-    })
-    .await;
-    stop.cancel();
-    working.await.unwrap();
+    });
+    work_until(&app, are_done).await;
     let begun: Vec<Uuid> =
         sqlx::query_scalar("select tenant_id from crm_workflow_logs order by started_at")
             .fetch_all(&mut admin)
@@ -90,4 +83,21 @@ async fn a_backlog_of_one_tenant_holds_up_no_other() {
     let before = last + 1 - OTHERS;
     eprintln!("{before} of {BACKLOG} had begun when the last of {OTHERS} others did");
     assert!(before < BEFORE_MAX, "{before} of the backlog came before");
+}
+
+/// Gives back all that is leased, as if nobody had taken it.
+pub(crate) async fn give_back(admin: &mut PgConnection) {
+    let back = "update crm_jobs set state = 'queued', lease_token = null, attempts = 0,
+        available_at = created_at where state = 'leased'";
+    sqlx::query(back).execute(admin).await.unwrap();
+}
+
+/// Has a worker of this process at work until that has come.
+pub(crate) async fn work_until(app: &TestApp, has_come: impl Future<Output = ()>) {
+    let stop = CancellationToken::new();
+    let (engine, stopped) = (app.engine.clone(), stop.clone());
+    let working = tokio::spawn(async move { engine.work(eager_worker(), stopped).await });
+    has_come.await;
+    stop.cancel();
+    working.await.unwrap();
 }

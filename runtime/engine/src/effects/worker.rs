@@ -187,8 +187,7 @@ impl Engine {
         let starts = end.next.as_ref().is_some_and(|next| next.error.is_none());
         match crm_store::effects::effect_finish(self.store(), tenant, fresh::now(), &end).await {
             Ok(()) if starts => {
-                self.inner.meter.committed(tenant, 0, 1);
-                self.inner.jobs_waiting.notify_one();
+                self.runs_began(tenant, 1);
             }
             Ok(()) => {}
             Err(error) => {

@@ -300,8 +300,7 @@ impl Course<'_> {
         }
         tx.commit().await?;
         if let Began::Run(_) = began {
-            engine.inner.meter.committed(lease.tenant, 0, 1);
-            engine.inner.jobs_waiting.notify_one();
+            engine.runs_began(lease.tenant, 1);
         }
         Ok(result)
     }

@@ -47,12 +47,12 @@ pub(crate) struct RunBody {
     /// When a queued run is due.
     due_at: Option<DateTime<Utc>>,
     /// What a queued run waits for beside its turn: `order`, a run of the same event whose workflow
-    /// comes before its own; `earlier_run`, one of the same record, where they go in order; `fuel`, of which the tenant has used up what it may until `due_at`;
-    /// `delay`, a step that waits until then; `event`, `approval` and `call`, one that waits until
-    /// then at most for something to come; `pause`, because its workflow is paused; `plugin`, which
-    /// is switched off, stopped, or left alone after failures; `suspension`, of the tenant;
-    /// `tenant_limit`, `workflow_limit` or `plugin_limit`, as many runs being under way as may be at
-    /// once.
+    /// comes before its own; `earlier_run`, one of the same record, where they go in order; `fuel`,
+    /// of which the tenant has used up what it may until `due_at`; `delay`, a step that waits until
+    /// then; `event`, `approval` and `call`, one that waits until then at most for something to
+    /// come; `pause`, because its workflow is paused; `plugin`, which is switched off, stopped, or
+    /// left alone after failures; `suspension`, of the tenant; `tenant_limit`, `workflow_limit` or
+    /// `plugin_limit`, as many runs being under way as may be at once.
     waits_for: Option<&'static str>,
     /// Why nothing moves the run any more, where that is not on purpose: `unclaimed`, it has been
     /// due for more than ten minutes and nobody took it; `lease_over`, whoever took it has been

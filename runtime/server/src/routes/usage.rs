@@ -21,8 +21,9 @@ use crate::problem::{Kind, Problem, ProblemBody};
 #[schema(as = QuotaUsage)]
 pub(crate) struct QuotaUsageBody {
     /// `records` (not deleted), `api_calls`, `fuel` (of plugins), `jobs` (runs of workflows that
-    /// wait or are under way), `running` (those that are under way), `component_bytes` (of components that the tenant brought along) or
-    /// `interpreter_bytes` (of those among them of the class `interpreter`).
+    /// wait or are under way), `running` (those that are under way), `component_bytes` (of
+    /// components that the tenant brought along) or `interpreter_bytes` (of those among them of the
+    /// class `interpreter`).
     #[schema(example = "api_calls")]
     quota: &'static str,
     /// Null: no limit.

@@ -30,8 +30,8 @@ pub(crate) struct WorkflowBody {
     pub(crate) id: String,
     /// `slug`, `name`, `module`, `trigger`, `condition`, `steps`; `order`: its place among the
     /// workflows that one event starts, lower ones first, ties by slug; where it says so, `priority`
-    /// (`interactive`, `normal` or `bulk`) and `concurrency`: how many of its runs may be under way
-    /// at once.
+    /// (`interactive`, `normal` or `bulk`), `concurrency`: how many of its runs may be under way at
+    /// once, and `in_order`: its runs of one record go one after the other.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     definition: WorkflowDefinition,
@@ -147,9 +147,10 @@ pub(crate) async fn workflow_get(
 }
 
 /// Adds a workflow: `slug`, `name`, `module`, `trigger`, `condition`, `steps`, `order` (100 unless
-/// said), `priority`, `concurrency`. A step is an `action` with its `config`, or one of `if`, `switch`, `for_each`, `parallel`,
-/// `delay` and `stop`; `{"$expression": "…"}` in a `config` stands for a value, over what started
-/// the run and what the steps before said. Live for the next request.
+/// said), `priority`, `concurrency`, `in_order`. A step is an `action` with its `config`, or one of
+/// `if`, `switch`, `for_each`, `parallel`, `delay`, `wait_for`, `approval`, `call` and `stop`;
+/// `{"$expression": "…"}` in a `config` stands for a value, over what started the run and what the
+/// steps before said. Live for the next request.
 #[utoipa::path(post, path = "/workflows", tag = "workflows",
     params(AddParameters, ("Idempotency-Key" = Option<String>, Header)),
     request_body = Object,

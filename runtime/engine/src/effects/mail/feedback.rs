@@ -225,10 +225,7 @@ impl Engine {
                 }
             }
             tx.commit().await?;
-            if started > 0 {
-                engine.inner.meter.committed(tenant, 0, started);
-                engine.inner.jobs_waiting.notify_one();
-            }
+            engine.runs_began(tenant, started);
             Ok(added)
         })
         .await
