@@ -374,6 +374,13 @@ async fn runs_of_one_record_go_in_order() {
         waits(&owner, "one_by_one").await == ["delay", held, held, held, "delay"]
     })
     .await;
+    let mut database = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let earlier = "update crm_jobs set error = 'it was off' where line = 'held'";
+    sqlx::query(earlier).execute(&mut database).await.unwrap();
+    let first = waits(&owner, "one_by_one").await;
+    assert_eq!(first[1..4], [held, held, held], "whatever was before");
     let all = runs(&owner, "one_by_one").await;
     let path = format!("runs/{}/cancel", all[3]["id"].as_str().unwrap());
     owner.post(&path, json!({})).await.expect(204);

@@ -115,10 +115,11 @@ impl From<Run> for RunBody {
             "waiting" | "queued" if run.is_suspended => Some("suspension"),
             "waiting" => Some("order"),
             "queued" if deferred.is_some() => Some("fuel"),
+            // Whatever it waited for before, of which its error may still speak.
+            "queued" if run.is_held => Some("earlier_run"),
             "queued" if run.error.as_deref() == Some(PAUSED) => Some("pause"),
             // What failed and is tried again has counted that.
             "queued" if run.error.is_some() && run.failures == 0 => Some("plugin"),
-            "queued" if run.is_held => Some("earlier_run"),
             "queued" => match (run.rests_for.as_deref(), run.full.as_deref()) {
                 (Some("event"), _) => Some("event"),
                 (Some("approval"), _) => Some("approval"),
