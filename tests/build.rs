@@ -14,6 +14,10 @@ fn main() {
             "tests/guests/conformance_action_1_0",
         ),
         (
+            "conformance_action_1_1",
+            "tests/guests/conformance_action_1_1",
+        ),
+        (
             "conformance_template_1_0",
             "tests/guests/conformance_template_1_0",
         ),

@@ -1,4 +1,4 @@
-// The types of `crm:plugin@1.0.0` as an author in JavaScript meets them: records decoded, names in
+// The types of `crm:plugin@1.1.0` as an author in JavaScript meets them: records decoded, names in
 // camel case, whole numbers as numbers.
 
 export type EventKind =
@@ -99,6 +99,11 @@ export function email(mail: {
   text: string;
   html?: string;
 }): Wanted;
+/** The same mail, and a file that goes with it. */
+export function attach(
+  mail: Wanted,
+  file: { name: string; mediaType: string; content: string | Uint8Array },
+): Wanted;
 export function webhook(endpoint: string, topic: string, payload: unknown): Wanted;
 export function http(request: {
   key: string;

@@ -7,6 +7,7 @@ import configHost from 'crm:plugin/config@1.0.0';
 import secretsHost from 'crm:plugin/secrets@1.0.0';
 import stateHost from 'crm:plugin/state@1.0.0';
 import logHost from 'crm:plugin/log@1.0.0';
+import attachmentsHost from 'crm:plugin/attachments@1.1.0';
 
 /** How a run ends without an outcome. */
 export class Failure extends Error {
@@ -86,6 +87,7 @@ function outcome(answer) {
   const mutations = [];
   const effects = [];
   for (const one of asked.filter((one) => one != null)) {
+    one.attach?.(effects.length);
     (one.kind === 'effect' ? effects : mutations).push(one.value);
   }
   return { mutations, effects };
@@ -122,6 +124,21 @@ export const assign = (record, owner, expectedVersion = null) =>
 /** A mail. */
 export const email = ({ to, cc = [], replyTo = null, subject, text, html = null }) =>
   effect('email', { to, cc, replyTo, subject, text, html });
+// There is no `TextEncoder` inside of a component.
+const utf8 = (content) => {
+  const bytes = encodeURIComponent(content).replace(/%(..)/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+  return Uint8Array.from(bytes, (byte) => byte.charCodeAt(0));
+};
+
+/** The same mail, and a file that goes with it; `content` is a text or a `Uint8Array`. */
+export const attach = (mail, { name, mediaType, content }) => ({
+  ...mail,
+  attach(place) {
+    mail.attach?.(place);
+    const bytes = typeof content === 'string' ? utf8(content) : content;
+    asked(() => attachmentsHost.attach(place, name, mediaType, bytes));
+  },
+});
 /** A signed message to an address that the tenant keeps under that name. */
 export const webhook = (endpoint, topic, payload) =>
   effect('webhook', { endpoint, topic, payload: text(payload) });

@@ -5,7 +5,7 @@ import { register } from 'node:module';
 
 const host = `export default {
   get: () => null, query: () => ({ records: [], nextCursor: null }), aggregate: () => '{"data":[]}',
-  handle: (name) => 'handle-of-' + name, set() {}, delete() {}, write() {},
+  handle: (name) => 'handle-of-' + name, set() {}, delete() {}, write() {}, attach() {},
 }`;
 const hooks = `export const resolve = (name, context, next) =>
   name.startsWith('crm:plugin/')

@@ -51,7 +51,7 @@ macro_rules! bare_action {
         impl $name::ActionPre<()> {
             /// Compiles and links a component, for an engine that is set up as the sandbox's.
             pub(crate) fn prepare(settings: &SandboxSettings, component: &[u8]) -> Result<Self> {
-                use $name::crm::plugin::log::Level;
+                use $name::crm::plugin1_0_0::log::Level;
                 let engine = Engine::new(&wasmtime_config(settings))?;
                 let component = Component::from_binary(&engine, component)?;
                 let mut linker = Linker::<()>::new(&engine);
@@ -64,7 +64,7 @@ macro_rules! bare_action {
 
             /// One call in a fresh instance.
             pub(crate) $($asyncness)? fn call(&self, text: &EventText) -> Result<()> {
-                use $name::crm::plugin::types::{Actor, Event, EventKind};
+                use $name::crm::plugin1_0_0::types::{Actor, Event, EventKind};
                 let event = Event {
                     id: text.id.clone(),
                     kind: EventKind::RecordCreated,

@@ -330,6 +330,92 @@ async fn an_action_of_1_0_says_how_it_failed() {
     assert_eq!(failure("?").await, RunFailure::Fail("\"?\"".to_owned()));
 }
 
+async fn run_of_1_1(configuration: &str, effects: &[&str]) -> ActionReport {
+    let (sandbox, plugin) = loaded("conformance_action_1_1");
+    let granted: Capabilities = serde_json::from_value(json!({ "effects": effects })).unwrap();
+    let call = ActionCall {
+        grant: Grant::new(granted.clone(), granted),
+        ..call(event("record_created"), configuration)
+    };
+    sandbox.run_action(&plugin, call, Box::new(NoHost)).await
+}
+
+const MAILS: &[&str] = &["email", "notify"];
+
+#[tokio::test]
+async fn an_action_of_1_1_attaches_files_to_its_mails() {
+    let report = run_of_1_1("attached", MAILS).await;
+    let outcome = serde_json::to_value(report.outcome.unwrap()).unwrap();
+    let file = |name: &str, content: &str| json!({ "name": name, "media_type": "text/calendar; method=REQUEST", "content": content });
+    let mail = |to: &str, files: Value| json!({ "kind": "email", "to": [to], "subject": "Hello", "text": "plain", "attachments": files });
+    let expected = json!([
+        { "kind": "notify", "to": ["ada"], "title": "Hello" },
+        mail(
+            "a@example.com",
+            json!([file("visit.ics", "QkVHSU46VkVWRU5U"), file("empty", "")])
+        ),
+        mail("b@example.com", json!([file("bytes", "AP8NCg==")])),
+    ]);
+    assert_eq!(outcome["effects"], expected);
+    assert!(
+        report.journal.is_empty(),
+        "nobody is asked, so a replay does it again"
+    );
+}
+
+#[tokio::test]
+async fn an_action_of_1_1_hears_why_a_file_does_not_go_along() {
+    let denied = "denied: the plugin may not send mail, so nothing goes with one";
+    for (configuration, effects, expected) in [
+        (
+            "refused",
+            &["notify"][..],
+            [denied, denied, denied].as_slice(),
+        ),
+        (
+            "refused",
+            MAILS,
+            &[
+                "invalid: an attachment’s name has no folders and no control characters: \"a/b\"",
+                "invalid: “text” is no media type, such as text/csv",
+                "done",
+            ],
+        ),
+        (
+            "too much",
+            MAILS,
+            &[
+                "done",
+                "limited: all attachments of a run together have at most 262144 bytes; 204800 are \
+                 taken, and this one has 204800",
+            ],
+        ),
+    ] {
+        let report = run_of_1_1(configuration, effects).await;
+        assert_eq!(said(&report), expected, "{configuration}");
+    }
+}
+
+#[tokio::test]
+async fn an_action_of_1_1_that_attaches_what_cannot_be_fails() {
+    for (configuration, expected) in [
+        (
+            "on a note",
+            "“visit.ics” is attached to effect 1, which is no mail",
+        ),
+        (
+            "on nothing",
+            "“visit.ics” is attached to effect 4294967296, which is no mail",
+        ),
+        ("eleven", "attachments"),
+        ("without end", "max_host_calls"),
+    ] {
+        let report = run_of_1_1(configuration, MAILS).await;
+        let failure = report.outcome.unwrap_err().to_string();
+        assert!(failure.contains(expected), "{configuration}: {failure}");
+    }
+}
+
 fn data(value: Value) -> Data {
     value.as_object().unwrap().clone()
 }

@@ -38,6 +38,37 @@ async fn as_owner(app: &TestApp, sql: &'static str) {
 }
 
 #[tokio::test]
+async fn files_go_with_a_mail() {
+    let sink = MailSink::start().await;
+    let app = reaching(Some(&sink)).await;
+    let (_, owner) = app.owner_of("sending").await;
+    let calendar = "text/calendar; method=REQUEST";
+    let wanted = json!([{"kind": "email", "to": "ada@example.com", "subject": "Your visit",
+    "text": "See you", "files": [
+        ["Besuch – Ärztin.ics", calendar, "BEGIN:VCALENDAR\nEND:VCALENDAR\n"],
+        ["prices.csv", "text/csv", "sku;price\n"],
+    ]}]);
+    let ticket = ask(&owner, wanted).await;
+    effect(&owner, &ticket, |effect| effect["state"] == "done").await;
+    let mail = newest(&sink);
+    let parts = [
+        "Content-Type: multipart/mixed;",
+        "Content-Type: multipart/alternative;",
+        "<p>hello</p>",
+        // RFC 2231, as mail programs read names.
+        "filename*0*=utf-8''Besuch%20%E2%80%93%20%C3%84rztin.ics",
+        "Content-Type: text/calendar; method=REQUEST",
+        // `BEGIN:VCALENDAR`, the line ends as they were.
+        "QkVHSU46VkNBTEVOREFSCkVORDpWQ0FMRU5EQVIK",
+        "filename=\"prices.csv\"",
+        "c2t1O3ByaWNlCg==",
+    ];
+    for part in parts {
+        assert!(mail.contains(part), "{part}: {mail}");
+    }
+}
+
+#[tokio::test]
 async fn mails_are_from_the_tenants_sender_once_it_is_confirmed() {
     let sink = MailSink::start().await;
     let app = reaching(Some(&sink)).await;

@@ -35,6 +35,44 @@ fn event(module: &str, after: Value) -> Event {
     .unwrap()
 }
 
+/// For the mailers, which all do the same.
+pub(crate) fn mails() -> Vec<Case> {
+    let ada = json!({ "name": "Ada 💎" });
+    let case = |name, media_type: &str, expected| Case {
+        name,
+        event: event("customers", ada.clone()),
+        configuration: json!({ "type": media_type }).to_string(),
+        found: None,
+        expected,
+    };
+    let file = |name: &str, media_type: &str, content: &str| json!({ "name": name, "media_type": media_type, "content": content });
+    vec![
+        case(
+            "a mail with files",
+            "text/plain",
+            json!({
+                "mutations": [],
+                "effects": [
+                    { "kind": "notify", "to": ["ada"], "title": "Hello" },
+                    {
+                        "kind": "email", "to": ["ada@example.com"], "subject": "Hello",
+                        "text": "plain",
+                        "attachments": [
+                            file("name.txt", "text/plain", "QWRhIPCfko4K"),
+                            file("bytes", "application/octet-stream", "AP8="),
+                        ],
+                    },
+                ],
+            }),
+        ),
+        case(
+            "a file that does not go along",
+            "text",
+            json!({ "failure": "fail", "message": "“text” is no media type" }),
+        ),
+    ]
+}
+
 /// For the examples of the SDKs, which all do the same.
 pub(crate) fn collectors() -> Vec<Case> {
     let ada = json!({ "name": "Ada “the first” 💎", "segment": "collector" });

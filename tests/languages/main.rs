@@ -16,42 +16,51 @@ mod calls;
 mod sandboxed;
 mod tools;
 
-use calls::{Case, collectors, field_set};
+use calls::{Case, collectors, field_set, mails};
 use serde_json::{Value, json};
+use std::path::Path;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_action_in_typescript_answers_as_expected() {
+async fn actions_in_typescript_answer_as_expected() {
     let Some(tools) = tools::javascript() else {
         return;
     };
     let sdk = tools::root().join("plugin-sdk/js");
-    let component = tools::kept(&tools, &sdk, |component| {
-        tools::run(
-            tools::command("node")
-                .arg(sdk.join("build.mjs"))
-                .arg(sdk.join("examples/vip-flag"))
-                .arg(component)
-                .env("CRM_JS_TOOLS", &tools),
-        );
-    });
-    sandboxed::expect(&component, &collectors()).await;
+    let built = |plugin: &Path| {
+        tools::kept(&tools, (&sdk, plugin), |component| {
+            tools::run(
+                tools::command("node")
+                    .arg(sdk.join("build.mjs"))
+                    .args([plugin, component])
+                    .env("CRM_JS_TOOLS", &tools),
+            );
+        })
+    };
+    let example = built(&sdk.join("examples/vip-flag"));
+    sandboxed::expect(&example, &collectors()).await;
+    let mailer = built(&tools::root().join("tests/languages/mailer/js"));
+    sandboxed::expect(&mailer, &mails()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_action_in_python_answers_as_expected() {
+async fn actions_in_python_answer_as_expected() {
     let Some(tools) = tools::python() else {
         return;
     };
     let sdk = tools::root().join("plugin-sdk/python");
-    let component = tools::kept(&tools, &sdk, |component| {
-        tools::run(
-            tools::command(tools.join("bin/python"))
-                .arg(sdk.join("build.py"))
-                .arg(sdk.join("examples/vip-flag"))
-                .arg(component),
-        );
-    });
-    sandboxed::expect(&component, &collectors()).await;
+    let built = |plugin: &Path| {
+        tools::kept(&tools, (&sdk, plugin), |component| {
+            tools::run(
+                tools::command(tools.join("bin/python"))
+                    .arg(sdk.join("build.py"))
+                    .args([plugin, component]),
+            );
+        })
+    };
+    let example = built(&sdk.join("examples/vip-flag"));
+    sandboxed::expect(&example, &collectors()).await;
+    let mailer = built(&tools::root().join("tests/languages/mailer/python"));
+    sandboxed::expect(&mailer, &mails()).await;
 }
 
 #[test]

@@ -118,19 +118,27 @@ pub(crate) fn python() -> Option<PathBuf> {
 
 /// A component that is built anew only where something that it is made of is another: compiling
 /// one with an interpreter takes long, and no two builds of one are the same, byte for byte.
-pub(crate) fn kept(directory: &Path, sdk: &Path, build: impl FnOnce(&Path)) -> Vec<u8> {
+pub(crate) fn kept(
+    directory: &Path,
+    (sdk, plugin): (&Path, &Path),
+    build: impl FnOnce(&Path),
+) -> Vec<u8> {
     let mut hash = Sha256::new();
     for path in [
         sdk,
+        plugin,
         &directory.join("installed"),
         &root().join("plugin-sdk/wit"),
     ] {
         add(path, &mut hash);
     }
     let hash = format!("{:x?}", hash.finalize().as_slice());
+    let manifest = std::fs::read_to_string(plugin.join("plugin.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let name = manifest["name"].as_str().unwrap();
     let (component, stamp) = (
-        directory.join("vip-flag.wasm"),
-        directory.join("vip-flag.hash"),
+        directory.join(format!("{name}.wasm")),
+        directory.join(format!("{name}.hash")),
     );
     if !std::fs::read_to_string(&stamp).is_ok_and(|there| there == hash) {
         build(&component);

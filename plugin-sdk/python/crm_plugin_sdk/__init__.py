@@ -18,6 +18,7 @@ functions that ask the host raise ``NotImplementedError``: a test puts others in
 from .answers import (
     activity,
     assign,
+    attach,
     create,
     email,
     http,
@@ -39,6 +40,7 @@ __all__ = [
     "action",
     "activity",
     "assign",
+    "attach",
     "config",
     "create",
     "email",

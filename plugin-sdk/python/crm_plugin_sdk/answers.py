@@ -56,6 +56,18 @@ def email(to, subject, text, html=None, cc=(), reply_to=None):
     return types.Effect_Email(mail)
 
 
+def attach(mail, name, media_type, content):
+    """The same mail, and a file that goes with it; ``content`` is text or bytes."""
+    content = content.encode() if isinstance(content, str) else bytes(content)
+    mail.attached = [*attached(mail), (name, media_type, content)]
+    return mail
+
+
+def attached(effect):
+    """The files that go with an effect."""
+    return getattr(effect, "attached", [])
+
+
 def webhook(endpoint, topic, payload):
     """A signed message to an address that the tenant keeps under that name."""
     return types.Effect_Webhook(types.Webhook(endpoint, topic, write(payload)))

@@ -7,8 +7,9 @@ from componentize_py_types import Err
 from wit_world.imports import types
 from wit_world.imports.types import Event
 
+from .answers import attached
 from .failures import Refused, fail
-from .host import log
+from .host import attach_to, log
 from .text import read
 
 
@@ -59,6 +60,8 @@ def _outcome(answer):
     effects = [one for one in wanted if type(one).__name__.startswith("Effect_")]
     if len(mutations) + len(effects) < len(wanted):
         raise fail("an action returns mutations and effects, and nothing else")
+    for place, effect in enumerate(effects):
+        attach_to(place, attached(effect))
     return types.Outcome(mutations, effects)
 
 

@@ -25,6 +25,7 @@ def _interface(name):
         return _Absent(name)
 
 
+attachments_host = _interface("attachments")
 config_host = _interface("config")
 log_host = _interface("log")
 records_host = _interface("records")
@@ -42,6 +43,12 @@ def _asked(question, *arguments):
 def _found(record):
     record.data = read(record.data)
     return record
+
+
+def attach_to(place, files):
+    """Hands the files over that go with the mail at that place among the effects."""
+    for name, media_type, content in files:
+        _asked(attachments_host.attach, place, name, media_type, content)
 
 
 class records:

@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use self::action::crm::plugin::types as wit;
+use self::action::crm::plugin1_0_0::types as wit;
 use crate::action::{RawEvent, call, decode, decoded};
 use crate::effect::Effect;
 use crate::event::{Actor, CauseLink, Event, EventKind};
@@ -27,6 +27,7 @@ pub mod action {
     wit_bindgen::generate!({
         path: "../wit",
         world: "action",
+        generate_all,
         pub_export_macro: true,
         default_bindings_module: "crm_plugin_sdk::bindings::action",
     });
@@ -47,11 +48,12 @@ pub mod template {
     wit_bindgen::generate!({
         path: "../wit",
         world: "template",
+        generate_all,
         pub_export_macro: true,
         default_bindings_module: "crm_plugin_sdk::bindings::template",
         with: {
-            "crm:plugin/types@1.0.0": crate::bindings::action::crm::plugin::types,
-            "crm:plugin/log@1.0.0": crate::bindings::action::crm::plugin::log,
+            "crm:plugin/types@1.0.0": crate::bindings::action::crm::plugin1_0_0::types,
+            "crm:plugin/log@1.0.0": crate::bindings::action::crm::plugin1_0_0::log,
         },
     });
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::effect::Effect;
+use crate::host;
 use crate::mutation::Mutation;
+use crate::refusal::Refusal;
 
 /// What an action answers.
 pub type Outcome = Result<Answer, Failure>;
@@ -32,6 +34,24 @@ impl Answer {
     pub fn and(mut self, effect: impl Into<Effect>) -> Self {
         self.effects.push(effect.into());
         self
+    }
+
+    /// A file goes with the mail that was added last. The name has no folders; the media type is
+    /// as MIME writes it: `text/calendar; method=REQUEST`.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] where what was added last is no mail, and for a name or type that is
+    /// none; [`Refusal::Limited`] for more bytes than an answer may have;
+    /// [`Refusal::Denied`] where the plugin may not send mail.
+    pub fn attach(self, name: &str, media_type: &str, content: &[u8]) -> Result<Self, Refusal> {
+        let last = self.effects.len().checked_sub(1);
+        let last = last.filter(|&last| matches!(self.effects.get(last), Some(Effect::Email(_))));
+        let Some(last) = last.and_then(|last| u32::try_from(last).ok()) else {
+            let reason = format!("“{name}” goes with a mail, and none was added before it");
+            return Err(Refusal::Invalid(reason));
+        };
+        host::attach(last, (name, media_type), content)?;
+        Ok(self)
     }
 }
 

@@ -3,13 +3,13 @@
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::host::{
-    config, records_aggregate, records_get, records_query, secret, state_delete, state_get,
+    attach, config, records_aggregate, records_get, records_query, secret, state_delete, state_get,
     state_set,
 };
 
 #[cfg(target_family = "wasm")]
 pub(crate) use contract::{
-    config, records_aggregate, records_get, records_query, secret, state_delete, state_get,
+    attach, config, records_aggregate, records_get, records_query, secret, state_delete, state_get,
     state_set,
 };
 
@@ -29,8 +29,17 @@ pub(crate) type RawPage = (Vec<RawFound>, Option<String>);
 #[cfg(target_family = "wasm")]
 mod contract {
     use super::{RawFound, RawPage};
-    use crate::bindings::action::crm::plugin as wit;
+    use crate::bindings::action::crm::{plugin1_0_0 as wit, plugin1_1_0 as wit_1_1};
     use crate::refusal::Refusal;
+
+    pub(crate) fn attach(
+        effect: u32,
+        (name, media_type): (&str, &str),
+        content: &[u8],
+    ) -> Result<(), Refusal> {
+        let attached = wit_1_1::attachments::attach(effect, name, media_type, content);
+        attached.map_err(Refusal::from)
+    }
 
     pub(crate) fn config() -> String {
         wit::config::get()

@@ -32,7 +32,7 @@ pub fn error(message: impl AsRef<str>) {
 
 #[cfg(target_family = "wasm")]
 fn write(level: Level, message: &str) {
-    use crate::bindings::action::crm::plugin::log;
+    use crate::bindings::action::crm::plugin1_0_0::log;
     let level = match level {
         Level::Debug => log::Level::Debug,
         Level::Info => log::Level::Info,

@@ -2,10 +2,11 @@
 //! are escaped.
 //!
 //! Configuration: `{"to": ["{{ after.email }}"], "subject": "Welcome, {{ after.full_name }}",
-//! "text": "…", "html": "…"}`, and `cc` and `reply_to`.
+//! "text": "…", "html": "…"}`, and `cc`, `reply_to` and `attachments`, whose names and contents are
+//! messages too.
 
 use crm_actions::{Message, Record, context, messages, not_gone};
-use crm_plugin_sdk::{Email, Event, Failure, Outcome};
+use crm_plugin_sdk::{Answer, Email, Event, Failure, Outcome};
 use serde::Deserialize;
 
 /// The step's configuration.
@@ -19,6 +20,17 @@ pub struct Config {
     subject: Message,
     text: Message,
     html: Option<Message>,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+}
+
+/// A text that goes with the mail as a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    name: Message,
+    media_type: String,
+    text: Message,
 }
 
 /// One mail.
@@ -34,14 +46,20 @@ pub fn run(event: Event<Record>, config: Config) -> Outcome {
     }
     let reply_to = messages(config.reply_to.as_slice(), &event, &context)?.pop();
     let html = config.html.map(|html| html.html(&event, &context));
-    Ok(crm_plugin_sdk::Answer::new().and(Email {
+    let mut answer = Answer::new().and(Email {
         to,
         cc: messages(&config.cc, &event, &context)?,
         reply_to,
         subject: one_line(&config.subject.text(&event, &context)?),
         text: config.text.text(&event, &context)?,
         html: html.transpose()?,
-    }))
+    });
+    for file in &config.attachments {
+        let name = one_line(&file.name.text(&event, &context)?);
+        let text = file.text.text(&event, &context)?;
+        answer = answer.attach(&name, &file.media_type, text.as_bytes())?;
+    }
+    Ok(answer)
 }
 
 /// A subject is a header: what a record says must not become others.

@@ -57,6 +57,39 @@ fn the_owner_of_the_record_can_be_written_to() {
 }
 
 #[test]
+fn files_are_written_from_the_record_too() {
+    let host = testing::host();
+    let event = testing::created(
+        "visits",
+        json!({ "email": "ada@example.com", "name": "Ada", "at": "20260503T090000Z" }),
+    );
+    let all = json!({
+        "to": ["{{ after.email }}"], "subject": "x", "text": "x",
+        "attachments": [
+            { "name": "{{ after.name }}.ics", "media_type": "text/calendar",
+              "text": "BEGIN:VEVENT\nDTSTART:{{ after.at }}\nEND:VEVENT" },
+            { "name": "a\r\nb", "media_type": "text/plain", "text": "" },
+        ],
+    });
+    let answer = run(event, config(all)).unwrap();
+    assert_eq!(answer.effects.len(), 1);
+    let attached = host.attached();
+    let [visit, empty] = attached.as_slice() else {
+        panic!("{attached:?}")
+    };
+    assert_eq!((visit.effect, visit.name.as_str()), (0, "Ada.ics"));
+    assert_eq!(visit.media_type, "text/calendar");
+    assert_eq!(
+        visit.content,
+        b"BEGIN:VEVENT\nDTSTART:20260503T090000Z\nEND:VEVENT"
+    );
+    assert_eq!(
+        (empty.name.as_str(), empty.content.as_slice()),
+        ("a b", &[][..])
+    );
+}
+
+#[test]
 fn without_an_address_there_is_nothing_to_do() {
     let event = testing::created("patients", json!({ "name": "Ada" }));
     let all = json!({ "to": ["{{ after.email }}"], "subject": "x", "text": "x" });

@@ -205,6 +205,11 @@ impl Grant {
         self.both(|one| one.does(effect))
     }
 
+    /// Whether the plugin may ask for mails.
+    pub fn may_send_mail(&self) -> bool {
+        self.both(|one| one.effects.contains("email"))
+    }
+
     /// Whether the plugin may send that secret of the tenant along.
     pub fn may_send(&self, secret: &str) -> bool {
         self.both(|one| names(&one.secrets, secret))

@@ -1,9 +1,14 @@
 //! What leaves the system, or comes back later: asked for by a plugin, done by the host after
 //! the commit, at least once, under a key.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
+use mime::Mime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::limits::{ATTACHMENT_NAME_MAX_CHARACTERS, EFFECT_KEY_MAX_CHARACTERS};
 
 /// Whether a pattern names a host: the very name, `*.example.com` all that is below it (and not
 /// `badexample.com`), `*` any. Hosts are in lower case.
@@ -61,6 +66,63 @@ pub struct Email {
     pub text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,
+    /// At most [`EMAIL_MAX_ATTACHMENTS`](crate::limits::EMAIL_MAX_ATTACHMENTS).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// A file that goes with a mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    pub name: String,
+    /// As MIME writes it: `text/calendar; method=REQUEST`.
+    pub media_type: String,
+    /// In base64 (RFC 4648).
+    content: String,
+}
+
+impl Attachment {
+    /// A file of that name and type.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with either.
+    pub fn new(name: String, media_type: String, content: &[u8]) -> Result<Self, String> {
+        let length = name.chars().count();
+        if name.trim().is_empty() || length > ATTACHMENT_NAME_MAX_CHARACTERS {
+            return Err(format!(
+                "an attachment’s name has 1 to {ATTACHMENT_NAME_MAX_CHARACTERS} characters"
+            ));
+        }
+        if name.contains(|c: char| c.is_control() || c == '/' || c == '\\') {
+            return Err(format!(
+                "an attachment’s name has no folders and no control characters: {name:?}"
+            ));
+        }
+        if media_type.len() > EFFECT_KEY_MAX_CHARACTERS || media_type.parse::<Mime>().is_err() {
+            return Err(format!(
+                "“{}” is no media type, such as text/csv",
+                name_start(&media_type)
+            ));
+        }
+        Ok(Self {
+            name,
+            media_type,
+            content: BASE64_STANDARD.encode(content),
+        })
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// Where what was stored is no base64.
+    pub fn content(&self) -> Result<Vec<u8>, base64::DecodeError> {
+        BASE64_STANDARD.decode(&self.content)
+    }
+}
+
+fn name_start(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 /// A signed message to an address that the tenant keeps under that name.
@@ -120,4 +182,37 @@ pub struct Schedule {
     pub key: String,
     pub at: DateTime<Utc>,
     pub payload: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attachment_is_a_file_that_every_mail_program_can_keep() {
+        let of = |name: &str, media_type: &str| {
+            Attachment::new(
+                name.to_owned(),
+                media_type.to_owned(),
+                b"BEGIN:VCALENDAR\0\xff",
+            )
+        };
+        let fine = of("Besuch am 3. Mai.ics", "text/calendar; method=REQUEST").unwrap();
+        assert_eq!(fine.content().unwrap(), b"BEGIN:VCALENDAR\0\xff");
+        let long = "x".repeat(ATTACHMENT_NAME_MAX_CHARACTERS + 1);
+        for (name, media_type, reason) in [
+            ("", "text/csv", "1 to 200"),
+            (" ", "text/csv", "1 to 200"),
+            (&long, "text/csv", "1 to 200"),
+            ("../passwd", "text/csv", "no folders"),
+            ("a\\b", "text/csv", "no folders"),
+            ("a\r\nBcc: b", "text/csv", "no control"),
+            ("a", "", "no media type"),
+            ("a", "text", "no media type"),
+            ("a", "text/csv\r\nBcc: b", "no media type"),
+        ] {
+            let refused = of(name, media_type).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+    }
 }

@@ -340,6 +340,10 @@ pub const RUN_MAX_EFFECTS: usize = 20;
 pub const EFFECT_KEY_MAX_CHARACTERS: usize = 200;
 /// People whom one mail or notification goes to.
 pub const EMAIL_MAX_RECIPIENTS: usize = 50;
+/// Files that go with one mail.
+pub const EMAIL_MAX_ATTACHMENTS: usize = 10;
+/// An attachment's name.
+pub const ATTACHMENT_NAME_MAX_CHARACTERS: usize = 200;
 /// Attempts at one request before it is dead; webhooks and mails have those of
 /// [`DELIVERY_PAUSES`].
 pub const EFFECT_MAX_ATTEMPTS: i32 = 8;

@@ -104,7 +104,7 @@ impl Room {
         .await;
         let usage = store_close(store, &limits);
         ActionReport {
-            outcome,
+            outcome: outcome.and_then(|outcome| outcome.with_attachments(usage.attached)),
             fuel: usage.fuel,
             memory_bytes: usage.memory_bytes,
             duration: usage.duration,

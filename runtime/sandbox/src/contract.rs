@@ -7,10 +7,13 @@ use wit_parser::{Resolve, Span, WorldId};
 
 use crate::error::SandboxError;
 
-/// The package and version of every interface that a guest may import.
+/// The package and version of an interface that a guest may import.
 macro_rules! interface {
     ($name:literal) => {
-        concat!("crm:plugin/", $name, "@1.0.0")
+        interface!($name, "1.0.0")
+    };
+    ($name:literal, $version:literal) => {
+        concat!("crm:plugin/", $name, "@", $version)
     };
 }
 
@@ -22,6 +25,8 @@ pub(crate) const CONFIG: &str = interface!("config");
 pub(crate) const SECRETS: &str = interface!("secrets");
 /// Values that are kept between runs.
 pub(crate) const STATE: &str = interface!("state");
+/// Files that go with mails.
+pub(crate) const ATTACHMENTS: &str = interface!("attachments", "1.1.0");
 /// The interface through which a guest writes its run log.
 pub(crate) const LOG: &str = interface!("log");
 /// The packages of WASI 0.2 that there is an empty world of ([`crate::host::wasi`]).
@@ -33,6 +38,9 @@ const WASI: [&str; 6] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
+/// The contract's text, and that of the version which it goes on from.
+const NEWEST: &str = include_str!("../../../plugin-sdk/wit/plugin.wit");
+const V1_0: &str = include_str!("../../../plugin-sdk/wit/deps/plugin-1.0.0.wit");
 /// The interface that holds types only.
 const TYPES: &str = interface!("types");
 
@@ -62,15 +70,18 @@ pub(crate) mod bindings {
             path: "../../plugin-sdk/wit",
             world: "template",
             exports: { default: async },
-            with: { "crm:plugin/types": super::action::crm::plugin::types },
+            with: { "crm:plugin/types@1.0.0": super::action::crm::plugin1_0_0::types },
         });
     }
+
+    /// What the text of 1.0.0 names.
+    pub(crate) use action::crm::plugin1_0_0 as v1_0;
 }
 
 /// What a component of that world may import.
 pub(crate) const fn imports_of(world: World) -> &'static [&'static str] {
     match world {
-        World::Action => &[RECORDS, CONFIG, SECRETS, STATE, LOG, TYPES],
+        World::Action => &[RECORDS, CONFIG, SECRETS, STATE, ATTACHMENTS, LOG, TYPES],
         World::Template => &[LOG, TYPES],
     }
 }
@@ -97,10 +108,12 @@ struct Contract {
 /// Read once: the text is part of the program, so it can only fail in a build that no test ran.
 static CONTRACT: LazyLock<Result<Contract, String>> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
-    let text = include_str!("../../../plugin-sdk/wit/plugin.wit");
-    let package = resolve
-        .push_str("plugin.wit", text)
-        .map_err(|error| error.to_string())?;
+    let mut push = |name: &str, text: &str| {
+        let package = resolve.push_str(name, text);
+        package.map_err(|error| error.to_string())
+    };
+    push("plugin-1.0.0.wit", V1_0)?;
+    let package = push("plugin.wit", NEWEST)?;
     let world = |name: &str| {
         resolve
             .select_world(&[package], Some(name))
@@ -157,6 +170,8 @@ fn with_wasi(contract: &Resolve, world: WorldId, component: &[u8]) -> Result<Res
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     /// What a text says beside its comments.
     fn without_comments(text: &str) -> Vec<&str> {
         let lines = text.lines().map(str::trim);
@@ -167,13 +182,23 @@ mod tests {
 
     #[test]
     fn the_contract_is_what_was_published() {
-        let now = include_str!("../../../plugin-sdk/wit/plugin.wit");
-        let frozen = include_str!("../../../plugin-sdk/wit/frozen/1.0.0.wit");
-        assert_eq!(
-            without_comments(now),
-            without_comments(frozen),
-            "crm:plugin@1.0.0 is published, and components were built against it: a change is a \
-             new version beside it; plugin-sdk/wit/COMPATIBILITY.md says how"
-        );
+        let frozen = [
+            (
+                V1_0,
+                include_str!("../../../plugin-sdk/wit/frozen/1.0.0.wit"),
+            ),
+            (
+                NEWEST,
+                include_str!("../../../plugin-sdk/wit/frozen/1.1.0.wit"),
+            ),
+        ];
+        for (now, frozen) in frozen {
+            assert_eq!(
+                without_comments(now),
+                without_comments(frozen),
+                "this is published, and components were built against it: a change is a new \
+                 version beside it; plugin-sdk/wit/COMPATIBILITY.md says how"
+            );
+        }
     }
 }

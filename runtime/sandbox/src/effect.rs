@@ -6,7 +6,7 @@ use crm_model::effect::{Email, HttpRequest, Notification, Schedule, Webhook};
 use crm_model::limits::{EFFECT_KEY_MAX_CHARACTERS, EMAIL_MAX_RECIPIENTS};
 use serde_json::Value;
 
-use crate::contract::bindings::action::crm::plugin::types as wit;
+use crate::contract::bindings::v1_0::types as wit;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -111,6 +111,7 @@ fn email_decode(email: &wit::Email) -> Result<Email, String> {
             .as_deref()
             .map(|html| clean("html", html))
             .transpose()?,
+        attachments: Vec::new(),
     })
 }
 

@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use crm_model::{CauseLink, Data, Event, EventKind};
 
 use crate::call::ActionCall;
-use crate::contract::bindings::action::crm::plugin::types as wit;
+use crate::contract::bindings::v1_0::types as wit;
 
 /// The event as the contract has it.
 pub(crate) fn event_encode(call: &ActionCall) -> Result<wit::Event, serde_json::Error> {

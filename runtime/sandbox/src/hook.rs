@@ -16,8 +16,8 @@ use wasmtime::Store;
 
 use crate::call::{in_time, since_1970};
 use crate::class::GuestLimits;
-use crate::contract::bindings::action::crm::plugin::types as wit;
 use crate::contract::bindings::template::Template;
+use crate::contract::bindings::v1_0::types as wit;
 use crate::failure::{RunFailure, Stage, failure_of, over};
 use crate::host::Gate;
 use crate::host::question::NoHost;

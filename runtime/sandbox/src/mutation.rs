@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::class::GuestLimits;
-use crate::contract::bindings::action::crm::plugin::types as wit;
+use crate::contract::bindings::v1_0::types as wit;
 use crate::effect::{effect_bytes, effect_decode};
 use crate::failure::{RunFailure, over};
 use crate::report::Outcome;

@@ -1,10 +1,12 @@
 //! What a call leaves behind.
 
+use crm_model::effect::Attachment;
+use crm_model::limits::EMAIL_MAX_ATTACHMENTS;
 use crm_model::{Effect, Mutation};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use crate::failure::RunFailure;
+use crate::failure::{RunFailure, over};
 use crate::host::journal::Exchange;
 
 /// What a run wants.
@@ -13,6 +15,28 @@ pub struct Outcome {
     pub mutations: Vec<Mutation>,
     #[serde(default)]
     pub effects: Vec<Effect>,
+}
+
+impl Outcome {
+    /// Puts files to the mails that they go with.
+    pub(crate) fn with_attachments(
+        mut self,
+        attached: Vec<(u32, Attachment)>,
+    ) -> Result<Self, RunFailure> {
+        for (place, file) in attached {
+            let index = usize::try_from(place).unwrap_or(usize::MAX);
+            let Some(Effect::Email(mail)) = self.effects.get_mut(index) else {
+                return Err(RunFailure::nonsense(format!(
+                    "“{}” is attached to effect {}, which is no mail",
+                    file.name,
+                    u64::from(place) + 1
+                )));
+            };
+            mail.attachments.push(file);
+            over("attachments", mail.attachments.len(), EMAIL_MAX_ATTACHMENTS)?;
+        }
+        Ok(self)
+    }
 }
 
 /// The account of one call of an action.

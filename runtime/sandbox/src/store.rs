@@ -1,6 +1,7 @@
 //! One store per call: the guest's account, its deadline and its log. Made for the call, gone
 //! after it; nothing of one guest is ever seen by the next.
 
+use crm_model::effect::Attachment;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,6 +70,8 @@ pub(crate) struct Usage {
     pub(crate) logs: Vec<LogLine>,
     pub(crate) log_truncated: bool,
     pub(crate) journal: Vec<Exchange>,
+    /// Files that go with mails, by the mail's place among the effects.
+    pub(crate) attached: Vec<(u32, Attachment)>,
 }
 
 /// What a call may compute after its first tick before it is long.
@@ -135,12 +138,14 @@ pub(crate) fn store_close(store: Store<GuestState>, limits: &GuestLimits) -> Usa
     let mut state = store.into_data();
     state.take_printed();
     let (logs, log_truncated) = state.log.into_parts();
+    let (journal, attached) = state.gate.into_parts();
     Usage {
         fuel,
         memory_bytes: state.limiter.memory_peak_bytes(),
         duration: state.started.elapsed(),
         logs,
         log_truncated,
-        journal: state.gate.into_journal(),
+        journal,
+        attached,
     }
 }

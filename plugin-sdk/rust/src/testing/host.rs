@@ -15,6 +15,17 @@ struct Mock {
     answers: BTreeMap<String, Value>,
     state: BTreeMap<String, (String, u64)>,
     secrets: Vec<String>,
+    attached: Vec<Attached>,
+}
+
+/// A file that an action attached to a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// The mail's place among the answer's effects.
+    pub effect: u32,
+    pub name: String,
+    pub media_type: String,
+    pub content: Vec<u8>,
 }
 
 thread_local! {
@@ -78,6 +89,28 @@ impl Host {
             serde_json::from_str(text).ok()
         })
     }
+
+    /// What the action attached to mails by now.
+    pub fn attached(&self) -> Vec<Attached> {
+        MOCK.with_borrow(|mock| mock.attached.clone())
+    }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "as the host that it stands for")]
+pub(crate) fn attach(
+    effect: u32,
+    (name, media_type): (&str, &str),
+    content: &[u8],
+) -> Result<(), Refusal> {
+    MOCK.with_borrow_mut(|mock| {
+        mock.attached.push(Attached {
+            effect,
+            name: name.to_owned(),
+            media_type: media_type.to_owned(),
+            content: content.to_owned(),
+        });
+    });
+    Ok(())
 }
 
 pub(crate) fn config() -> String {

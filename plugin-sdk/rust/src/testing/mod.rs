@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::event::{Actor, Event, EventKind};
 
-pub use host::{Host, host};
+pub use host::{Attached, Host, host};
 pub use template::template_problems;
 
 /// The id of every test event's record.

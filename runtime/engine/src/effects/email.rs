@@ -2,14 +2,14 @@
 //! to go to, and with a way to unsubscribe where it goes to one person elsewhere.
 
 use crm_model::TenantId;
-use crm_model::effect::Email;
+use crm_model::effect::{Attachment, Email};
 use crm_model::mail::{email_key, may_send_as};
 use crm_store::TenantTx;
 use crm_store::effects::LoadedEffect;
 use crm_store::mail::{Sender, Suppression};
 use lettre::address::Envelope;
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MessageBuilder, MultiPart};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::transport::smtp::{AsyncSmtpTransport, Error};
 use lettre::{AsyncTransport, Message, Tokio1Executor};
 use std::time::Duration;
@@ -171,12 +171,35 @@ impl Mail {
                 .raw_header(header("List-Unsubscribe-Post", one_click));
         }
         let text = email.text.clone();
-        let message = match &email.html {
-            Some(html) => message.multipart(MultiPart::alternative_plain_html(text, html.clone())),
-            None => message.body(text),
+        let both = email
+            .html
+            .clone()
+            .map(|html| MultiPart::alternative_plain_html(text.clone(), html));
+        let message = match (both, email.attachments.as_slice()) {
+            (Some(both), []) => message.multipart(both),
+            (None, []) => message.body(text),
+            (both, files) => {
+                let mixed = match both {
+                    Some(both) => MultiPart::mixed().multipart(both),
+                    None => MultiPart::mixed().singlepart(SinglePart::plain(text)),
+                };
+                let parts = files.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+                message.multipart(parts.into_iter().fold(mixed, MultiPart::singlepart))
+            }
         };
         message.map_err(|_| "it makes no mail".to_owned())
     }
+}
+
+/// A file as a part of a mail.
+fn part(file: &Attachment) -> Result<SinglePart, String> {
+    let unreadable = || format!("its attachment “{}” cannot be read", file.name);
+    let media_type = ContentType::parse(&file.media_type).map_err(|_| unreadable())?;
+    let content = file.content().map_err(|_| unreadable())?;
+    // As bytes, so that a text's line ends stay as they are.
+    let body = Body::new_with_encoding(content, ContentTransferEncoding::Base64);
+    let body = body.map_err(|_| unreadable())?;
+    Ok(lettre::message::Attachment::new(file.name.clone()).body(body, media_type))
 }
 
 /// A header of visible ASCII characters, which is not broken into lines: addresses end there.

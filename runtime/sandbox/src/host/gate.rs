@@ -2,13 +2,14 @@
 //! contract: counted, measured, held against the grant, answered in time, written down.
 
 use crm_model::Grant;
+use crm_model::effect::Attachment;
 use std::time::Instant;
 use wasmtime::{StoreContextMut, Trap};
 
 use super::journal::Exchange;
 use super::question::{Answer, GuestHost, Question, Refusal};
 use crate::class::GuestLimits;
-use crate::contract::bindings::action::crm::plugin::types as wit;
+use crate::contract::bindings::v1_0::types as wit;
 use crate::store::GuestState;
 
 /// Where a call's questions go.
@@ -20,6 +21,15 @@ pub(crate) struct Gate {
     max_bytes: usize,
     refused_calls: bool,
     journal: Vec<Exchange>,
+    attached: Attached,
+}
+
+/// Files that go with mails, and what they are measured by.
+struct Attached {
+    /// By the mail's place among the effects.
+    files: Vec<(u32, Attachment)>,
+    bytes: usize,
+    max_bytes: usize,
 }
 
 impl Gate {
@@ -32,17 +42,71 @@ impl Gate {
             max_bytes: limits.input_max_bytes,
             refused_calls: false,
             journal: Vec::new(),
+            attached: Attached {
+                files: Vec::new(),
+                bytes: 0,
+                max_bytes: limits.output_max_bytes,
+            },
         }
     }
 
-    /// What was asked and answered, in order.
-    pub(crate) fn into_journal(self) -> Vec<Exchange> {
-        self.journal
+    /// What was asked and answered, in order, and the files that go with mails, by the mail's
+    /// place among the effects.
+    pub(crate) fn into_parts(self) -> (Vec<Exchange>, Vec<(u32, Attachment)>) {
+        (self.journal, self.attached.files)
     }
 
     /// Whether the guest asked more often than it may.
     pub(crate) fn refused_calls(&self) -> bool {
         self.refused_calls
+    }
+
+    /// One question more.
+    fn count(&mut self) -> wasmtime::Result<()> {
+        if self.asked >= self.max_calls {
+            self.refused_calls = true;
+            return Err(Trap::UnreachableCodeReached.into());
+        }
+        self.asked += 1;
+        Ok(())
+    }
+
+    /// Takes a file for a mail. It is a part of the answer that comes early, so nobody is asked,
+    /// and nothing is in the journal: it comes again whenever the run is replayed.
+    pub(super) fn attach(
+        &mut self,
+        effect: u32,
+        (name, media_type): (String, String),
+        content: &[u8],
+    ) -> wasmtime::Result<Result<(), Refusal>> {
+        self.count()?;
+        Ok(self.attached_check(name, media_type, content).map(|file| {
+            self.attached.bytes += content.len();
+            self.attached.files.push((effect, file));
+        }))
+    }
+
+    fn attached_check(
+        &self,
+        name: String,
+        media_type: String,
+        content: &[u8],
+    ) -> Result<Attachment, Refusal> {
+        if !self.grant.may_send_mail() {
+            let reason = "the plugin may not send mail, so nothing goes with one".to_owned();
+            return Err(Refusal::Denied(reason));
+        }
+        let Attached {
+            bytes, max_bytes, ..
+        } = self.attached;
+        if content.len() > max_bytes.saturating_sub(bytes) {
+            return Err(Refusal::Limited(format!(
+                "all attachments of a run together have at most {max_bytes} bytes; {bytes} are \
+                 taken, and this one has {}",
+                content.len()
+            )));
+        }
+        Attachment::new(name, media_type, content).map_err(Refusal::Invalid)
     }
 
     /// Whether the grant names what is asked for at all.
@@ -94,11 +158,7 @@ pub(super) async fn ask(
 ) -> wasmtime::Result<Answer> {
     let deadline = store.data().deadline();
     let gate = &mut store.data_mut().gate;
-    if gate.asked >= gate.max_calls {
-        gate.refused_calls = true;
-        return Err(Trap::UnreachableCodeReached.into());
-    }
-    gate.asked += 1;
+    gate.count()?;
     let answer = match gate.check(&question) {
         Err(refusal) => Answer::Refused(refusal),
         Ok(()) => {
@@ -148,14 +208,22 @@ impl Answer {
     }
 }
 
+impl From<Refusal> for wit::Refusal {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Denied(reason) => Self::Denied(reason),
+            Refusal::Invalid(reason) => Self::Invalid(reason),
+            Refusal::Limited(reason) => Self::Limited(reason),
+            Refusal::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}
+
 impl Answer {
     /// What the guest reads where there is no answer of the kind that it asked for.
     pub(super) fn refusal(self) -> wit::Refusal {
         match self {
-            Self::Refused(Refusal::Denied(reason)) => wit::Refusal::Denied(reason),
-            Self::Refused(Refusal::Invalid(reason)) => wit::Refusal::Invalid(reason),
-            Self::Refused(Refusal::Limited(reason)) => wit::Refusal::Limited(reason),
-            Self::Refused(Refusal::Unavailable(reason)) => wit::Refusal::Unavailable(reason),
+            Self::Refused(refusal) => refusal.into(),
             other => wit::Refusal::Unavailable(format!("the host answered with {other:?}")),
         }
     }

@@ -5,7 +5,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmStr};
 
 use crate::contract::LOG;
-use crate::contract::bindings::action::crm::plugin::log::Level;
+use crate::contract::bindings::v1_0::log::Level;
 use crate::report::{LogLevel, LogLine};
 use crate::store::GuestState;
 use crate::text::{beginning, storable};

@@ -1,6 +1,7 @@
 //! What a guest can ask of the host: one file per interface of the contract, and the one way
 //! that all of their questions go.
 
+mod attachments;
 mod config;
 mod gate;
 pub(crate) mod journal;
@@ -21,6 +22,7 @@ pub(crate) use gate::Gate;
 /// A linker that offers every interface of the contract, and a WASI that gives nothing.
 pub(crate) fn linker_new(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
+    attachments::link(&mut linker)?;
     config::link(&mut linker)?;
     log::link(&mut linker)?;
     records::link(&mut linker)?;

@@ -6,8 +6,8 @@ use wasmtime::component::Linker;
 use super::gate::ask;
 use super::question::{Answer, FoundRecord, Question};
 use crate::contract::RECORDS;
-use crate::contract::bindings::action::crm::plugin::records::{Found, Page};
-use crate::contract::bindings::action::crm::plugin::types::Refusal;
+use crate::contract::bindings::v1_0::records::{Found, Page};
+use crate::contract::bindings::v1_0::types::Refusal;
 use crate::store::GuestState;
 
 /// Offers the interface to guests.

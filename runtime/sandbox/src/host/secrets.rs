@@ -6,7 +6,7 @@ use wasmtime::component::Linker;
 use super::gate::ask;
 use super::question::{Answer, Question};
 use crate::contract::SECRETS;
-use crate::contract::bindings::action::crm::plugin::types::Refusal;
+use crate::contract::bindings::v1_0::types::Refusal;
 use crate::store::GuestState;
 
 /// Offers the interface to guests.

@@ -6,8 +6,8 @@ use wasmtime::component::Linker;
 use super::gate::ask;
 use super::question::{Answer, Question};
 use crate::contract::STATE;
-use crate::contract::bindings::action::crm::plugin::state::Entry;
-use crate::contract::bindings::action::crm::plugin::types::Refusal;
+use crate::contract::bindings::v1_0::state::Entry;
+use crate::contract::bindings::v1_0::types::Refusal;
 use crate::store::GuestState;
 
 /// Offers the interface to guests.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use wasm_encoder::{CustomSection, Encode, Section};
 use wit_component::{ComponentEncoder, StringEncoding};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 /// Where a guest's answer starts.
 pub(crate) const ANSWER: usize = 1024;
@@ -31,11 +31,18 @@ pub(crate) fn with_manifest(component: Vec<u8>, manifest: &Value) -> Vec<u8> {
     with_section(component, "crm:manifest", manifest.to_string().as_bytes())
 }
 
+/// Reads the contract.
+pub(crate) fn contract(resolve: &mut Resolve) -> PackageId {
+    let older = include_str!("../../../../plugin-sdk/wit/deps/plugin-1.0.0.wit");
+    resolve.push_str("plugin-1.0.0.wit", older).unwrap();
+    let text = include_str!("../../../../plugin-sdk/wit/plugin.wit");
+    resolve.push_str("plugin.wit", text).unwrap()
+}
+
 /// Wraps a core module into a component of a world, without a manifest.
 pub(crate) fn wrapped(world: &str, module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    let text = include_str!("../../../../plugin-sdk/wit/plugin.wit");
-    let package = resolve.push_str("plugin.wit", text).unwrap();
+    let package = contract(&mut resolve);
     let id = resolve.select_world(&[package], Some(world)).unwrap();
     let mut core = wat::parse_str(module).unwrap();
     wit_component::embed_component_metadata(&mut core, &resolve, id, StringEncoding::UTF8).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
-use crate::guests::{ANSWER, SPIN, manifest, module, with_manifest};
+use crate::guests::{ANSWER, SPIN, contract, manifest, module, with_manifest};
 use crate::{call, run, sandbox, usual};
 
 /// Of WASI 0.2.3, what these guests import.
@@ -70,8 +70,7 @@ const IMPORTS: &str = r#"
 /// An action that imports all of that; `body` leaves the answer's address.
 fn action(body: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    let contract = include_str!("../../../../plugin-sdk/wit/plugin.wit");
-    resolve.push_str("plugin.wit", contract).unwrap();
+    contract(&mut resolve);
     for text in WASI {
         resolve.push_str("wasi.wit", text).unwrap();
     }

@@ -38,6 +38,9 @@ enum Wanted {
         cc: Vec<String>,
         subject: String,
         text: String,
+        /// Names, types and contents.
+        #[serde(default)]
+        files: Vec<(String, String, String)>,
     },
     Webhook {
         endpoint: String,
@@ -84,8 +87,15 @@ pub fn run(event: Event<Ticket>, _: Config) -> Outcome {
         .unwrap_or("{}");
     let ask: Ask = serde_json::from_str(text).map_err(|error| Failure::fail(error.to_string()))?;
     let mut answer = Answer::new();
-    for wanted in ask.effects {
+    for mut wanted in ask.effects {
+        let files = match &mut wanted {
+            Wanted::Email { files, .. } => std::mem::take(files),
+            _ => Vec::new(),
+        };
         answer = answer.and(effect(wanted)?);
+        for (name, media_type, content) in files {
+            answer = answer.attach(&name, &media_type, content.as_bytes())?;
+        }
     }
     if ask.spoil {
         answer = answer.with(Mutation::update(&event, json!({ "locked": "mine" })));
@@ -100,6 +110,7 @@ fn effect(wanted: Wanted) -> Result<Effect, Failure> {
             cc,
             subject,
             text,
+            files: _,
         } => Email {
             to: vec![to],
             cc,

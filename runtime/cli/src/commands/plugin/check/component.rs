@@ -66,11 +66,17 @@ fn imports(declared: &Capabilities, imports: &[String], text: Option<&JsonText>)
     };
     let at = |keys: &[&str]| text.and_then(|text| text.at(keys));
     let mut findings = Vec::new();
-    // Reading is for the event's own record too, which needs no import.
+    // Reading is for the event's own record too, which needs no import, and mails go without files.
     for (interface, asked, key, can_be_without) in [
         ("records", declared.reads_any(), "reads", true),
         ("secrets", !declared.secrets.is_empty(), "secrets", false),
         ("state", declared.state, "state", false),
+        (
+            "attachments",
+            declared.effects.contains("email"),
+            "email",
+            true,
+        ),
     ] {
         if imported(interface) && !asked {
             let finding = Finding::warning(
