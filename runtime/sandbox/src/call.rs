@@ -178,7 +178,7 @@ async fn action_in(
             instance.call_run(&mut *store, &event).await
         }
         Guest::Template(template) => {
-            let instance = template.instantiate_async(&mut *store).await;
+            let instance = template.pre.instantiate_async(&mut *store).await;
             let instance = instance.map_err(|error| failure(error, Stage::Start, store))?;
             instance.call_after_event(&mut *store, &event).await
         }

@@ -23,7 +23,7 @@ use crate::host::Gate;
 use crate::host::question::NoHost;
 use crate::mutation::data_decode;
 use crate::plan::LimitOverrides;
-use crate::plugin::{Guest, Plugin};
+use crate::plugin::{Guest, Plugin, TemplateGuest};
 use crate::report::LogLine;
 use crate::store::{GuestState, store_close, store_new};
 use crate::text::sentence;
@@ -193,15 +193,23 @@ pub(crate) async fn template_start(
     plugin: &Plugin,
     limits: &GuestLimits,
 ) -> Result<Template, RunFailure> {
-    let Guest::Template(template) = &plugin.guest else {
-        return Err(RunFailure::WrongWorld {
-            is: plugin.manifest().world,
-            called: World::Template,
-        });
-    };
-    let instance = template.instantiate_async(&mut *store).await;
+    let template = template_of(plugin)?;
+    let instance = template.pre.instantiate_async(&mut *store).await;
     instance.map_err(|error| failure_of(&error, Stage::Start, store.data(), limits))
 }
+
+fn template_of(plugin: &Plugin) -> Result<&TemplateGuest, RunFailure> {
+    match &plugin.guest {
+        Guest::Template(template) => Ok(template),
+        Guest::Action(_) => Err(RunFailure::WrongWorld {
+            is: plugin.manifest().world,
+            called: World::Template,
+        }),
+    }
+}
+
+/// What the contract says that `before-save` answers.
+type SaveAnswer = Result<Option<String>, Vec<wit::Objection>>;
 
 async fn before_save_in(
     store: &mut Store<GuestState>,
@@ -212,9 +220,17 @@ async fn before_save_in(
     let change = change_encode(call).map_err(RunFailure::host)?;
     let input_bytes = change.after.len() + change.before.as_ref().map_or(0, String::len);
     over("input_max_bytes", input_bytes, limits.input_max_bytes)?;
-    let template = template_start(store, plugin, limits).await?;
-    let answer = template.call_before_save(&mut *store, &change).await;
-    let answer = answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), limits))?;
+    let failure =
+        |error, stage, store: &Store<GuestState>| failure_of(&error, stage, store.data(), limits);
+    let template = template_of(plugin)?;
+    let instance = template.pre.instance_pre().instantiate_async(&mut *store);
+    let instance = instance.await;
+    let instance = instance.map_err(|error| failure(error, Stage::Start, store))?;
+    let hook = instance
+        .get_typed_func::<(&wit::Change,), (SaveAnswer,)>(&mut *store, &template.before_save);
+    let hook = hook.map_err(|error| failure(error, Stage::Start, store))?;
+    let answer = hook.call_async(&mut *store, (&change,)).await;
+    let (answer,) = answer.map_err(|error| failure(error, Stage::Call, store))?;
     match answer {
         Ok(None) => Ok(HookVerdict::Fine),
         Ok(Some(patch)) => {

@@ -3,7 +3,8 @@
 use crm_model::Manifest;
 use crm_model::manifest::World;
 use wasmtime::Engine;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::error::Context;
 
 use crate::code::Code;
 use crate::contract::bindings::action::ActionPre;
@@ -26,7 +27,24 @@ pub struct Plugin {
 /// What can be called of it.
 pub(crate) enum Guest {
     Action(ActionPre<GuestState>),
-    Template(TemplatePre<GuestState>),
+    Template(TemplateGuest),
+}
+
+/// A template, and where its `before-save` is: each call looks that one up alone, because to
+/// compare the types of all exports takes as long as the call.
+pub(crate) struct TemplateGuest {
+    pub(crate) pre: TemplatePre<GuestState>,
+    pub(crate) before_save: ComponentExportIndex,
+}
+
+impl TemplateGuest {
+    fn new(component: &Component, instance: InstancePre<GuestState>) -> wasmtime::Result<Self> {
+        let before_save = component.get_export_index(None, "before-save");
+        Ok(Self {
+            before_save: before_save.context("it exports no `before-save`")?,
+            pre: TemplatePre::new(instance)?,
+        })
+    }
 }
 
 impl Plugin {
@@ -40,7 +58,7 @@ impl Plugin {
         let instance = linker.instantiate_pre(&component).map_err(compile_error)?;
         let guest = match inspected.manifest.world {
             World::Action => ActionPre::new(instance).map(Guest::Action),
-            World::Template => TemplatePre::new(instance).map(Guest::Template),
+            World::Template => TemplateGuest::new(&component, instance).map(Guest::Template),
         };
         let wasi = inspected.imports.iter().any(|name| is_wasi(name));
         Ok(Self {
@@ -74,7 +92,7 @@ impl Plugin {
     pub(crate) fn engine(&self) -> &Engine {
         match &self.guest {
             Guest::Action(action) => action.engine(),
-            Guest::Template(template) => template.engine(),
+            Guest::Template(template) => template.pre.engine(),
         }
     }
 }
