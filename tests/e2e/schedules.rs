@@ -149,6 +149,67 @@ async fn a_date_starts_one_run_for_each_record_and_again_when_it_moves() {
     );
 }
 
+/// Records of a page, and one more.
+const OVER_A_PAGE: usize = 201;
+
+#[tokio::test]
+async fn many_records_are_started_page_by_page() {
+    let (app, owner) = office().await;
+    let date = json!({ "date": { "field": "due", "days": 0 } });
+    owner
+        .post("workflows", flow(date, sets("'warm'")))
+        .await
+        .expect(201);
+    let yesterday = Utc::now().date_naive().pred_opt().unwrap().to_string();
+    let contacts = (0..OVER_A_PAGE).map(|number| {
+        let data = json!({ "name": format!("Contact {number}"), "due": yesterday });
+        json!({ "op": "create", "data": data })
+    });
+    let bulk = json!({ "atomic": true, "operations": contacts.collect::<Vec<_>>() });
+    owner
+        .post("records/contacts/bulk", bulk)
+        .await
+        .expect(200);
+    // The database takes a page's runs and no more, as if somebody had been killed then.
+    let mut store = database(&app).await;
+    for sql in [
+        "create sequence started",
+        "create function refuse() returns trigger language plpgsql security definer as $$ begin
+            if nextval('started') > 200 then raise exception 'enough'; end if; return new;
+        end $$",
+        "create trigger refuse after insert on crm_jobs for each row
+            when (new.workflow_slug = 'flow') execute function refuse()",
+        "update crm_schedules set reached = '2000-01-01'",
+    ] {
+        sqlx::query(sql).execute(&mut store).await.unwrap();
+    }
+    let count = async |store: &mut PgConnection| -> i64 {
+        let runs = "select count(*) from crm_jobs where workflow_slug = 'flow'";
+        sqlx::query_scalar(runs).fetch_one(store).await.unwrap()
+    };
+    look(&app).await;
+    assert_eq!(
+        count(&mut store).await,
+        200,
+        "a page stays where the next fails"
+    );
+
+    sqlx::query("drop trigger refuse on crm_jobs")
+        .execute(&mut store)
+        .await
+        .unwrap();
+    look(&app).await;
+    assert_eq!(count(&mut store).await, 201);
+    let records = "select count(distinct record_id) from crm_jobs where workflow_slug = 'flow'";
+    let records: i64 = sqlx::query_scalar(records)
+        .fetch_one(&mut store)
+        .await
+        .unwrap();
+    assert_eq!(records, 201, "each once");
+    look(&app).await;
+    assert_eq!(count(&mut store).await, 201, "and no more");
+}
+
 #[tokio::test]
 async fn what_rests_or_goes_is_not_looked_at() {
     let (app, owner) = office().await;

@@ -14,6 +14,17 @@ pub struct ScheduleRow {
     pub next_at: DateTime<Utc>,
     /// The newest value of the field whose time was reached; none where a clock says when.
     pub reached: Option<String>,
+    /// Where the next page of records begins, while there are more.
+    pub page: Option<SchedulePage>,
+}
+
+/// A page of the records whose time has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchedulePage {
+    /// The newest value of the field that all of the pages go up to.
+    pub until: String,
+    /// Of the query that finds them.
+    pub cursor: String,
 }
 
 /// Workflows whose time has come, of all tenants, the longest due first.
@@ -51,8 +62,14 @@ pub async fn schedule_lock(
     slug: &WorkflowSlug,
     now: DateTime<Utc>,
 ) -> Result<Option<ScheduleRow>, StoreError> {
-    let row: Option<(DateTime<Utc>, Option<String>)> = sqlx::query_as(
-        "select next_at, reached from crm_schedules
+    type Row = (
+        DateTime<Utc>,
+        Option<String>,
+        Option<String>,
+        Option<String>,
+    );
+    let row: Option<Row> = sqlx::query_as(
+        "select next_at, reached, page_until, page_cursor from crm_schedules
         where tenant_id = $1 and workflow_slug = $2 and next_at <= $3
         for update skip locked",
     )
@@ -61,7 +78,13 @@ pub async fn schedule_lock(
     .bind(now)
     .fetch_optional(tx.connection())
     .await?;
-    Ok(row.map(|(next_at, reached)| ScheduleRow { next_at, reached }))
+    Ok(row.map(|(next_at, reached, until, cursor)| ScheduleRow {
+        next_at,
+        reached,
+        page: until
+            .zip(cursor)
+            .map(|(until, cursor)| SchedulePage { until, cursor }),
+    }))
 }
 
 /// When to look at a workflow again.
@@ -74,15 +97,19 @@ pub async fn schedule_put(
     row: &ScheduleRow,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into crm_schedules (tenant_id, workflow_slug, next_at, reached)
-        values ($1, $2, $3, $4)
+        "insert into crm_schedules
+            (tenant_id, workflow_slug, next_at, reached, page_until, page_cursor)
+        values ($1, $2, $3, $4, $5, $6)
         on conflict (tenant_id, workflow_slug) do update
-        set next_at = excluded.next_at, reached = excluded.reached",
+        set next_at = excluded.next_at, reached = excluded.reached,
+            page_until = excluded.page_until, page_cursor = excluded.page_cursor",
     )
     .bind(tx.tenant_id().uuid())
     .bind(slug.as_str())
     .bind(row.next_at)
     .bind(row.reached.as_deref())
+    .bind(row.page.as_ref().map(|page| page.until.as_str()))
+    .bind(row.page.as_ref().map(|page| page.cursor.as_str()))
     .execute(tx.connection())
     .await?;
     Ok(())
