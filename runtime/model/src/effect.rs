@@ -102,7 +102,7 @@ impl Attachment {
         if media_type.len() > EFFECT_KEY_MAX_CHARACTERS || media_type.parse::<Mime>().is_err() {
             return Err(format!(
                 "“{}” is no media type, such as text/csv",
-                name_start(&media_type)
+                beginning(&media_type)
             ));
         }
         Ok(Self {
@@ -121,7 +121,7 @@ impl Attachment {
     }
 }
 
-fn name_start(text: &str) -> String {
+fn beginning(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
