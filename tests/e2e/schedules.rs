@@ -166,10 +166,7 @@ async fn many_records_are_started_page_by_page() {
         json!({ "op": "create", "data": data })
     });
     let bulk = json!({ "atomic": true, "operations": contacts.collect::<Vec<_>>() });
-    owner
-        .post("records/contacts/bulk", bulk)
-        .await
-        .expect(200);
+    owner.post("records/contacts/bulk", bulk).await.expect(200);
     // The database takes a page's runs and no more, as if somebody had been killed then.
     let mut store = database(&app).await;
     for sql in [

@@ -5,7 +5,7 @@ use crm_model::hooks::TemplateHooks;
 use crm_model::limits::BEFORE_SAVE_MAX_TIMEOUTS;
 use crm_model::validate::check_added;
 use crm_model::{Model, TenantId};
-use crm_sandbox::{HookVerdict, Plugin, RunFailure};
+use crm_sandbox::{HookVerdict, Leftover, Plugin, RunFailure};
 use futures::StreamExt;
 use futures::stream;
 use std::sync::Arc;
@@ -19,18 +19,21 @@ use crate::{Engine, fresh};
 const REQUEST_MAX_CONCURRENT: usize = 8;
 
 impl Engine {
-    /// Asks `before-save` about changes and keeps what it says. No transaction may be open.
+    /// Asks `before-save` about changes and keeps what it says. No transaction may be open. Of a
+    /// single call, what is left of it comes back, to be dropped when there is something to wait
+    /// for.
     pub(crate) async fn before_save(
         &self,
         (model, tenant): (&Model, TenantId),
         questions: Vec<Question>,
         hooks: &mut Hooks,
-    ) {
+    ) -> Leftover {
+        let mut left = Leftover::default();
         let Some(template) = model.hooks() else {
-            return;
+            return left;
         };
         if questions.is_empty() {
-            return;
+            return left;
         }
         let key = Key::before_save(tenant, &template.name);
         let breakers = &self.inner.breakers;
@@ -39,27 +42,31 @@ impl Engine {
                 let answer = not_called(&question, &wait);
                 hooks.keep(question.operation, question.answered(answer));
             }
-            return;
+            return left;
         }
+        let is_single = questions.len() == 1;
         let component = self.template_component(tenant, template).await;
         let slow = AtomicUsize::new(0);
         let asked = stream::iter(questions).map(|question| {
             let (component, slow, key) = (&component, &slow, &key);
             async move {
-                let answer = match component {
+                let (answer, leftover) = match component {
                     Ok(component) => self.ask((model, key), component, &question, slow).await,
-                    Err(reason) => failed(&question, "unavailable", reason.clone()),
+                    Err(reason) => without(failed(&question, "unavailable", reason.clone())),
                 };
-                (question.operation, question.answered(answer))
+                let leftover = is_single.then_some(leftover);
+                (question.operation, question.answered(answer), leftover)
             }
         });
-        let answered: Vec<(usize, Answered)> = asked
+        let answered: Vec<(usize, Answered, Option<Leftover>)> = asked
             .buffer_unordered(REQUEST_MAX_CONCURRENT)
             .collect()
             .await;
-        for (operation, answered) in answered {
+        for (operation, answered, leftover) in answered {
             hooks.keep(operation, answered);
+            left = leftover.unwrap_or_default();
         }
+        left
     }
 
     async fn template_component(
@@ -77,15 +84,15 @@ impl Engine {
         component: &Arc<Plugin>,
         question: &Question,
         slow: &AtomicUsize,
-    ) -> Answer {
+    ) -> (Answer, Leftover) {
         // Whoever sends ten thousand records does not wait for ten thousand hooks to time out.
         if slow.load(Ordering::Relaxed) >= BEFORE_SAVE_MAX_TIMEOUTS {
             let reason = "it was not called, because it took too long over others of this request";
-            return failed(question, "not_called", reason.to_owned());
+            return without(failed(question, "not_called", reason.to_owned()));
         }
         let breakers = &self.inner.breakers;
         if let Some(wait) = breakers.tripped(key, fresh::now()) {
-            return not_called(question, &wait);
+            return without(not_called(question, &wait));
         }
         let report = self
             .sandbox()
@@ -131,8 +138,13 @@ impl Engine {
             .increment(1);
         let seconds = report.duration.as_secs_f64();
         metrics::histogram!("crm_hook_seconds", "hook" => "before_save").record(seconds);
-        answer
+        (answer, report.leftover)
     }
+}
+
+/// An answer that no call is left of.
+fn without(answer: Answer) -> (Answer, Leftover) {
+    (answer, Leftover::default())
 }
 
 fn failed(question: &Question, status: &'static str, reason: String) -> Answer {

@@ -19,7 +19,7 @@ use crate::mutation::answer_decode;
 use crate::plan::LimitOverrides;
 use crate::plugin::{Guest, Plugin};
 use crate::report::{ActionReport, Outcome};
-use crate::store::{GuestState, store_close, store_new};
+use crate::store::{GuestState, store_account, store_new};
 
 /// What an action, or a template's `after-event`, is called with.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Room {
             action_in(&mut store, plugin, call, &limits),
         )
         .await;
-        let usage = store_close(store, &limits);
+        let usage = store_account(&mut store, &limits);
         ActionReport {
             outcome: outcome.and_then(|outcome| outcome.with_attachments(usage.attached)),
             fuel: usage.fuel,

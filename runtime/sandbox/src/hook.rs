@@ -11,7 +11,7 @@ use crm_model::{Actor, Data, FieldKey, Grant, ModuleSlug, RecordId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 
 use crate::call::{in_time, since_1970};
@@ -25,7 +25,7 @@ use crate::mutation::data_decode;
 use crate::plan::LimitOverrides;
 use crate::plugin::{Guest, Plugin, TemplateGuest};
 use crate::report::LogLine;
-use crate::store::{GuestState, store_close, store_new};
+use crate::store::{GuestState, store_account, store_new};
 use crate::text::sentence;
 
 /// What `before-save` is called with: a change that is about to be made.
@@ -72,7 +72,7 @@ pub struct Objection {
 }
 
 /// The account of one call of `before-save`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct HookReport {
     pub verdict: Result<HookVerdict, RunFailure>,
     /// Units of fuel that it used, about one per instruction.
@@ -83,6 +83,22 @@ pub struct HookReport {
     pub duration: Duration,
     /// What it wrote to its log, oldest first.
     pub logs: Vec<LogLine>,
+    pub leftover: Leftover,
+}
+
+/// The instance of a call that has ended, and its turn. To clear it away takes as long as to make
+/// it, so whoever has to wait for something else does that meanwhile, by dropping this then.
+#[derive(Default)]
+pub struct Leftover {
+    /// Dropped first: a turn ends when the instance's place in the pool is free.
+    _store: Option<Store<GuestState>>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl std::fmt::Debug for Leftover {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Leftover").finish_non_exhaustive()
+    }
 }
 
 impl HookReport {
@@ -93,19 +109,20 @@ impl HookReport {
             memory_bytes: 0,
             duration: Duration::ZERO,
             logs: Vec::new(),
+            leftover: Leftover::default(),
         }
     }
 }
 
 /// The turns that calls wait for.
 pub(crate) struct HookRoom {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl HookRoom {
     pub(crate) fn new() -> Self {
         Self {
-            turns: Semaphore::new(BEFORE_SAVE_MAX_CONCURRENT as usize),
+            turns: Arc::new(Semaphore::new(BEFORE_SAVE_MAX_CONCURRENT as usize)),
         }
     }
 
@@ -121,8 +138,7 @@ impl HookRoom {
             call_max: limits.before_save_max,
             ..*limits
         };
-        // Dropped after the store: a turn ends when the instance's place in the pool is free.
-        let Ok(_turn) = self.turns.acquire().await else {
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
             return HookReport::not_run(RunFailure::host("the sandbox is closed"));
         };
         let mut store = match quiet_store(plugin, &limits, is_long) {
@@ -134,13 +150,17 @@ impl HookRoom {
         }
         let verdict = before_save_in(&mut store, plugin, &limits, call);
         let verdict = in_time(plugin, &limits, verdict).await;
-        let usage = store_close(store, &limits);
+        let usage = store_account(&mut store, &limits);
         HookReport {
             verdict,
             fuel: usage.fuel,
             memory_bytes: usage.memory_bytes,
             duration: usage.duration,
             logs: usage.logs,
+            leftover: Leftover {
+                _store: Some(store),
+                _turn: Some(turn),
+            },
         }
     }
 

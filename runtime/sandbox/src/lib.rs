@@ -46,7 +46,7 @@ pub use digest::{Digest, DigestError};
 pub use engine::wasmtime_config;
 pub use error::SandboxError;
 pub use failure::{OverLimit, RunFailure};
-pub use hook::{HookReport, HookVerdict, Objection, SaveCall};
+pub use hook::{HookReport, HookVerdict, Leftover, Objection, SaveCall};
 pub use host::journal::{Exchange, Replay};
 pub use host::question::{
     Answer, Answering, FoundRecord, GuestHost, NoHost, Question, Refusal, StateEntry,

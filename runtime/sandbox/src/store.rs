@@ -130,15 +130,15 @@ pub(crate) fn store_new(
     Ok(store)
 }
 
-/// Ends a call: its instance is gone, its account remains.
-pub(crate) fn store_close(store: Store<GuestState>, limits: &GuestLimits) -> Usage {
+/// The account of a call that has ended, taken out of its store.
+pub(crate) fn store_account(store: &mut Store<GuestState>, limits: &GuestLimits) -> Usage {
     let fuel = limits
         .fuel_max_units
         .saturating_sub(store.get_fuel().unwrap_or(0));
-    let mut state = store.into_data();
+    let state = store.data_mut();
     state.take_printed();
-    let (logs, log_truncated) = state.log.into_parts();
-    let (journal, attached) = state.gate.into_parts();
+    let (logs, log_truncated) = state.log.take();
+    let (journal, attached) = state.gate.take();
     Usage {
         fuel,
         memory_bytes: state.limiter.memory_peak_bytes(),

@@ -63,10 +63,9 @@ impl Engine {
         let mut gathered = self.gather_alone(model, proposal, &mutations).await?;
         let numbered = mutations.iter().copied().enumerate();
         let questions = hooks.questions((model, &*proposal), numbered, &gathered);
-        if !questions.is_empty() {
-            self.before_save((model, proposal.tenant), questions, hooks)
-                .await;
-        }
+        let leftover = self
+            .before_save((model, proposal.tenant), questions, hooks)
+            .await;
         gathered.said = hooks.said_from(0, mutations.len());
         gathered.numbers = self
             .numbers_for(proposal.tenant, model, &mutations, &gathered.known)
@@ -104,7 +103,12 @@ impl Engine {
             }
             return Ok(Attempt::Done(prepared.outcomes));
         }
-        let committed = self.commit_alone(model, proposal, &prepared).await;
+        // In that order: what a hook left is cleared away while the database is at work.
+        let (committed, ()) = tokio::join!(
+            biased;
+            self.commit_alone(model, proposal, &prepared),
+            async { drop(leftover) },
+        );
         proposal.known = gathered.known;
         match committed {
             Ok(()) => {

@@ -52,8 +52,9 @@ impl Gate {
 
     /// What was asked and answered, in order, and the files that go with mails, by the mail's
     /// place among the effects.
-    pub(crate) fn into_parts(self) -> (Vec<Exchange>, Vec<(u32, Attachment)>) {
-        (self.journal, self.attached.files)
+    pub(crate) fn take(&mut self) -> (Vec<Exchange>, Vec<(u32, Attachment)>) {
+        let files = std::mem::take(&mut self.attached.files);
+        (std::mem::take(&mut self.journal), files)
     }
 
     /// Whether the guest asked more often than it may.

@@ -27,8 +27,8 @@ impl RunLog {
     }
 
     /// The lines, oldest first, and whether some were dropped.
-    pub(crate) fn into_parts(self) -> (Vec<LogLine>, bool) {
-        (self.lines, self.truncated)
+    pub(crate) fn take(&mut self) -> (Vec<LogLine>, bool) {
+        (std::mem::take(&mut self.lines), self.truncated)
     }
 
     pub(crate) fn remaining_bytes(&self) -> usize {
@@ -107,7 +107,7 @@ mod tests {
             let fitting = log.fit(message);
             log.push(LogLevel::Info, fitting);
         }
-        let (lines, truncated) = log.into_parts();
+        let (lines, truncated) = log.take();
         (
             lines.into_iter().map(|line| line.message).collect(),
             truncated,
