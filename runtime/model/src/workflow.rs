@@ -104,6 +104,8 @@ fn stayed(
             link: None,
             fields: vec![field.clone()],
             condition: None,
+            // It may have changed before the run begins.
+            since_event: true,
         }),
         deadline: Some(Delay {
             seconds: Some(stay.seconds),

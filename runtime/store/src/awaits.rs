@@ -132,6 +132,58 @@ pub async fn await_open(tx: &mut TenantTx, new: &NewAwait<'_>) -> Result<bool, S
     Ok(opened.rows_affected() == 1)
 }
 
+/// Has changes of a record wait until the transaction ends, and waits for those under way.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn record_rests(tx: &mut TenantTx, record: RecordId) -> Result<(), StoreError> {
+    sqlx::query("select from crm_records where tenant_id = $1 and id = $2 for share")
+        .bind(tx.tenant_id().uuid())
+        .bind(record.uuid())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// How much earlier than another event a later one may seem to be, where clocks differ.
+const CLOCKS_DIFFER_MILLISECONDS: u128 = 60_000;
+/// Bits of a UUID of version 7 behind its milliseconds.
+const BEHIND_MILLISECONDS: u32 = 80;
+
+/// Tells a run that has just said what it waits for what of it came since that event of its
+/// record. The record rests meanwhile ([`record_rests`]), so nothing is told twice, or not at all.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn await_catch_up(
+    tx: &mut TenantTx,
+    (job, work): (JobId, u64),
+    since: &Event,
+) -> Result<(), StoreError> {
+    // Ids of events begin with their time, so that only what is newer is read.
+    let milliseconds = since.id.uuid().as_u128() >> BEHIND_MILLISECONDS;
+    let from = milliseconds.saturating_sub(CLOCKS_DIFFER_MILLISECONDS) << BEHIND_MILLISECONDS;
+    sqlx::query(
+        "update crm_awaits w
+        set events = array(
+            select e.id from crm_events e
+            where e.tenant_id = $1 and e.id > $4 and e.record_id = w.record_id
+                and e.record_version > $5
+                and e.kind = w.event_kind and e.module_slug = w.event_module
+            order by e.record_version
+            limit 1000)
+        where w.tenant_id = $1 and w.job_id = $2 and w.work = $3",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(job.uuid())
+    .bind(signed(work))
+    .bind(Uuid::from_u128(from))
+    .bind(since.record_version)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 #[derive(sqlx::FromRow)]
 struct CameRow {
     work: i64,

@@ -2,7 +2,7 @@
 //! that whoever brings it finds the run, and looked at when the run goes on.
 
 use chrono::{DateTime, Utc};
-use crm_model::flow::{Asked, Came, CompiledAwait, CompiledAwaited, Template};
+use crm_model::flow::{Asked, Came, CompiledAwait, CompiledAwaited, EventWatch, Template};
 use crm_model::permission::RunAs;
 use crm_model::workflow::Workflow;
 use crm_model::{EventId, EventKind, ModuleSlug, PluginName, RecordId, UserId, WorkflowSlug};
@@ -72,11 +72,7 @@ impl Course<'_> {
             escalates,
         };
         let result = match &opening.compiled.what {
-            CompiledAwaited::Event(watch) => {
-                let link = watch.link.as_ref();
-                let row = AwaitedRow::Event(watch.on, &watch.module, link);
-                self.await_event(&opening, row).await
-            }
+            CompiledAwaited::Event(watch) => self.await_event(&opening, watch).await,
             CompiledAwaited::Approval(template) => self.ask(&opening, template).await,
             CompiledAwaited::Call {
                 workflow,
@@ -96,10 +92,15 @@ impl Course<'_> {
     }
 
     async fn begin(&self) -> Result<TenantTx, EngineError> {
+        let mut tx = TenantTx::begin(self.engine.store(), self.lease.tenant).await?;
+        self.hold(&mut tx).await?;
+        Ok(tx)
+    }
+
+    async fn hold(&self, tx: &mut TenantTx) -> Result<(), EngineError> {
         let lease = self.lease;
-        let mut tx = TenantTx::begin(self.engine.store(), lease.tenant).await?;
-        match crm_store::awaits::run_is_held(&mut tx, lease.job.id, lease.token).await? {
-            true => Ok(tx),
+        match crm_store::awaits::run_is_held(tx, lease.job.id, lease.token).await? {
+            true => Ok(()),
             false => Err(EngineError::Store(crm_store::StoreError::LeaseLost)),
         }
     }
@@ -127,10 +128,21 @@ impl Course<'_> {
     async fn await_event(
         &self,
         opening: &Opening<'_>,
-        row: AwaitedRow<'_>,
+        watch: &EventWatch,
     ) -> Result<Option<Value>, EngineError> {
-        let mut tx = self.begin().await?;
-        crm_store::awaits::await_open(&mut tx, &self.row(opening, None, row)).await?;
+        let row = AwaitedRow::Event(watch.on, &watch.module, watch.link.as_ref());
+        let new = self.row(opening, None, row);
+        let mut tx = TenantTx::begin(self.engine.store(), self.lease.tenant).await?;
+        if watch.since_event {
+            // Before the run, in the order in which changes lock them.
+            crm_store::awaits::record_rests(&mut tx, new.record).await?;
+        }
+        self.hold(&mut tx).await?;
+        let is_new = crm_store::awaits::await_open(&mut tx, &new).await?;
+        if is_new && watch.since_event {
+            let event = &self.lease.job.event;
+            crm_store::awaits::await_catch_up(&mut tx, (new.job, new.work), event).await?;
+        }
         tx.commit().await?;
         Ok(None)
     }

@@ -54,6 +54,10 @@ pub struct AwaitedEvent {
     /// `steps` and `now`, as everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+    /// Whether what happened between the run's own event and the moment at which the run gets here
+    /// counts too; of its own record alone.
+    #[serde(skip)]
+    pub since_event: bool,
 }
 
 /// Somebody's word.
@@ -123,6 +127,7 @@ pub struct EventWatch {
     pub on: EventKind,
     pub module: ModuleSlug,
     pub link: Option<FieldKey>,
+    pub since_event: bool,
     fields: Vec<FieldKey>,
     condition: Option<Expression>,
 }
@@ -191,6 +196,7 @@ impl EventWatch {
             link,
             fields,
             condition,
+            since_event,
         } = event;
         let is_of_record = matches!(
             on,
@@ -227,6 +233,7 @@ impl EventWatch {
             on: *on,
             module: module.clone(),
             link: link.clone(),
+            since_event: *since_event,
             fields: fields.clone(),
             condition: condition.transpose()?,
         })
