@@ -19,27 +19,19 @@ mod tools;
 use calls::{Case, collectors, field_set, mails};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actions_in_typescript_answer_as_expected() {
     let Some(tools) = tools::javascript() else {
         return;
     };
-    let sdk = tools::root().join("plugin-sdk/js");
-    let built = |plugin: &Path| {
-        tools::kept(&tools, (&sdk, plugin), |component| {
-            tools::run(
-                tools::command("node")
-                    .arg(sdk.join("build.mjs"))
-                    .args([plugin, component])
-                    .env("CRM_JS_TOOLS", &tools),
-            );
-        })
+    let build = |sdk: &Path| {
+        let mut build = tools::command("node");
+        build.arg(sdk.join("build.mjs")).env("CRM_JS_TOOLS", &tools);
+        build
     };
-    let example = built(&sdk.join("examples/vip-flag"));
-    sandboxed::expect(&example, &collectors()).await;
-    let mailer = built(&tools::root().join("tests/languages/mailer/js"));
-    sandboxed::expect(&mailer, &mails()).await;
+    answer_as_expected(&tools, "js", build).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,20 +39,27 @@ async fn actions_in_python_answer_as_expected() {
     let Some(tools) = tools::python() else {
         return;
     };
-    let sdk = tools::root().join("plugin-sdk/python");
-    let built = |plugin: &Path| {
-        tools::kept(&tools, (&sdk, plugin), |component| {
-            tools::run(
-                tools::command(tools.join("bin/python"))
-                    .arg(sdk.join("build.py"))
-                    .args([plugin, component]),
-            );
-        })
+    let build = |sdk: &Path| {
+        let mut build = tools::command(tools.join("bin/python"));
+        build.arg(sdk.join("build.py"));
+        build
     };
-    let example = built(&sdk.join("examples/vip-flag"));
-    sandboxed::expect(&example, &collectors()).await;
-    let mailer = built(&tools::root().join("tests/languages/mailer/python"));
-    sandboxed::expect(&mailer, &mails()).await;
+    answer_as_expected(&tools, "python", build).await;
+}
+
+/// The SDK's example and the mailer in that language.
+async fn answer_as_expected(tools: &Path, language: &str, build: impl Fn(&Path) -> Command) {
+    let sdk = tools::root().join("plugin-sdk").join(language);
+    let mailer = tools::root().join("tests/languages/mailer").join(language);
+    for (plugin, cases) in [
+        (sdk.join("examples/vip-flag"), collectors()),
+        (mailer, mails()),
+    ] {
+        let component = tools::kept(tools, (&sdk, &plugin), |component| {
+            tools::run(build(&sdk).args([&plugin, component]));
+        });
+        sandboxed::expect(&component, &cases).await;
+    }
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl Capabilities {
         !self.reads.is_empty()
     }
 
+    /// Whether it sends mail.
+    pub fn sends_mail(&self) -> bool {
+        self.effects.contains("email")
+    }
+
     fn reads_module(&self, module: &str) -> bool {
         self.reads.contains_key(module) || self.reads.contains_key(ANY)
     }
@@ -207,7 +212,7 @@ impl Grant {
 
     /// Whether the plugin may ask for mails.
     pub fn may_send_mail(&self) -> bool {
-        self.both(|one| one.effects.contains("email"))
+        self.both(Capabilities::sends_mail)
     }
 
     /// Whether the plugin may send that secret of the tenant along.

@@ -38,11 +38,12 @@ const WASI: [&str; 6] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
-/// The contract's text, and that of the version which it goes on from.
-const NEWEST: &str = include_str!("../../../plugin-sdk/wit/plugin.wit");
-const V1_0: &str = include_str!("../../../plugin-sdk/wit/deps/plugin-1.0.0.wit");
 /// The interface that holds types only.
 const TYPES: &str = interface!("types");
+/// The contract's text.
+const NEWEST: &str = include_str!("../../../plugin-sdk/wit/plugin.wit");
+/// That of the version which it goes on from.
+const V1_0: &str = include_str!("../../../plugin-sdk/wit/deps/plugin-1.0.0.wit");
 
 /// The generated bindings.
 #[allow(

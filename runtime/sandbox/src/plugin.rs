@@ -30,8 +30,8 @@ pub(crate) enum Guest {
     Template(TemplateGuest),
 }
 
-/// A template, and where its `before-save` is: each call looks that one up alone, because to
-/// compare the types of all exports takes as long as the call.
+/// A template, and where its `before-save` is: each call looks that one up alone. Comparing the
+/// types of all four exports took a quarter of the time that it took to make the instance.
 pub(crate) struct TemplateGuest {
     pub(crate) pre: TemplatePre<GuestState>,
     pub(crate) before_save: ComponentExportIndex,

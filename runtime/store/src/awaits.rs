@@ -132,26 +132,14 @@ pub async fn await_open(tx: &mut TenantTx, new: &NewAwait<'_>) -> Result<bool, S
     Ok(opened.rows_affected() == 1)
 }
 
-/// Has changes of a record wait until the transaction ends, and waits for those under way.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn record_rests(tx: &mut TenantTx, record: RecordId) -> Result<(), StoreError> {
-    sqlx::query("select from crm_records where tenant_id = $1 and id = $2 for share")
-        .bind(tx.tenant_id().uuid())
-        .bind(record.uuid())
-        .execute(tx.connection())
-        .await?;
-    Ok(())
-}
-
 /// How much earlier than another event a later one may seem to be, where clocks differ.
 const CLOCKS_DIFFER_MILLISECONDS: u128 = 60_000;
 /// Bits of a UUID of version 7 behind its milliseconds.
 const BEHIND_MILLISECONDS: u32 = 80;
 
 /// Tells a run that has just said what it waits for what of it came since that event of its
-/// record. The record rests meanwhile ([`record_rests`]), so nothing is told twice, or not at all.
+/// record. The record is locked meanwhile ([`records_lock`](crate::records::records_lock)), so
+/// nothing is told twice, or not at all.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

@@ -171,20 +171,18 @@ impl Mail {
                 .raw_header(header("List-Unsubscribe-Post", one_click));
         }
         let text = email.text.clone();
-        let both = email
-            .html
-            .clone()
-            .map(|html| MultiPart::alternative_plain_html(text.clone(), html));
-        let message = match (both, email.attachments.as_slice()) {
-            (Some(both), []) => message.multipart(both),
+        let html = email.html.clone();
+        let message = match (html, email.attachments.as_slice()) {
+            (Some(html), []) => message.multipart(MultiPart::alternative_plain_html(text, html)),
             (None, []) => message.body(text),
-            (both, files) => {
-                let mixed = match both {
-                    Some(both) => MultiPart::mixed().multipart(both),
-                    None => MultiPart::mixed().singlepart(SinglePart::plain(text)),
+            (html, files) => {
+                let mixed = MultiPart::mixed();
+                let mixed = match html {
+                    Some(html) => mixed.multipart(MultiPart::alternative_plain_html(text, html)),
+                    None => mixed.singlepart(SinglePart::plain(text)),
                 };
-                let parts = files.iter().map(part).collect::<Result<Vec<_>, _>>()?;
-                message.multipart(parts.into_iter().fold(mixed, MultiPart::singlepart))
+                let add = |mixed: MultiPart, file| part(file).map(|part| mixed.singlepart(part));
+                message.multipart(files.iter().try_fold(mixed, add)?)
             }
         };
         message.map_err(|_| "it makes no mail".to_owned())

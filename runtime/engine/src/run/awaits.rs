@@ -135,7 +135,7 @@ impl Course<'_> {
         let mut tx = TenantTx::begin(self.engine.store(), self.lease.tenant).await?;
         if watch.since_event {
             // Before the run, in the order in which changes lock them.
-            crm_store::awaits::record_rests(&mut tx, new.record).await?;
+            crm_store::records::records_lock(&mut tx, &[new.record]).await?;
         }
         self.hold(&mut tx).await?;
         let is_new = crm_store::awaits::await_open(&mut tx, &new).await?;

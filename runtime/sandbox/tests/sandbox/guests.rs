@@ -33,10 +33,8 @@ pub(crate) fn with_manifest(component: Vec<u8>, manifest: &Value) -> Vec<u8> {
 
 /// Reads the contract.
 pub(crate) fn contract(resolve: &mut Resolve) -> PackageId {
-    let older = include_str!("../../../../plugin-sdk/wit/deps/plugin-1.0.0.wit");
-    resolve.push_str("plugin-1.0.0.wit", older).unwrap();
-    let text = include_str!("../../../../plugin-sdk/wit/plugin.wit");
-    resolve.push_str("plugin.wit", text).unwrap()
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugin-sdk/wit");
+    resolve.push_dir(directory).unwrap().0
 }
 
 /// Wraps a core module into a component of a world, without a manifest.

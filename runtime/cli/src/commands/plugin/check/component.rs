@@ -71,12 +71,7 @@ fn imports(declared: &Capabilities, imports: &[String], text: Option<&JsonText>)
         ("records", declared.reads_any(), "reads", true),
         ("secrets", !declared.secrets.is_empty(), "secrets", false),
         ("state", declared.state, "state", false),
-        (
-            "attachments",
-            declared.effects.contains("email"),
-            "email",
-            true,
-        ),
+        ("attachments", declared.sends_mail(), "email", true),
     ] {
         if imported(interface) && !asked {
             let finding = Finding::warning(
