@@ -140,7 +140,7 @@ pub(crate) async fn on_a_thread<T: Send + 'static>(
     .await?
 }
 
-fn microseconds(began: Instant, ended: Instant) -> u32 {
+pub(crate) fn microseconds(began: Instant, ended: Instant) -> u32 {
     u32::try_from((ended - began).as_micros()).unwrap_or(u32::MAX)
 }
 

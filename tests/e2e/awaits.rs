@@ -332,6 +332,62 @@ async fn who_is_cancelled_takes_along_what_it_called() {
 }
 
 #[tokio::test]
+async fn what_is_called_while_its_caller_is_cancelled_ends_too() {
+    let app = TestApp::start().await;
+    let (tenant, owner) = app.owner_of("office").await;
+    let rests = json!([{ "delay": { "seconds": 3_600 } }]);
+    for (slug, on) in [("child", "called"), ("parent", "record_created")] {
+        let added = owner.post("workflows", flow(slug, on, rests.clone())).await;
+        added.expect(201);
+    }
+    let contact = ada(&owner).await;
+    let run = waiting(&owner, "parent", &contact, "delay").await;
+    let parent = run["id"].as_str().unwrap().to_owned();
+    // A step that calls the child, and commits when the cancellation waits for it.
+    let mut step = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let mut held = step.begin().await.unwrap();
+    let called = sqlx::query(
+        "with parent as (
+            select * from crm_jobs where tenant_id = $1 and id = $2::uuid for update)
+        insert into crm_jobs (tenant_id, id, workflow_slug, workflow_version, event_id, module_slug,
+            record_id, state, available_at, created_at, parent_job_id, priority)
+        select tenant_id, gen_random_uuid(), 'child', workflow_version, event_id, module_slug,
+            record_id, 'queued', available_at, now(), id, priority
+        from parent",
+    )
+    .bind(tenant.uuid())
+    .bind(&parent)
+    .execute(&mut *held)
+    .await
+    .unwrap();
+    assert_eq!(called.rows_affected(), 1);
+    let (client, path) = (owner.clone(), format!("runs/{parent}/cancel"));
+    let cancelling = tokio::spawn(async move { client.post(&path, json!({})).await });
+    let mut watcher = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    wait_until("the cancellation waits", async || {
+        sqlx::query_scalar(
+            "select exists (select from pg_stat_activity
+                where datname = current_database() and wait_event_type = 'Lock'
+                    and query like '%crm_jobs_cancel%')",
+        )
+        .fetch_one(&mut watcher)
+        .await
+        .unwrap()
+    })
+    .await;
+    held.commit().await.unwrap();
+    let answer = cancelling.await.unwrap();
+    assert!(answer.status.is_success(), "{answer:?}");
+    for slug in ["parent", "child"] {
+        owner.run(slug, &contact, &["cancelled"]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_workflow_that_calls_itself_comes_to_an_end() {
     let app = TestApp::start().await;
     let (_, owner) = app.owner_of("office").await;

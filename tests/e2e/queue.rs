@@ -589,6 +589,7 @@ fn line(line: Line) -> &'static str {
     match line {
         Line::Open => "open",
         Line::Held => "held",
+        Line::Begun => "begun",
     }
 }
 

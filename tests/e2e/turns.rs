@@ -414,3 +414,45 @@ async fn runs_of_one_record_go_in_order() {
     assert_eq!(refused.status, 422, "{}", refused.body);
     assert!(refused.body.to_string().contains("in_order"));
 }
+
+/// Whoever has begun goes on to its end first, also where an earlier one is tried again meanwhile.
+#[tokio::test]
+async fn what_is_tried_again_waits_for_the_run_that_has_begun() {
+    let app = TestApp::start().await;
+    let (_, owner) = app.owner_of("hostile").await;
+    let bad = json!({
+        "if": "record.name == 'bad'", "then": [{ "stop": { "as": "failed", "message": "bad" } }],
+    });
+    let more = json!({
+        "in_order": true, "trigger": { "on": "record_updated", "fields": ["name"] },
+        "condition": null, "steps": [bad, { "delay": { "seconds": 3_600 } }],
+    });
+    let added = workflow(&owner, "one_by_one", nothing(), more).await;
+    added.expect(201);
+    let record = owner.create("victims", victim()).await;
+    let change = async |name: &str| {
+        let path = format!("records/victims/{record}");
+        let data = json!({ "data": { "name": name } });
+        owner.patch(&path, data).await.expect(200);
+    };
+    change("bad").await;
+    let dead = owner.run("one_by_one", &record, &["dead"]).await;
+    change("good").await;
+    wait_until("the second rests", async || {
+        waits(&owner, "one_by_one").await == [Value::Null, json!("delay")]
+    })
+    .await;
+    let path = format!("runs/{}/retry", dead["id"].as_str().unwrap());
+    owner.post(&path, json!({})).await.expect(204);
+    wait_until("the first waits behind it", async || {
+        waits(&owner, "one_by_one").await == ["earlier_run", "delay"]
+    })
+    .await;
+    let second = &runs(&owner, "one_by_one").await[0];
+    let path = format!("runs/{}/cancel", second["id"].as_str().unwrap());
+    owner.post(&path, json!({})).await.expect(204);
+    wait_until("the first goes on", async || {
+        waits(&owner, "one_by_one").await == [json!("delay"), Value::Null]
+    })
+    .await;
+}

@@ -151,6 +151,7 @@ impl Engine {
             receipt_keep(&mut tx, &actor, receipt.as_ref(), &()).await?;
             tx.commit().await?;
             engine.words_said(tenant, word, &done, &skipped);
+            engine.called_end((tenant, &actor), word, done).await;
             Ok(())
         })
         .await
@@ -203,6 +204,7 @@ impl Engine {
             receipt_keep(&mut tx, &actor, receipt.as_ref(), &taken).await?;
             tx.commit().await?;
             engine.words_said(tenant, word, &done, &skipped);
+            engine.called_end((tenant, &actor), word, done).await;
             Ok(taken)
         })
         .await
@@ -271,6 +273,38 @@ impl Engine {
         };
         self.inner.meter.committed(tenant, 0, counted);
         self.inner.jobs_waiting.notify_one();
+    }
+
+    /// After the commit, once more: ends what cancelled runs called while they were being cancelled.
+    /// Whoever has ended calls nobody any more. Not in the same transaction, which holds those who
+    /// called: a called run that ends holds itself and waits for them.
+    async fn called_end(&self, by: (TenantId, &Actor), word: RunWord, mut ended: Vec<JobId>) {
+        while word == RunWord::Cancel && !ended.is_empty() {
+            ended = match self.cancel_called(by, &ended).await {
+                Ok(ended) => ended,
+                Err(error) => {
+                    let tenant = by.0;
+                    tracing::warn!(tenant.id = %tenant, %error, "what cancelled runs called goes on");
+                    return;
+                }
+            };
+        }
+    }
+
+    async fn cancel_called(
+        &self,
+        (tenant, actor): (TenantId, &Actor),
+        ended: &[JobId],
+    ) -> Result<Vec<JobId>, EngineError> {
+        let mut tx = TenantTx::begin(self.store(), tenant).await?;
+        let called = crm_store::run_words::runs_called(&mut tx, ended).await?;
+        if called.is_empty() {
+            return Ok(called);
+        }
+        let done = word_write(&mut tx, actor, (RunWord::Cancel, &called), &[]).await?;
+        tx.commit().await?;
+        self.words_said(tenant, RunWord::Cancel, &done, &[]);
+        Ok(done)
     }
 
     /// Starts a workflow on records, one run for each, and tells each what the form was filled in

@@ -2,6 +2,7 @@
 
 use crm_model::Manifest;
 use crm_model::manifest::World;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::error::Context;
@@ -22,6 +23,8 @@ pub struct Plugin {
     code_bytes: usize,
     /// Whether it imports WASI.
     pub(crate) wasi: bool,
+    /// Whether the run that ended last was a long one.
+    last_was_long: AtomicBool,
 }
 
 /// What can be called of it.
@@ -66,6 +69,7 @@ impl Plugin {
             guest: guest.map_err(compile_error)?,
             code_bytes: code.bytes(),
             wasi,
+            last_was_long: AtomicBool::new(false),
         })
     }
 
@@ -87,6 +91,15 @@ impl Plugin {
     /// Size of its compiled code.
     pub fn code_bytes(&self) -> usize {
         self.code_bytes
+    }
+
+    /// Whether its next run is likely to be long: the one that ended last was.
+    pub(crate) fn is_likely_long(&self) -> bool {
+        self.last_was_long.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ended(&self, was_long: bool) {
+        self.last_was_long.store(was_long, Ordering::Relaxed);
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -172,10 +172,13 @@ impl Sandbox {
     ) -> ActionReport {
         let (task, is_long) = self.action(plugin, call.into(), host);
         let long = self.long_handle.clone();
-        joined(self.handle.spawn(unless_long(task, is_long, long)))
-            .await
-            .and_then(|ended| ended)
-            .unwrap_or_else(ActionReport::not_run)
+        let ended = match plugin.is_likely_long() {
+            true => joined(long.spawn(task)).await,
+            false => joined(self.handle.spawn(unless_long(task, is_long, long)))
+                .await
+                .and_then(|ended| ended),
+        };
+        ended.unwrap_or_else(ActionReport::not_run)
     }
 
     /// Like [`Sandbox::run_action`], on the caller's runtime until the call is long: for
@@ -187,9 +190,12 @@ impl Sandbox {
         host: Box<dyn GuestHost>,
     ) -> ActionReport {
         let (task, is_long) = self.action(plugin, call.into(), host);
-        unless_long(task, is_long, self.long_handle.clone())
-            .await
-            .unwrap_or_else(ActionReport::not_run)
+        let long = self.long_handle.clone();
+        let ended = match plugin.is_likely_long() {
+            true => joined(long.spawn(task)).await,
+            false => unless_long(task, is_long, long).await,
+        };
+        ended.unwrap_or_else(ActionReport::not_run)
     }
 
     fn action(
@@ -204,7 +210,11 @@ impl Sandbox {
         let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
         let (span, is_long) = (call_span(&plugin), Arc::<AtomicBool>::default());
         let told = Arc::clone(&is_long);
-        let task = async move { room.action(&plugin, &call, host, told).await };
+        let task = async move {
+            let report = room.action(&plugin, &call, host, Arc::clone(&told)).await;
+            plugin.ended(told.load(Ordering::Relaxed));
+            report
+        };
         (task.instrument(span), is_long)
     }
 

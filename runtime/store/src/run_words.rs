@@ -92,7 +92,7 @@ pub async fn runs_retry(
     let done: Vec<(Uuid,)> = sqlx::query_as(
         "update crm_jobs
         set state = 'queued', attempts = 0, failures = 0, available_at = $3, error = null,
-            finished_at = null
+            finished_at = null, line = case when line is not null then 'open' end
         where tenant_id = $1 and id = any($2) and state = 'dead' and attempts > 0
         returning id",
     )
@@ -123,6 +123,23 @@ pub async fn runs_cancel(
         .fetch_all(tx.connection())
         .await?;
     Ok(done.into_iter().map(|(id,)| JobId::new(id)).collect())
+}
+
+/// The runs that these called and that have not ended.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn runs_called(tx: &mut TenantTx, by: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+    let called: Vec<(Uuid,)> = sqlx::query_as(
+        "select id from crm_jobs
+        where tenant_id = $1 and parent_job_id = any($2)
+            and state in ('waiting', 'queued', 'leased')",
+    )
+    .bind(tx.tenant_id().uuid())
+    .bind(uuids(by))
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(called.into_iter().map(|(id,)| JobId::new(id)).collect())
 }
 
 /// How a dead run stands, and the last entry of its log.
@@ -196,7 +213,8 @@ pub async fn run_skip(
         set state = case when $4 then 'done' else 'queued' end,
             attempts = case when $4 then attempts else 0 end, failures = 0,
             place = coalesce($5, place), available_at = coalesce($6, $7), error = null,
-            finished_at = case when $4 then $7 end
+            finished_at = case when $4 then $7 end,
+            line = case when line is not null then 'open' end
         where tenant_id = $1 and id = $2 and state = 'dead' and finished_at = $3",
     )
     .bind(tx.tenant_id().uuid())

@@ -5,9 +5,12 @@ use crm_model::limits::{
     GUEST_LOG_MAX_BYTES, GUEST_MEMORY_MAX_BYTES, GUEST_OUTPUT_MAX_BYTES,
     INTERPRETER_MEMORY_MAX_BYTES, PLAN_FUEL_MAX_UNITS, RUN_MAX_MUTATIONS, TEMPLATE_MODEL_MAX_BYTES,
 };
-use crm_sandbox::{ActionReport, GuestLimits, NoHost, OverLimit, RunFailure};
+use crm_sandbox::{
+    ActionCall, ActionReport, Answering, GuestHost, GuestLimits, LimitOverrides, NoHost, OverLimit,
+    Question, RunFailure,
+};
 use rstest::rstest;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::guests::{ANSWER, Answer, SPIN, action, action_with, answering, data_segment, template};
@@ -120,6 +123,57 @@ async fn guests_that_spin_do_not_keep_others_from_being_served() {
     for report in [first, second] {
         assert_eq!(report.outcome.unwrap_err().code(), "timed_out");
     }
+}
+
+/// Says no to everything, and on which thread the call ended.
+struct Ends(Arc<Mutex<Option<String>>>);
+
+impl GuestHost for Ends {
+    fn answer<'a>(&'a mut self, _: &'a Question) -> Answering<'a> {
+        unreachable!("the guest imports nothing")
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap() = std::thread::current().name().map(str::to_owned);
+    }
+}
+
+#[tokio::test]
+async fn what_was_long_begins_out_of_the_way() {
+    let sandbox = sandbox(GuestLimits {
+        fuel_max_units: u64::MAX,
+        call_max: Duration::from_millis(200),
+        ..usual()
+    });
+    let plugin = sandbox.load(&action(SPIN)).unwrap();
+    let ended = async |fuel: Option<u64>| {
+        let thread = Arc::new(Mutex::new(None));
+        let call = ActionCall {
+            plan: LimitOverrides {
+                fuel_max_units: fuel,
+                ..LimitOverrides::default()
+            },
+            ..call()
+        };
+        let host = Box::new(Ends(Arc::clone(&thread)));
+        assert!(
+            sandbox
+                .run_action(&plugin, call, host)
+                .await
+                .outcome
+                .is_err()
+        );
+        let ended = thread.lock().unwrap().take();
+        ended.unwrap()
+    };
+    let (short, long) = (Some(1_000), None);
+    assert_eq!(ended(short).await, "guest");
+    assert_eq!(ended(long).await, "long-guest");
+    // Because the one before was long, and then because it was not.
+    assert_eq!(ended(short).await, "long-guest");
+    assert_eq!(ended(short).await, "guest");
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ impl State {
 pub(crate) enum Line {
     Open,
     Held,
+    Begun,
 }
 
 /// A row of `crm_jobs`. All of a tenant's are of one record.
@@ -332,7 +333,8 @@ impl Memory {
         let of_line = self.of_tenant(tenant).filter(|(_, row)| {
             row.line.is_some() && row.workflow == workflow && !row.state.has_ended()
         });
-        let first = of_line.min_by_key(|(job, row)| (row.version, *job));
+        let first =
+            of_line.min_by_key(|(job, row)| (row.line != Some(Line::Begun), row.version, *job));
         first.map(|(job, _)| job)
     }
 
@@ -348,7 +350,7 @@ impl Memory {
             return Err(Lost);
         };
         if is_first {
-            row.line = Some(Line::Open);
+            row.line = Some(Line::Begun);
             return Ok(false);
         }
         row.state = State::Queued;
@@ -435,6 +437,7 @@ impl Memory {
         (row.attempts, row.failures) = (0, 0);
         row.available_at = at;
         (row.error, row.finished_at) = (None, None);
+        row.line = row.line.map(|_| Line::Open);
         true
     }
 

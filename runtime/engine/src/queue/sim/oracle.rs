@@ -87,8 +87,8 @@ struct Seen {
     lane: String,
     /// Of its record, when it was made.
     version: Option<i64>,
-    /// It was dead, and goes on behind those that went on without it.
-    was_dead: bool,
+    /// It was told that it stands behind nobody in its line, since it was made or tried again.
+    has_turn: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl Oracle {
             },
             plan: plan.clone(),
             version: None,
-            was_dead: false,
+            has_turn: false,
         };
         let mut steps = plan.steps.iter();
         self.has_killers |= steps.any(|step| matches!(step.step, Step::Killer));
@@ -249,13 +249,22 @@ impl Oracle {
         let mut others = self.jobs.iter().filter(|(_, other)| {
             let is_of_line = other.plan.is_in_line
                 && (other.plan.tenant, other.plan.workflow) == (own.plan.tenant, own.plan.workflow);
-            is_of_line && other.end.is_none() && !other.was_dead
+            is_of_line && other.end.is_none() && other.plan.id != job
         });
         let earlier = others.find(|(_, other)| {
             let version = other.version.zip(own.version);
-            version.is_some_and(|(other, own)| other < own)
+            let is_earlier = version.is_some_and(|(other, own)| other < own);
+            other.has_turn || (is_earlier && !own.has_turn)
         });
         earlier.map(|(job, _)| *job)
+    }
+
+    /// A job was told that it stands behind nobody.
+    pub(super) fn stands_first(&mut self, job: JobId) {
+        self.with(job, |seen| {
+            seen.has_turn = true;
+            Ok(())
+        });
     }
 
     /// A job's step is called.
@@ -421,7 +430,7 @@ impl Oracle {
     pub(super) fn retried(&mut self, job: JobId) {
         self.with(job, |seen| {
             (seen.end, seen.is_bystander) = (None, false);
-            seen.was_dead = true;
+            seen.has_turn = false;
             (seen.failures, seen.lost) = (0, 0);
             Ok(())
         });

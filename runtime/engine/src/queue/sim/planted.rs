@@ -65,4 +65,6 @@ pub(super) enum Planted {
     LineNotAsked,
     /// Who leaves a line lets nobody go.
     LineStandsStill,
+    /// Who is tried again goes before those that have begun meanwhile.
+    LineForgetsBegun,
 }

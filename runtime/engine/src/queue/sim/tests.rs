@@ -127,4 +127,5 @@ planted! {
     a_run_that_lines_up_and_wakes_the_next_is_found: LineUpWakesNext breaks Order;
     runs_that_overtake_are_found: LineNotAsked breaks Line;
     a_line_that_stands_still_is_found: LineStandsStill breaks Stuck;
+    runs_tried_again_that_cut_in_are_found: LineForgetsBegun breaks Line;
 }

@@ -515,9 +515,16 @@ impl World {
         let before = self.memory.rows[&job].clone();
         let is_behind = self.memory.behind(job, token, until);
         let is_behind = is_behind.map_err(|Lost| StoreError::LeaseLost)?;
+        if let (false, Some(row), Some(Planted::LineForgetsBegun)) =
+            (is_behind, self.memory.rows.get_mut(&job), self.planted)
+        {
+            row.line = row.line.map(|_| Line::Open);
+        }
         if is_behind {
             self.note(|_| format!("{} is held", job.1));
             self.released(job, token, &before, true);
+        } else {
+            self.oracle.stands_first(job.1);
         }
         Ok(is_behind)
     }
