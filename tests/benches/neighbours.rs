@@ -72,7 +72,8 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
     };
     let seen = in_turns(&serving, &asked, ROUNDS, begin, end).await?;
     serving.end().await?;
-    let seconds = f64::from(ROUNDS) * (WARM_UP + MEASURED).as_secs_f64();
+    // Those of the round that does not count too.
+    let seconds = f64::from(ROUNDS + 1) * (WARM_UP + MEASURED).as_secs_f64();
     let per_second = sent as f64 / seconds;
     let wanted = RATE_PER_SECOND * NOISE;
     ensure!(
