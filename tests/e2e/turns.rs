@@ -397,11 +397,12 @@ async fn runs_of_one_record_go_in_order() {
         let path = format!("runs/{}", run["id"].as_str().unwrap());
         let run = owner.get(&path).await.expect(200);
         assert_eq!(run["status"], "done", "{run}");
-        assert_eq!(
-            run["attempts"], 1,
-            "what is held has made no attempt: {run}"
-        );
+        // The first one counts beside the other record's, and may have to do it again.
         if let Some(before) = before.replace(run.clone()) {
+            assert_eq!(
+                run["attempts"], 1,
+                "what is held has made no attempt: {run}"
+            );
             let (ended, began) = (&before["finished_at"], &run["log"][0]["started_at"]);
             assert!(ended.as_str() <= began.as_str(), "{ended} {began}");
         }
