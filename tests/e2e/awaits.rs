@@ -624,10 +624,10 @@ async fn a_field_that_stays_as_it_is_starts_a_workflow() {
         "record_updated",
         json!([sets("reasons", "\"overstayed\"")]),
     );
-    stays["trigger"]["stays"] = json!({ "field": "status", "value": "offer", "seconds": 6 });
+    stays["trigger"]["stays"] = json!({ "field": "status", "value": "offer", "seconds": 12 });
     owner.post("workflows", stays.clone()).await.expect(201);
     let offer = json!({ "name": "Ada", "status": "offer" });
-    // At once, because it has to be before the time is over.
+    // At once, because it has to be before the time is over, also on a disk that is busy.
     let left = owner.create("contacts", offer).await;
     change(&owner, &left, json!({ "status": "won" })).await;
     let stayed = ada(&owner).await;
