@@ -12,10 +12,10 @@ use crm_store::admin::Admin;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
 
-use crate::load::{Connection, Request, microseconds, on_a_thread, quantile};
+use crate::load::{Request, in_order, quantile};
 use crate::report::{Aim, Measure, median};
 use crate::say;
 use crate::serving::{Serving, database, on_postgres};
@@ -29,7 +29,8 @@ const MODULES: [&str; 2] = ["extras", "bare"];
 const ROUNDS: u32 = 5;
 /// Of each.
 const CREATES: usize = 1_000;
-const WARM_UP: usize = 50;
+/// Of both.
+const WARM_UP: usize = 100;
 const MOST_MICROSECONDS: f64 = 100.0;
 
 pub(crate) async fn measure() -> Result<Measure> {
@@ -83,29 +84,22 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
 
 /// What the creates took, in microseconds, fastest first: those with the hook, and those without.
 async fn round(address: SocketAddr, token: Arc<str>) -> Result<[Vec<u32>; 2]> {
-    on_a_thread(async move || {
-        let mut connection = Connection::open(address).await?;
-        let mut took = [Vec::new(), Vec::new()];
-        for number in 0..WARM_UP + CREATES {
-            let mut turns = [0, 1];
-            // Which of the two comes first changes.
-            turns.rotate_left(number % 2);
-            for which in turns {
-                let (Some(module), Some(took)) = (MODULES.get(which), took.get_mut(which)) else {
-                    continue;
-                };
-                let request = create(module, number, Arc::clone(&token));
-                let began = Instant::now();
-                connection.send(&request).await?;
-                if number >= WARM_UP {
-                    took.push(microseconds(began, Instant::now()));
-                }
-            }
-        }
-        took.iter_mut().for_each(|took| took.sort_unstable());
-        Ok(took)
-    })
-    .await
+    let [with, without] = MODULES;
+    // Which of the two comes first changes.
+    let order = (0..CREATES).flat_map(|number| match number % 2 {
+        0 => [with, without],
+        _ => [without, with],
+    });
+    let order: Vec<&str> = order.collect();
+    let requests = order.iter().enumerate();
+    let requests = requests.map(|(number, module)| create(module, number, Arc::clone(&token)));
+    let took = in_order(address, requests.collect(), WARM_UP).await?;
+    Ok(MODULES.map(|module| {
+        let own = order.iter().zip(&took).filter(|(of, _)| **of == module);
+        let mut own: Vec<u32> = own.map(|(_, took)| *took).collect();
+        own.sort_unstable();
+        own
+    }))
 }
 
 fn create(module: &str, number: usize, token: Arc<str>) -> Request {

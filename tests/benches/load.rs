@@ -104,9 +104,20 @@ impl Load {
     }
 }
 
-/// Sends the requests one after the other, after as many as `warm_up` of them; what each of the
-/// others took, fastest first.
+/// What requests took that were sent [`in_order`], fastest first.
 pub(crate) async fn one_by_one(
+    address: SocketAddr,
+    requests: Vec<Request>,
+    warm_up: usize,
+) -> Result<Vec<u32>> {
+    let mut latencies = in_order(address, requests, warm_up).await?;
+    latencies.sort_unstable();
+    Ok(latencies)
+}
+
+/// Sends the requests one after the other, after as many as `warm_up` of them; what each of the
+/// others took, in microseconds, in their order.
+pub(crate) async fn in_order(
     address: SocketAddr,
     requests: Vec<Request>,
     warm_up: usize,
@@ -122,7 +133,6 @@ pub(crate) async fn one_by_one(
             connection.send(request).await?;
             latencies.push(microseconds(began, Instant::now()));
         }
-        latencies.sort_unstable();
         Ok(latencies)
     })
     .await
@@ -140,7 +150,7 @@ pub(crate) async fn on_a_thread<T: Send + 'static>(
     .await?
 }
 
-pub(crate) fn microseconds(began: Instant, ended: Instant) -> u32 {
+fn microseconds(began: Instant, ended: Instant) -> u32 {
     u32::try_from((ended - began).as_micros()).unwrap_or(u32::MAX)
 }
 

@@ -5,6 +5,8 @@ use crm_tests::client::{Client, wait_until};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
+use crate::model::somebody_waits;
+
 const ENDED: &[&str] = &["done", "dead"];
 
 /// An office where new contacts go through these steps.
@@ -368,17 +370,8 @@ async fn what_is_called_while_its_caller_is_cancelled_ends_too() {
     let mut watcher = PgConnection::connect_with(&app.database.owner())
         .await
         .unwrap();
-    wait_until("the cancellation waits", async || {
-        sqlx::query_scalar(
-            "select exists (select from pg_stat_activity
-                where datname = current_database() and wait_event_type = 'Lock'
-                    and query like '%crm_jobs_cancel%')",
-        )
-        .fetch_one(&mut watcher)
-        .await
-        .unwrap()
-    })
-    .await;
+    let waits = async || somebody_waits(&mut watcher).await;
+    wait_until("the cancellation waits", waits).await;
     held.commit().await.unwrap();
     let answer = cancelling.await.unwrap();
     assert!(answer.status.is_success(), "{answer:?}");

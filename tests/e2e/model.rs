@@ -430,7 +430,8 @@ async fn a_change_of_the_model_does_not_wait_for_records() {
     held.rollback().await.unwrap();
 }
 
-async fn somebody_waits(watcher: &mut PgConnection) -> bool {
+/// Whether somebody waits for a lock in the watcher's database.
+pub(crate) async fn somebody_waits(watcher: &mut PgConnection) -> bool {
     sqlx::query_scalar(
         "select exists (select from pg_stat_activity
             where datname = current_database() and wait_event_type = 'Lock')",

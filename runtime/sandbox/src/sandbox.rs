@@ -170,15 +170,10 @@ impl Sandbox {
         call: impl Into<Arc<ActionCall>>,
         host: Box<dyn GuestHost>,
     ) -> ActionReport {
-        let (task, is_long) = self.action(plugin, call.into(), host);
-        let long = self.long_handle.clone();
-        let ended = match plugin.is_likely_long() {
-            true => joined(long.spawn(task)).await,
-            false => joined(self.handle.spawn(unless_long(task, is_long, long)))
-                .await
-                .and_then(|ended| ended),
-        };
-        ended.unwrap_or_else(ActionReport::not_run)
+        joined(self.handle.spawn(self.action(plugin, call.into(), host)))
+            .await
+            .and_then(|ended| ended)
+            .unwrap_or_else(ActionReport::not_run)
     }
 
     /// Like [`Sandbox::run_action`], on the caller's runtime until the call is long: for
@@ -189,13 +184,9 @@ impl Sandbox {
         call: impl Into<Arc<ActionCall>>,
         host: Box<dyn GuestHost>,
     ) -> ActionReport {
-        let (task, is_long) = self.action(plugin, call.into(), host);
-        let long = self.long_handle.clone();
-        let ended = match plugin.is_likely_long() {
-            true => joined(long.spawn(task)).await,
-            false => unless_long(task, is_long, long).await,
-        };
-        ended.unwrap_or_else(ActionReport::not_run)
+        self.action(plugin, call.into(), host)
+            .await
+            .unwrap_or_else(ActionReport::not_run)
     }
 
     fn action(
@@ -203,19 +194,22 @@ impl Sandbox {
         plugin: &Arc<Plugin>,
         call: Arc<ActionCall>,
         host: Box<dyn GuestHost>,
-    ) -> (
-        impl Future<Output = ActionReport> + Send + 'static,
-        Arc<AtomicBool>,
-    ) {
+    ) -> impl Future<Output = Result<ActionReport, RunFailure>> + Send + 'static {
         let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
         let (span, is_long) = (call_span(&plugin), Arc::<AtomicBool>::default());
-        let told = Arc::clone(&is_long);
+        let (told, is_likely_long) = (Arc::clone(&is_long), plugin.is_likely_long());
         let task = async move {
             let report = room.action(&plugin, &call, host, Arc::clone(&told)).await;
             plugin.ended(told.load(Ordering::Relaxed));
             report
         };
-        (task.instrument(span), is_long)
+        let (task, long) = (task.instrument(span), self.long_handle.clone());
+        async move {
+            match is_likely_long {
+                true => joined(long.spawn(task)).await,
+                false => unless_long(task, is_long, long).await,
+            }
+        }
     }
 
     /// Calls a template's `model` on the guests' runtime; JSON text, not yet read.

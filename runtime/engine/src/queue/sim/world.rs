@@ -515,18 +515,17 @@ impl World {
         let before = self.memory.rows[&job].clone();
         let is_behind = self.memory.behind(job, token, until);
         let is_behind = is_behind.map_err(|Lost| StoreError::LeaseLost)?;
-        if let (false, Some(row), Some(Planted::LineForgetsBegun)) =
-            (is_behind, self.memory.rows.get_mut(&job), self.planted)
-        {
-            row.line = row.line.map(|_| Line::Open);
-        }
         if is_behind {
             self.note(|_| format!("{} is held", job.1));
             self.released(job, token, &before, true);
-        } else {
-            self.oracle.stands_first(job.1);
+            return Ok(true);
         }
-        Ok(is_behind)
+        self.oracle.stands_first(job.1);
+        let forgets = self.planted == Some(Planted::LineForgetsBegun);
+        if let Some(row) = self.memory.rows.get_mut(&job).filter(|_| forgets) {
+            row.line = before.line;
+        }
+        Ok(false)
     }
 
     /// What is held, where whoever leaves a line lets nobody go.
