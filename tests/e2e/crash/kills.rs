@@ -65,9 +65,13 @@ struct Waited {
 impl Waited {
     /// Waits for what has to follow a death: jobs are claimed, and those that somebody had in
     /// hand are taken up again.
-    async fn recovery(&mut self, look: &mut Look, orphans: Held) {
+    async fn recovery(&mut self, load: &Load<Mortal>, look: &mut Look, orphans: Held) {
         let (back, began) = (Utc::now(), Instant::now());
-        let claimed = async || look.claimed_since(back, LEASE).await;
+        let claimed = async || {
+            // Where all runs have ended by now, somebody has to write again.
+            load.ended(look).await;
+            look.claimed_since(back, LEASE).await
+        };
         wait_until("a job is claimed", claimed).await;
         self.claim = self.claim.max(began.elapsed());
         wait_until("orphans are taken up", async || {
@@ -113,7 +117,7 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing() {
         }
         server = serve(&office.url);
         load.way().go_to(office.at(&server.base));
-        waited.recovery(&mut look, orphans).await;
+        waited.recovery(&load, &mut look, orphans).await;
     }
     let writes = load.end(&office).await;
     let attempts = look.attempts_most().await;
@@ -146,7 +150,7 @@ async fn a_database_that_is_killed_again_and_again_loses_nothing() {
         assert_eq!(again.unwrap().port(), postgres.port());
         look = office.look().await.unwrap();
         let orphans = look.held().await;
-        waited.recovery(&mut look, orphans).await;
+        waited.recovery(&load, &mut look, orphans).await;
     }
     let writes = load.end(&office).await;
     eprintln!("{POSTGRES_KILLS} kills of PostgreSQL, {writes} writes, {waited:?}");

@@ -347,11 +347,16 @@ impl<W: Way> Load<W> {
         let acknowledged = self.writing.acknowledged() + writes;
         let ended = look.ended().await + runs;
         wait_until("writes and runs go on", async || {
-            let now = look.ended().await;
-            self.writing.ended.store(now, Ordering::Relaxed);
-            now >= ended && self.writing.acknowledged() >= acknowledged
+            self.ended(look).await >= ended && self.writing.acknowledged() >= acknowledged
         })
         .await;
+    }
+
+    /// How many runs have ended; for writers, who write no more than so many ahead of them.
+    pub(super) async fn ended(&self, look: &mut Look) -> u64 {
+        let ended = look.ended().await;
+        self.writing.ended.store(ended, Ordering::Relaxed);
+        ended
     }
 
     /// Ends when all that was sent is acknowledged and every run has ended. Each acknowledged
