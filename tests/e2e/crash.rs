@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 use crm_model::TenantId;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState};
 use crm_store::jobs::LoadedJob;
-use crm_store::{Store, StoreError, StoreSettings};
+use crm_store::{Store, StoreError, StoreSettings, TenantTx};
 use crm_tests::app::{TestApp, eager_worker};
 use crm_tests::client::{Client, wait_until};
 use crm_tests::cluster::cluster;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -324,4 +325,41 @@ async fn a_worker_stops_when_told_and_leaves_no_job_behind() {
         .unwrap();
     let running = owner.get("runs?status=running").await.expect(200);
     assert_eq!(running["data"], json!([]), "what was begun was ended");
+}
+
+/// As after a query whose time ran out as it ended: the next one on its connection is cancelled.
+#[tokio::test]
+async fn who_is_told_of_the_time_of_others_begins_once_more() {
+    let app = TestApp::on(cluster().database().await, None).await;
+    let (tenant, _) = app.owner_of("hospital").await;
+    let store = Store::connect(app.database.runtime(), StoreSettings::default())
+        .await
+        .unwrap();
+    let mut owner = PgConnection::connect_with(&app.database.owner())
+        .await
+        .unwrap();
+    let mut same_role = PgConnection::connect_with(&app.database.runtime())
+        .await
+        .unwrap();
+    let mut held = owner.begin().await.unwrap();
+    sqlx::query("lock table crm_suspensions in access exclusive mode")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let begin = tokio::spawn(async move { TenantTx::begin(&store, tenant).await });
+    wait_until("it is cancelled", async || {
+        let cancelled: Option<bool> = sqlx::query_scalar(
+            "select pg_cancel_backend(pid) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'
+                and query like 'begin; select crm_tenant_begin%'",
+        )
+        .fetch_optional(&mut same_role)
+        .await
+        .unwrap();
+        cancelled == Some(true)
+    })
+    .await;
+    held.rollback().await.unwrap();
+    let tx = begin.await.unwrap().unwrap();
+    assert!(tx.model_version().is_some());
 }

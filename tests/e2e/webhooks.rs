@@ -263,6 +263,10 @@ async fn an_endpoint_is_tried_for_a_day_and_then_paused() {
     assert!(paused["paused_at"].is_string());
     let why = paused["paused_reason"].as_str().unwrap();
     assert!(why.contains("500"), "{why}");
+    let notes = owner.get("notifications").await.expect(200);
+    let note = &notes["data"][0];
+    assert_eq!(note["title"], "The webhook “shipping” is paused", "{notes}");
+    assert_eq!(note["body"], why);
     let before = sink.got().len();
     let dead = ended(&owner, "sixth").await;
     assert!(

@@ -96,7 +96,7 @@ impl Engine {
         }
         let report = self
             .sandbox()
-            .before_save(component, question.call.clone())
+            .before_save(component, Arc::clone(&question.call))
             .await;
         self.fuel_used(model.tenant_id(), report.fuel);
         match &report.verdict {

@@ -45,6 +45,11 @@ impl RoleDefinition {
         self.rule(module, action).is_some()
     }
 
+    /// Whether it lets people manage the whole model ([`crate::permission::manages_all`]).
+    pub fn manages_all(&self) -> bool {
+        self.allows(ANY, Action::Manage)
+    }
+
     /// The line of the role that lets people do this: the name of the module, or `*`.
     pub fn rule(&self, module: &str, action: Action) -> Option<&str> {
         [module, ANY].into_iter().find_map(|name| {

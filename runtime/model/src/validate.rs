@@ -224,14 +224,21 @@ pub fn would_be(
     if !added::only_missing(&violations) {
         return None;
     }
-    let module = writing.scene.module;
-    let before = writing.before();
+    checks::check_rules(&draft, &mut violations);
+    let takes_numbers = || writing.scene.module.auto_numbers().next().is_some();
+    let (event, is_numbered) = match kind {
+        SaveKind::Create => (EventKind::RecordCreated, takes_numbers()),
+        SaveKind::Update => (EventKind::RecordUpdated, false),
+    };
+    let change = writing.change(event, Some(draft.data));
+    let is_valid = violations.is_empty() && !is_numbered;
     Some(WouldBe {
         kind,
-        base_version: base.map_or(0, |base| base.version),
-        before: before.map(|data| module.known(data).into_owned()),
-        changed: changed_fields(module, before, Some(&draft.data)),
-        after: draft.data,
+        base_version: change.base_version,
+        before: change.before.clone(),
+        after: change.after.clone()?,
+        changed: change.changed.clone(),
+        valid: is_valid.then_some(change),
     })
 }
 

@@ -301,3 +301,49 @@ fn a_workflow_starts_on_its_fields_and_condition() {
     assert_eq!(workflow.condition_holds(&event("price", "100")), Ok(false));
     assert!(workflow.condition_holds(&event("price", "x")).is_err());
 }
+
+/// What a hook is asked about is worked out once: with nothing to add, it is the change.
+#[test]
+fn what_would_be_is_what_is_made_where_nothing_is_added() {
+    let model = model();
+    let owner = actor("owner");
+    let would = |mutation: &Mutation, base: Option<&Base>| {
+        let action = action_of(mutation);
+        let permit = permit(&model, Authority::User(&owner), action, &items()).unwrap();
+        would_be(&model, &permit, mutation, record(), base, &alone())
+    };
+    let new = |value| Mutation::Create {
+        module: items(),
+        data: data(value),
+    };
+    let fine = new(json!({"sku": "A1", "carat": 0.23}));
+    let Ok(Validated::Change(made)) = run(&fine, None) else {
+        panic!("it is a change");
+    };
+    let asked = would(&fine, None).unwrap();
+    assert_eq!(asked.valid.as_ref(), Some(&made));
+    assert_eq!(Some(&asked.after), made.after());
+
+    let base = Base {
+        version: 3,
+        data: made.after().unwrap().clone(),
+    };
+    let update = Mutation::Update {
+        module: items(),
+        record_id: record(),
+        expected_version: None,
+        patch: data(json!({"carat": "0.5"})),
+    };
+    let Ok(Validated::Change(made)) = run(&update, Some(&base)) else {
+        panic!("it is a change");
+    };
+    let asked = would(&update, Some(&base)).unwrap();
+    assert_eq!(asked.before.as_ref(), made.before());
+    assert_eq!(asked.changed, made.changed());
+    assert_eq!(asked.valid, Some(made));
+
+    // The hook may still add what is missing.
+    let missing = new(json!({"carat": 0.23}));
+    run(&missing, None).unwrap_err();
+    assert_eq!(would(&missing, None).unwrap().valid, None);
+}

@@ -5,9 +5,10 @@
 //! instance).
 
 use crm_model::limits::{
-    BEFORE_SAVE_MAX_CONCURRENT, COMPONENT_MAX_INSTANCES, COMPONENT_MAX_MEMORIES,
-    GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES, PLAN_TABLE_MAX_ELEMENTS,
+    BEFORE_SAVE_MAX_CONCURRENT, BEFORE_SAVE_MAX_READY, COMPONENT_MAX_INSTANCES,
+    COMPONENT_MAX_MEMORIES, GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES, PLAN_TABLE_MAX_ELEMENTS,
 };
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
@@ -15,6 +16,7 @@ use wasmtime::{
 
 use crate::error::SandboxError;
 use crate::settings::SandboxSettings;
+use crate::yielding::LastThreads;
 
 /// How often a running guest is looked at: it is stopped when its time is over, else it yields, but
 /// for the first time, because a short call may meet a tick too.
@@ -58,10 +60,11 @@ pub(crate) fn code_config() -> Config {
 fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
     let calls = settings
         .concurrency
-        .saturating_add(BEFORE_SAVE_MAX_CONCURRENT);
+        .saturating_add(BEFORE_SAVE_MAX_CONCURRENT)
+        .saturating_add(BEFORE_SAVE_MAX_READY);
     let mut pool = PoolingAllocationConfig::new();
-    // Every call may take all that a component may have, so that a permit is all that a call
-    // has to wait for. Memory slots are address space until they are used.
+    // Every call may take all that a component may have, and so may every instance that is ready,
+    // so that a permit is all that a call has to wait for. Memory slots are address space until they are used.
     pool.total_component_instances(calls)
         .total_stacks(calls)
         .total_core_instances(calls.saturating_mul(COMPONENT_MAX_INSTANCES))
@@ -79,8 +82,11 @@ fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
     pool
 }
 
-/// An engine whose clock ticks for as long as the engine is used.
-pub(crate) fn engine_start(settings: &SandboxSettings) -> Result<Engine, SandboxError> {
+/// An engine whose clock ticks for as long as the engine is used, and looks after these threads.
+pub(crate) fn engine_start(
+    settings: &SandboxSettings,
+    last: Arc<LastThreads>,
+) -> Result<Engine, SandboxError> {
     let engine = Engine::new(&wasmtime_config(settings)).map_err(unavailable)?;
     let clock = engine.weak();
     std::thread::Builder::new()
@@ -90,6 +96,7 @@ pub(crate) fn engine_start(settings: &SandboxSettings) -> Result<Engine, Sandbox
                 engine.increment_epoch();
                 // Not held while asleep, or it would never go away.
                 drop(engine);
+                last.look();
                 std::thread::sleep(TICK);
             }
         })

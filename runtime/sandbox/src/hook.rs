@@ -5,19 +5,21 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use crm_model::hooks::SaveKind;
-use crm_model::limits::{BEFORE_SAVE_MAX_CONCURRENT, VIOLATIONS_MAX_COUNT};
+use crm_model::limits::{BEFORE_SAVE_MAX_CONCURRENT, BEFORE_SAVE_MAX_READY, VIOLATIONS_MAX_COUNT};
 use crm_model::manifest::World;
 use crm_model::{Actor, Data, FieldKey, Grant, ModuleSlug, RecordId};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
+use wasmtime::component::TypedFunc;
 
 use crate::call::{in_time, since_1970};
 use crate::class::GuestLimits;
 use crate::contract::bindings::template::Template;
 use crate::contract::bindings::v1_0::types as wit;
+use crate::digest::Digest;
 use crate::failure::{RunFailure, Stage, failure_of, over};
 use crate::host::Gate;
 use crate::host::question::NoHost;
@@ -25,7 +27,7 @@ use crate::mutation::data_decode;
 use crate::plan::LimitOverrides;
 use crate::plugin::{Guest, Plugin, TemplateGuest};
 use crate::report::LogLine;
-use crate::store::{GuestState, store_account, store_new};
+use crate::store::{GuestState, store_account, store_new, store_restart};
 use crate::text::sentence;
 
 /// What `before-save` is called with: a change that is about to be made.
@@ -87,12 +89,41 @@ pub struct HookReport {
 }
 
 /// The instance of a call that has ended, and its turn. To clear it away takes as long as to make
-/// it, so whoever has to wait for something else does that meanwhile, by dropping this then.
+/// it, so whoever has to wait for something else does that meanwhile: by dropping this then, or by
+/// having the next one made as well.
 #[derive(Default)]
-pub struct Leftover {
-    /// Dropped first: a turn ends when the instance's place in the pool is free.
-    _store: Option<Store<GuestState>>,
-    _turn: Option<OwnedSemaphorePermit>,
+pub struct Leftover(Option<Ended>);
+
+struct Ended {
+    /// Dropped before the turn, which ends when the instance's place in the pool is free.
+    store: Store<GuestState>,
+    turn: OwnedSemaphorePermit,
+    next: Option<Next>,
+}
+
+/// An instance that is worth making, and where it is kept.
+struct Next {
+    room: Arc<HookRoom>,
+    plugin: Arc<Plugin>,
+    limits: GuestLimits,
+}
+
+impl Leftover {
+    /// Clears the instance away and has a fresh one ready for the next call of the same component.
+    /// Whoever stops waiting for that leaves none.
+    pub async fn renew(self) {
+        let Some(Ended { store, turn, next }) = self.0 else {
+            return;
+        };
+        drop(store);
+        if let Some(next) = next {
+            // What is wrong with it is told to who calls it.
+            if let Ok(instance) = HookInstance::ready(&next).await {
+                next.room.keep(instance);
+            }
+        }
+        drop(turn);
+    }
 }
 
 impl std::fmt::Debug for Leftover {
@@ -114,22 +145,67 @@ impl HookReport {
     }
 }
 
-/// The turns that calls wait for.
+/// An instance that nobody has called.
+struct HookInstance {
+    digest: Digest,
+    limits: GuestLimits,
+    store: Store<GuestState>,
+    hook: BeforeSave,
+}
+
+impl HookInstance {
+    async fn ready(next: &Next) -> Result<Self, RunFailure> {
+        let Next { plugin, limits, .. } = next;
+        let mut store = quiet_store(plugin, limits, Arc::default())?;
+        let hook = hook_start(&mut store, plugin, limits).await?;
+        Ok(Self {
+            digest: plugin.digest(),
+            limits: *limits,
+            store,
+            hook,
+        })
+    }
+}
+
+/// The turns that calls wait for, and the instances that wait for calls.
 pub(crate) struct HookRoom {
     turns: Arc<Semaphore>,
+    /// The newest is the last.
+    ready: Mutex<Vec<HookInstance>>,
 }
 
 impl HookRoom {
     pub(crate) fn new() -> Self {
         Self {
             turns: Arc::new(Semaphore::new(BEFORE_SAVE_MAX_CONCURRENT as usize)),
+            ready: Mutex::default(),
         }
+    }
+
+    /// A fresh instance for a call with these limits, where one is ready.
+    fn take(&self, digest: Digest, limits: &GuestLimits) -> Option<HookInstance> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |one: &HookInstance| one.digest == digest && one.limits == *limits;
+        let place = ready.iter().rposition(fits)?;
+        Some(ready.remove(place))
+    }
+
+    /// Keeps an instance in place of the one that nobody has wanted for longest, where there are
+    /// too many.
+    fn keep(&self, instance: HookInstance) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let excess = (ready.len() + 1).saturating_sub(BEFORE_SAVE_MAX_READY as usize);
+        let gone: Vec<HookInstance> = ready.drain(..excess).collect();
+        ready.push(instance);
+        drop(ready);
+        // To clear one away takes its time.
+        drop(gone);
     }
 
     /// Calls a template's `before-save`.
     pub(crate) async fn before_save(
-        &self,
-        plugin: &Plugin,
+        self: &Arc<Self>,
+        plugin: &Arc<Plugin>,
         limits: &GuestLimits,
         call: &SaveCall,
         is_long: Arc<AtomicBool>,
@@ -141,26 +217,38 @@ impl HookRoom {
         let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
             return HookReport::not_run(RunFailure::host("the sandbox is closed"));
         };
-        let mut store = match quiet_store(plugin, &limits, is_long) {
-            Ok(store) => store,
-            Err(failure) => return HookReport::not_run(failure),
+        let (mut store, hook) = match self.take(plugin.digest(), &limits) {
+            Some(HookInstance {
+                mut store, hook, ..
+            }) => {
+                store_restart(&mut store, &limits, is_long);
+                (store, Some(hook))
+            }
+            None => match quiet_store(plugin, &limits, is_long) {
+                Ok(store) => (store, None),
+                Err(failure) => return HookReport::not_run(failure),
+            },
         };
         if plugin.wasi {
             store.data_mut().set_wasi(since_1970(call.at), call.seed);
         }
-        let verdict = before_save_in(&mut store, plugin, &limits, call);
+        let verdict = before_save_in((&mut store, hook), plugin, &limits, call);
         let verdict = in_time(plugin, &limits, verdict).await;
         let usage = store_account(&mut store, &limits);
+        // What begins by asking for the time begins with its call, and what fails is not asked for
+        // again so soon.
+        let next = (!plugin.wasi && verdict.is_ok()).then(|| Next {
+            room: Arc::clone(self),
+            plugin: Arc::clone(plugin),
+            limits,
+        });
         HookReport {
             verdict,
             fuel: usage.fuel,
             memory_bytes: usage.memory_bytes,
             duration: usage.duration,
             logs: usage.logs,
-            leftover: Leftover {
-                _store: Some(store),
-                _turn: Some(turn),
-            },
+            leftover: Leftover(Some(Ended { store, turn, next })),
         }
     }
 
@@ -231,8 +319,24 @@ fn template_of(plugin: &Plugin) -> Result<&TemplateGuest, RunFailure> {
 /// What the contract says that `before-save` answers.
 type SaveAnswer = Result<Option<String>, Vec<wit::Objection>>;
 
-async fn before_save_in(
+type BeforeSave = TypedFunc<(Box<wit::Change>,), (SaveAnswer,)>;
+
+/// Makes the instance.
+async fn hook_start(
     store: &mut Store<GuestState>,
+    plugin: &Plugin,
+    limits: &GuestLimits,
+) -> Result<BeforeSave, RunFailure> {
+    let template = template_of(plugin)?;
+    let instance = template.pre.instance_pre().instantiate_async(&mut *store);
+    let hook = instance
+        .await
+        .and_then(|instance| instance.get_typed_func(&mut *store, &template.before_save));
+    hook.map_err(|error| failure_of(&error, Stage::Start, store.data(), limits))
+}
+
+async fn before_save_in(
+    (store, hook): (&mut Store<GuestState>, Option<BeforeSave>),
     plugin: &Plugin,
     limits: &GuestLimits,
     call: &SaveCall,
@@ -240,17 +344,13 @@ async fn before_save_in(
     let change = change_encode(call).map_err(RunFailure::host)?;
     let input_bytes = change.after.len() + change.before.as_ref().map_or(0, String::len);
     over("input_max_bytes", input_bytes, limits.input_max_bytes)?;
-    let failure =
-        |error, stage, store: &Store<GuestState>| failure_of(&error, stage, store.data(), limits);
-    let template = template_of(plugin)?;
-    let instance = template.pre.instance_pre().instantiate_async(&mut *store);
-    let instance = instance.await;
-    let instance = instance.map_err(|error| failure(error, Stage::Start, store))?;
-    let hook = instance
-        .get_typed_func::<(&wit::Change,), (SaveAnswer,)>(&mut *store, &template.before_save);
-    let hook = hook.map_err(|error| failure(error, Stage::Start, store))?;
-    let answer = hook.call_async(&mut *store, (&change,)).await;
-    let (answer,) = answer.map_err(|error| failure(error, Stage::Call, store))?;
+    let hook = match hook {
+        Some(hook) => hook,
+        None => hook_start(store, plugin, limits).await?,
+    };
+    let answer = hook.call_async(&mut *store, (Box::new(change),)).await;
+    let (answer,) =
+        answer.map_err(|error| failure_of(&error, Stage::Call, store.data(), limits))?;
     match answer {
         Ok(None) => Ok(HookVerdict::Fine),
         Ok(Some(patch)) => {

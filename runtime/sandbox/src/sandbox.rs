@@ -32,7 +32,7 @@ use crate::plugin::Plugin;
 use crate::report::ActionReport;
 use crate::settings::SandboxSettings;
 use crate::store::GuestState;
-use crate::yielding::{get_out_of_the_way, let_others_go_first};
+use crate::yielding::{LastThreads, let_others_go_first};
 
 /// Runs components. Guests have a runtime of their own, so that one that spins takes nothing
 /// from those who answer requests.
@@ -63,10 +63,11 @@ impl Sandbox {
     /// [`SandboxError::Unavailable`] when the machine lacks address space, threads or the cache
     /// directory.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let engine = engine_start(&settings)?;
+        let last = Arc::<LastThreads>::default();
+        let engine = engine_start(&settings, Arc::clone(&last))?;
         let runtime = runtime_new("guest", settings.threads, let_others_go_first)?;
         let hook_runtime = runtime_new("hook", settings.threads, || {})?;
-        let long = runtime_new("long-guest", settings.long_threads, get_out_of_the_way)?;
+        let long = runtime_new("long-guest", settings.long_threads, move || last.join())?;
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
@@ -230,7 +231,12 @@ impl Sandbox {
     ///
     /// It begins on the caller's thread, because most hooks are over in less time than it takes
     /// to change over to another; once it is long it goes on on the hooks' runtime.
-    pub async fn before_save(&self, plugin: &Arc<Plugin>, call: SaveCall) -> HookReport {
+    pub async fn before_save(
+        &self,
+        plugin: &Arc<Plugin>,
+        call: impl Into<Arc<SaveCall>>,
+    ) -> HookReport {
+        let call = call.into();
         let (room, hooks) = (Arc::clone(&self.room), Arc::clone(&self.hooks));
         let (span, plugin) = (call_span(plugin), Arc::clone(plugin));
         let is_long = Arc::<AtomicBool>::default();
@@ -301,7 +307,11 @@ fn plugins_new(code_max_bytes: u64) -> Cache<Digest, Arc<Plugin>> {
         .build()
 }
 
-fn runtime_new(name: &str, threads: usize, start: fn()) -> Result<Runtime, SandboxError> {
+fn runtime_new(
+    name: &str,
+    threads: usize,
+    start: impl Fn() + Send + Sync + 'static,
+) -> Result<Runtime, SandboxError> {
     Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .thread_name(name)

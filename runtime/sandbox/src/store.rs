@@ -28,6 +28,10 @@ pub(crate) struct GuestState {
     wasi: Option<Box<Wasi>>,
     started: Instant,
     deadline: Instant,
+    /// Set when it has computed for longer than [`LONG`].
+    is_long: Arc<AtomicBool>,
+    /// How long its thread had computed at the first tick.
+    first_tick: Option<Duration>,
 }
 
 impl GuestState {
@@ -83,8 +87,8 @@ fn thread_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// A store with every limit set; its time runs from here. `is_long` is set when it has
-/// computed for more than that.
+/// A store with every limit set; its time runs from here. `is_long` is set when it has computed
+/// for longer than [`LONG`].
 pub(crate) fn store_new(
     engine: &Engine,
     limits: &GuestLimits,
@@ -101,6 +105,8 @@ pub(crate) fn store_new(
         wasi: None,
         started,
         deadline: started + limits.call_max,
+        is_long,
+        first_tick: None,
     };
     let mut store = Store::try_new(engine, state).map_err(RunFailure::host)?;
     store.limiter(|state| &mut state.limiter);
@@ -110,24 +116,38 @@ pub(crate) fn store_new(
     store.set_hostcall_fuel(limits.crossing_max_bytes());
     // At each tick: stopped when its time is over, else to the end of the queue once it is long.
     // Tokio's own yield, because it lets everything that is ready go first.
-    let mut first = None;
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |store| {
-        if Instant::now() >= store.data().deadline {
+    store.epoch_deadline_callback(|mut store| {
+        let state = store.data_mut();
+        if Instant::now() >= state.deadline {
             return Ok(UpdateDeadline::Interrupt);
         }
-        if !is_long.load(Ordering::Relaxed) {
+        if !state.is_long.load(Ordering::Relaxed) {
             // Not by the clock: on a busy machine most of a tick is others'.
             let computed = thread_time();
-            if computed.saturating_sub(*first.get_or_insert(computed)) < LONG {
+            if computed.saturating_sub(*state.first_tick.get_or_insert(computed)) < LONG {
                 return Ok(UpdateDeadline::Continue(1));
             }
-            is_long.store(true, Ordering::Relaxed);
+            state.is_long.store(true, Ordering::Relaxed);
         }
         let yielding = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(1, yielding))
     });
     Ok(store)
+}
+
+/// Lets the time of an instance that was ready run from here, as if it were made now.
+pub(crate) fn store_restart(
+    store: &mut Store<GuestState>,
+    limits: &GuestLimits,
+    is_long: Arc<AtomicBool>,
+) {
+    let state = store.data_mut();
+    state.started = Instant::now();
+    state.deadline = state.started + limits.call_max;
+    state.is_long = is_long;
+    state.first_tick = None;
+    store.set_epoch_deadline(1);
 }
 
 /// The account of a call that has ended, taken out of its store.

@@ -75,8 +75,20 @@ impl TenantTx {
     }
 
     async fn begin_on(mut lent: Lent, tenant_id: TenantId, call: &str) -> Result<Self, StoreError> {
-        let begin = AssertSqlSafe(format!("begin; select {call}"));
-        let row: PgRow = sqlx::raw_sql(begin).fetch_one(lent.connection()).await?;
+        let begin = format!("begin; select {call}");
+        let first = sqlx::raw_sql(AssertSqlSafe(begin.as_str()))
+            .fetch_one(lent.connection())
+            .await
+            .map_err(StoreError::from);
+        let row: PgRow = match first {
+            // The time of the last statement on this connection, a query's, ran out as it ended, and
+            // whoever came next was told of it.
+            Err(StoreError::TooSlow) => {
+                let again = AssertSqlSafe(format!("rollback; {begin}"));
+                sqlx::raw_sql(again).fetch_one(lent.connection()).await?
+            }
+            first => first?,
+        };
         Ok(Self {
             lent,
             tenant_id,

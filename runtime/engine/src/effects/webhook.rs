@@ -3,11 +3,12 @@
 //! that takes nothing for a day, or says that it is gone, is paused.
 
 use chrono::TimeDelta;
-use crm_model::effect::Webhook;
+use crm_model::effect::{ROLE_START, Webhook};
 use crm_model::limits::WEBHOOK_FAILING_MAX_SECONDS;
-use crm_model::{RunSource, TenantId};
+use crm_model::{RunSource, TenantId, UserId};
 use crm_store::TenantTx;
 use crm_store::effects::LoadedEffect;
+use crm_store::notifications::{NewNotification, notifications_insert};
 use crm_store::webhooks::Webhook as Endpoint;
 use serde_json::json;
 use url::Url;
@@ -93,14 +94,15 @@ impl Engine {
             Ok(response) => taken(response.status().as_u16()),
             Err(error) => unsent(&error),
         };
-        self.webhook_judged(tenant, endpoint, &end).await?;
+        self.webhook_judged((tenant, effect), endpoint, &end)
+            .await?;
         Ok(end)
     }
 
     /// Remembers since when an endpoint takes nothing, and pauses it when that is too long.
     async fn webhook_judged(
         &self,
-        tenant: TenantId,
+        (tenant, effect): (TenantId, &LoadedEffect),
         seen: Endpoint,
         end: &End,
     ) -> Result<(), EngineError> {
@@ -153,7 +155,43 @@ impl Engine {
             }
         };
         crm_store::webhooks::webhook_update(&mut tx, &after).await?;
+        if let Some(why) = &after.paused_reason {
+            self.pause_tell(&mut tx, effect, (&after, why)).await?;
+        }
         Ok(tx.commit().await?)
+    }
+
+    /// Tells whoever added an endpoint, and those who manage everything, that nothing is sent there
+    /// any more.
+    async fn pause_tell(
+        &self,
+        tx: &mut TenantTx,
+        effect: &LoadedEffect,
+        (endpoint, why): (&Endpoint, &str),
+    ) -> Result<(), EngineError> {
+        let model = self.model_at(tx.tenant_id(), tx.model_version()).await?;
+        let Some(model) = model else {
+            return Ok(());
+        };
+        let managing = model
+            .all_roles()
+            .filter(|role| role.definition.manages_all());
+        let roles = managing.map(|role| format!("{ROLE_START}{}", role.definition.slug));
+        let roles: Vec<String> = roles.collect();
+        // More people than a note may have are told by the page of webhooks alone.
+        let mut people = self.people(tx, &model, &roles).await?.unwrap_or_default();
+        people.extend(endpoint.created_by.parse::<UserId>().ok());
+        let title = format!("The webhook “{}” is paused", endpoint.name);
+        let note = NewNotification {
+            people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
+            title: &title,
+            body: Some(why),
+            workflow: &effect.workflow,
+            module: &effect.module,
+            record: effect.record.uuid(),
+            at: fresh::now(),
+        };
+        Ok(notifications_insert(tx, &note).await?)
     }
 }
 

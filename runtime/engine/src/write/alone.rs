@@ -3,13 +3,14 @@
 use crm_model::{Model, Mutation};
 use crm_store::commit::Commit;
 use crm_store::{StoreError, TenantTx};
+use std::pin::pin;
 
 use super::gather::{related_of, related_read};
 use super::hooks::Hooks;
 use super::prepare::{Gathered, Prepared, Rooms};
 use super::reach::{self, Closed};
 use super::{Attempt, Changed, Known, Operation, Proposal, conflict};
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, fresh};
 
 /// Whether nothing that the proposal changes can touch another record than those it names.
 pub(super) fn stands_alone(model: &Model, proposal: &Proposal<'_>) -> bool {
@@ -62,7 +63,12 @@ impl Engine {
             .collect();
         let mut gathered = self.gather_alone(model, proposal, &mutations).await?;
         let numbered = mutations.iter().copied().enumerate();
-        let questions = hooks.questions((model, &*proposal), numbered, &gathered);
+        let at = fresh::now();
+        let mut questions = hooks.questions((model, &*proposal), numbered, &gathered, at);
+        let valid = questions
+            .iter_mut()
+            .filter_map(|question| Some((question.operation, question.valid.take()?)));
+        gathered.valid = valid.collect();
         let leftover = self
             .before_save((model, proposal.tenant), questions, hooks)
             .await;
@@ -70,7 +76,7 @@ impl Engine {
         gathered.numbers = self
             .numbers_for(proposal.tenant, model, &mutations, &gathered.known)
             .await?;
-        let mut prepared = Prepared::new(rooms.clone());
+        let mut prepared = Prepared::new(rooms.clone(), at);
         for (index, mutation) in mutations.into_iter().enumerate() {
             let by = (index, proposal.authority);
             let outcome = prepared.add(model, proposal, by, mutation, &mut gathered);
@@ -103,12 +109,16 @@ impl Engine {
             }
             return Ok(Attempt::Done(prepared.outcomes));
         }
-        // In that order: what a hook left is cleared away while the database is at work.
-        let (committed, ()) = tokio::join!(
-            biased;
-            self.commit_alone(model, proposal, &prepared),
-            async { drop(leftover) },
-        );
+        let committed = {
+            let mut commit = pin!(self.commit_alone(model, proposal, &prepared));
+            // In that order: what a hook left is cleared away, and its next instance made, while
+            // the database is at work, and nobody waits for that.
+            tokio::select! {
+                biased;
+                committed = &mut commit => committed,
+                () = leftover.renew() => commit.await,
+            }
+        };
         proposal.known = gathered.known;
         match committed {
             Ok(()) => {

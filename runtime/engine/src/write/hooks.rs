@@ -5,12 +5,12 @@
 //! it was asked about; where another version is found when the change is made, it is asked anew.
 
 use chrono::{DateTime, Utc};
-use crm_model::hooks::{OnFailure, SaveKind, TemplateHooks};
+use crm_model::hooks::{OnFailure, TemplateHooks};
 use crm_model::limits::BEFORE_SAVE_MAX_ROUNDS;
 use crm_model::permission::{Authority, permit};
 use crm_model::sight::Sight;
 use crm_model::validate::{Surroundings, action_of, save_kind, would_be};
-use crm_model::{Data, Model, Module, Mutation, RecordId, TenantId, Violations};
+use crm_model::{Data, Model, Module, Mutation, RecordId, TenantId, ValidChange, Violations};
 use crm_sandbox::{Objection, SaveCall};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -39,7 +39,9 @@ pub(crate) struct Question {
     pub(crate) record_id: RecordId,
     pub(crate) base_version: i64,
     pub(crate) concern: Arc<Concern>,
-    pub(crate) call: SaveCall,
+    pub(crate) call: Arc<SaveCall>,
+    /// The change, where it can be made as it is if the hook says nothing to it.
+    pub(super) valid: Option<ValidChange>,
     failures: Arc<HookFailures>,
 }
 
@@ -81,6 +83,11 @@ impl Question {
 }
 
 impl Answered {
+    /// Whether the change can be made as it is.
+    pub(super) fn is_fine(&self) -> bool {
+        matches!(self.answer, Answer::Fine)
+    }
+
     /// What is to be added to the record.
     pub(crate) fn patch(&self) -> Option<&Data> {
         match &self.answer {
@@ -186,13 +193,15 @@ impl Hooks {
         self.answers.insert(operation, Arc::new(answered));
     }
 
-    /// What the hook has to be asked about these mutations, as they were gathered. Nothing for
-    /// what was answered, for who may not do it, and for what follows from other changes.
+    /// What the hook has to be asked about these mutations, as they were gathered, were they made
+    /// at that time. Nothing for what was answered, for who may not do it, and for what follows
+    /// from other changes.
     pub(in crate::write) fn questions<'m>(
         &mut self,
         (model, proposal): (&Model, &Proposal<'_>),
         mutations: impl Iterator<Item = (usize, &'m Mutation)>,
         gathered: &Gathered,
+        at: DateTime<Utc>,
     ) -> Vec<Question> {
         let Some(template) = model.hooks() else {
             return Vec::new();
@@ -200,14 +209,11 @@ impl Hooks {
         if matches!(proposal.authority, Authority::Host(_)) {
             return Vec::new();
         }
-        let at = fresh::now();
         let mut questions = Vec::new();
         for (operation, mutation) in mutations {
-            let asked = save_kind(mutation).and_then(|kind| {
-                let on_failure = template.hooks.before_save(mutation.module(), kind)?;
-                Some((kind, on_failure))
-            });
-            let Some((kind, on_failure)) = asked else {
+            let asked = save_kind(mutation)
+                .and_then(|kind| template.hooks.before_save(mutation.module(), kind));
+            let Some(on_failure) = asked else {
                 continue;
             };
             let known = known_of(proposal.authority, mutation, gathered);
@@ -216,17 +222,20 @@ impl Hooks {
                 continue;
             }
             self.answers.remove(&operation);
-            let Some(call) = call(model, proposal, (mutation, kind), gathered, at) else {
-                continue;
-            };
             let made = proposal.new_ids.get(&operation).copied();
             let record_id = mutation.record_id().or(made);
+            let record_id = record_id.unwrap_or_else(|| RecordId::new(fresh::id()));
+            let asked = (mutation, record_id);
+            let Some((call, valid)) = call(model, proposal, asked, gathered, at) else {
+                continue;
+            };
             let question = Question {
                 operation,
-                record_id: record_id.unwrap_or_else(|| RecordId::new(fresh::id())),
+                record_id,
                 base_version,
                 concern: Arc::new(concern(proposal.tenant, template, on_failure, &call)),
-                call,
+                call: Arc::new(call),
+                valid,
                 failures: Arc::clone(&self.failures),
             };
             if !self.is_too_long(operation) {
@@ -284,14 +293,15 @@ fn concern(
     }
 }
 
-/// The change as the hook sees it; none where there is none to make.
+/// The change as the hook sees it, and as it would be made without the hook; none where there is
+/// none to make.
 fn call(
     model: &Model,
     proposal: &Proposal<'_>,
-    (mutation, kind): (&Mutation, SaveKind),
+    (mutation, record_id): (&Mutation, RecordId),
     gathered: &Gathered,
     at: DateTime<Utc>,
-) -> Option<SaveCall> {
+) -> Option<(SaveCall, Option<ValidChange>)> {
     let authority = proposal.authority;
     let known = known_of(authority, mutation, gathered);
     let permit = permit(model, authority, action_of(mutation), mutation.module()).ok()?;
@@ -307,16 +317,14 @@ fn call(
         rollups: &BTreeMap::new(),
         added: None,
     };
-    let record_id = mutation.record_id();
-    let id = record_id.unwrap_or_else(|| RecordId::new(fresh::id()));
     let base = known.map(|known| &known.base);
-    let would_be = would_be(model, &permit, mutation, id, base, &surroundings)?;
-    let (_, seed) = id.uuid().as_u64_pair();
+    let would_be = would_be(model, &permit, mutation, record_id, base, &surroundings)?;
+    let (_, seed) = record_id.uuid().as_u64_pair();
     let settings = model.settings();
-    Some(SaveCall {
-        kind,
+    let call = SaveCall {
+        kind: would_be.kind,
         module: mutation.module().clone(),
-        record_id,
+        record_id: mutation.record_id(),
         before: would_be.before,
         after: would_be.after,
         changed: would_be.changed,
@@ -326,5 +334,6 @@ fn call(
         locale: settings.locale().into(),
         seed: seed ^ would_be.base_version.unsigned_abs(),
         plan: model.plan().limits,
-    })
+    };
+    Some((call, would_be.valid))
 }

@@ -36,6 +36,8 @@ pub(super) struct Gathered {
     pub(super) numbers: BTreeMap<ModuleSlug, BTreeMap<FieldKey, i64>>,
     /// What the template's hook said of the operations.
     pub(super) said: HashMap<usize, Arc<Answered>>,
+    /// What it was asked about that can be made as it is, by the same data at the same time.
+    pub(super) valid: HashMap<usize, ValidChange>,
 }
 
 /// An operation that has been resolved to a mutation, or refused before that.
@@ -126,10 +128,10 @@ pub(super) struct Mark {
 }
 
 impl Prepared {
-    pub(super) fn new(rooms: Rooms) -> Self {
+    pub(super) fn new(rooms: Rooms, at: DateTime<Utc>) -> Self {
         Self {
             rooms,
-            at: fresh::now(),
+            at,
             changes: Vec::new(),
             jobs: Vec::new(),
             activities: Vec::new(),
@@ -202,6 +204,7 @@ impl Prepared {
     ) -> Outcome {
         let (operation, authority) = by;
         let module = mutation.module();
+        let valid = gathered.valid.remove(&operation);
         let known = known_of(authority, mutation, gathered);
         if let Mutation::Activity {
             record_id,
@@ -260,9 +263,10 @@ impl Prepared {
             };
             validate(model, &permit, mutation, record_id, base, &surroundings)
         };
-        let validated = match said {
-            None => judge(None)?,
-            Some(said) => judge_with(said, Engine::module_of(model, module)?, &permit, judge)?,
+        let validated = match (said, valid) {
+            (None, _) => judge(None)?,
+            (Some(said), Some(valid)) if said.is_fine() => Validated::Change(valid),
+            (Some(said), _) => judge_with(said, Engine::module_of(model, module)?, &permit, judge)?,
         };
         let outcome = match validated {
             Validated::Purge(_) => Err(EngineError::Internal("a purge in a batch".to_owned())),

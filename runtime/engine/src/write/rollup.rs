@@ -108,7 +108,10 @@ pub(super) async fn recomputed(
     wanted: impl Fn(&RollupUse) -> bool,
     numbers: Option<&Numbers>,
 ) -> Result<Prepared, EngineError> {
-    let (mut prepared, none) = (Prepared::new(Rooms::default()), BTreeMap::new());
+    let (mut prepared, none) = (
+        Prepared::new(Rooms::default(), fresh::now()),
+        BTreeMap::new(),
+    );
     let related: BTreeSet<RecordId> = records
         .iter()
         .filter_map(|record| Some((record, model.module(&record.module)?)))

@@ -90,7 +90,7 @@ impl Engine {
             let gathered = gather_within(&mut tx, model, &mutations, how).await?;
             drop(tx);
             let numbered = numbered(&resolved, chunk * COMMIT_MAX_CHANGES);
-            let questions = hooks.questions((model, proposal), numbered, &gathered);
+            let questions = hooks.questions((model, proposal), numbered, &gathered, fresh::now());
             self.before_save((model, proposal.tenant), questions, hooks)
                 .await;
         }
@@ -246,8 +246,8 @@ impl Engine {
         let mutations: Vec<&Mutation> = resolved.iter().filter_map(Resolved::mutation).collect();
         let how = (reader, Reading::Locked);
         let mut gathered = gather_within(tx, model, &mutations, how).await?;
-        let numbered = numbered(&resolved, first);
-        let questions = hooks.questions((model, proposal), numbered, &gathered);
+        let (numbered, at) = (numbered(&resolved, first), fresh::now());
+        let questions = hooks.questions((model, proposal), numbered, &gathered, at);
         if !questions.is_empty() {
             return Ok(Judged::Ask(questions));
         }
@@ -258,7 +258,7 @@ impl Engine {
                 .numbers_for(proposal.tenant, model, &mutations, known)
                 .await?;
         }
-        let mut prepared = Prepared::new(rooms.clone());
+        let mut prepared = Prepared::new(rooms.clone(), at);
         for (index, resolved) in resolved.into_iter().enumerate() {
             let outcome = match (faults.get(&index), resolved) {
                 (Some(fault), _) => Err(fault.clone().into()),

@@ -1,6 +1,6 @@
 //! What a template's hook sees of a change, and what it may add to one.
 
-use super::{bounds, draft::Draft, intake, pointer};
+use super::{ValidChange, bounds, draft::Draft, intake, pointer};
 use crate::Data;
 use crate::hooks::SaveKind;
 use crate::module::Module;
@@ -19,6 +19,9 @@ pub struct WouldBe {
     pub before: Option<Data>,
     pub after: Data,
     pub changed: Vec<FieldKey>,
+    /// What [`validate`](super::validate) makes of it where the hook adds nothing. None where
+    /// something is wrong with it as it is, or auto numbers are still to come.
+    pub valid: Option<ValidChange>,
 }
 
 /// What kind of change a hook would be asked about; none for those that change no data: they

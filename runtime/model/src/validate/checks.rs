@@ -22,6 +22,11 @@ use crate::violation::Violations;
 /// Adds everything that is wrong with the draft.
 pub(super) fn check(draft: &mut Draft<'_>, sight: &Sight<'_>, violations: &mut Violations) {
     check_values(draft, sight, violations);
+    check_rules(draft, violations);
+}
+
+/// Adds what is wrong with which values there are, and with how they go together.
+pub(super) fn check_rules(draft: &Draft<'_>, violations: &mut Violations) {
     let mut checks = Checks { draft, violations };
     let hidden = checks.conditions();
     checks.choices(&hidden);

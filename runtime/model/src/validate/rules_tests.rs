@@ -158,3 +158,26 @@ fn one(pointer: &str, code: &str) -> Vec<(String, String)> {
 fn changed(change: &ValidChange) -> Vec<&str> {
     change.changed().iter().map(FieldKey::as_str).collect()
 }
+
+/// Of what a hook is asked about, a change that breaks a rule as it is, or that still takes a
+/// number, is worked out anew when the hook has answered.
+#[test]
+fn what_is_not_done_yet_is_not_valid_yet() {
+    let (model, owner, around) = (sales_model(), actor("owner"), Around::default());
+    let would = |mutation: &Mutation, base: Option<&Base>| {
+        let authority = Authority::User(&owner);
+        let permit = permit(&model, authority, action_of(mutation), &deals()).unwrap();
+        let surroundings = around.surroundings();
+        let asked = would_be(&model, &permit, mutation, record(), base, &surroundings);
+        asked.unwrap().valid
+    };
+    let new = create(json!({"title": "Ring", "country": "de"}));
+    let base = stored(&after(around.run(&new, None)));
+    assert_eq!(would(&new, None), None, "its number comes later");
+    let fine = update(json!({"title": "Rings"}));
+    assert!(would(&fine, Some(&base)).is_some());
+    let broken = update(json!({"country": "ch"}));
+    assert_eq!(would(&broken, Some(&base)), None, "it breaks a rule");
+    let required = update(json!({"stage": "offer", "unit_price": "2000"}));
+    assert_eq!(would(&required, Some(&base)), None, "approval is required");
+}

@@ -156,3 +156,59 @@ async fn a_hook_waits_for_no_action() {
     }
     assert!(actions.iter().all(|action| !action.is_finished()));
 }
+
+/// What a hook's instance begins with, and how often it was called: no instance is called twice.
+const COUNTS: &str =
+    "(i32.store (i32.const 512) (i32.add (i32.load (i32.const 512)) (i32.const 1)))
+    (if (i32.ne (i32.load (i32.const 512)) (i32.const 1)) (then (unreachable)))
+    (i32.const 64)";
+
+#[tokio::test]
+async fn an_instance_that_was_ready_is_as_fresh_as_any() {
+    let limits = GuestLimits {
+        before_save_max: Duration::from_millis(200),
+        ..usual()
+    };
+    let sandbox = sandbox(limits);
+    let plugin = sandbox.load(&template_with(COUNTS, "{}", 0)).unwrap();
+    let first = sandbox.before_save(&plugin, save()).await;
+    assert_eq!(first.verdict, Ok(HookVerdict::Fine));
+    first.leftover.renew().await;
+    // Its time begins with its call.
+    tokio::time::sleep(2 * limits.before_save_max).await;
+    let second = sandbox.before_save(&plugin, save()).await;
+    assert_eq!(second.verdict, Ok(HookVerdict::Fine));
+    assert!(second.duration < limits.before_save_max);
+    assert_eq!(
+        (second.fuel, second.memory_bytes),
+        (first.fuel, first.memory_bytes)
+    );
+}
+
+#[tokio::test]
+async fn an_instance_is_ready_for_calls_of_the_same_limits() {
+    let sandbox = sandbox(usual());
+    let plugin = sandbox.load(&template_with(FINE, "{}", 0)).unwrap();
+    let report = sandbox.before_save(&plugin, save()).await;
+    report.leftover.renew().await;
+    let mut call = save();
+    call.plan.fuel_max_units = Some(1);
+    let report = sandbox.before_save(&plugin, call).await;
+    assert_eq!(
+        report.verdict,
+        Err(RunFailure::OutOfFuel { limit_units: 1 })
+    );
+}
+
+/// Of a pool that has room for some fifty instances.
+#[tokio::test]
+async fn instances_that_nobody_calls_make_room() {
+    let sandbox = sandbox(usual());
+    for number in 0..60 {
+        let text = format!("[{number}]");
+        let plugin = sandbox.load(&template_with(FINE, &text, 0)).unwrap();
+        let report = sandbox.before_save(&plugin, save()).await;
+        assert_eq!(report.verdict, Ok(HookVerdict::Fine), "{number}");
+        report.leftover.renew().await;
+    }
+}
