@@ -1,6 +1,8 @@
 //! What API clients notice of hostile guests: how long their requests take while eight that loop
 //! for ever are being run, one after the other, beside how long they take without. Rounds with and
-//! without take turns, and the figure is the ratio of the two p99.
+//! without take turns, and the figure is the ratio of the two p99, each the median of the rounds: a
+//! machine that stands still for some milliseconds makes the p99 of one round several times as high,
+//! with the guests or without.
 
 use anyhow::{Context, Result, ensure};
 use crm_cli::postgres::PrivatePostgres;
@@ -26,7 +28,7 @@ const DATABASE: &str = "bench_hostile_beside";
 const GUESTS: usize = 8;
 /// When each of them is stopped, and run again.
 const DEADLINE: Duration = Duration::from_millis(500);
-const ROUNDS: u32 = 8;
+const ROUNDS: u32 = 9;
 /// How much longer the slowest of a hundred may take.
 const RATIO_MOST: f64 = 1.1;
 
@@ -68,8 +70,8 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
     Ok(Measure {
         name: NAME,
         unit: "microseconds_p99",
-        ours: quantile(&seen.with, 0.99),
-        reference: quantile(&seen.without, 0.99),
+        ours: median(&seen.p99_with),
+        reference: median(&seen.p99_without),
         aim: Aim::AtMost(RATIO_MOST),
         details: json!({
             "hostile_guests": GUESTS,
@@ -78,6 +80,8 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
             "samples_with": seen.with.len(),
             "microseconds_p50_without": quantile(&seen.without, 0.5),
             "microseconds_p50_with": quantile(&seen.with, 0.5),
+            "microseconds_p99_without_over_all": quantile(&seen.without, 0.99),
+            "microseconds_p99_with_over_all": quantile(&seen.with, 0.99),
             "ratio_of_p99_median_of_rounds": median(&seen.ratios),
         }),
         took: Duration::ZERO,

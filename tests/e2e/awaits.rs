@@ -135,6 +135,27 @@ async fn a_deadline_ends_the_waiting() {
 }
 
 #[tokio::test]
+async fn a_condition_that_cannot_be_answered_is_told_of_at_the_deadline() {
+    let (_app, owner) = office(json!([
+        { "id": "dated",
+          "wait_for": { "on": "record_updated",
+            "condition": "startsWith(after.reasons, 'paid')" },
+          "deadline": { "seconds": 8 },
+          "else": [
+            { "if": "startsWith(steps.dated.error, 'its condition could not be answered: ')",
+              "then": [sets("reasons", "\"told\"")] },
+          ] },
+    ]))
+    .await;
+    let contact = ada(&owner).await;
+    waiting(&owner, "flow", &contact, "event").await;
+    change(&owner, &contact, json!({ "name": "Ada Lovelace" })).await;
+    let run = owner.run("flow", &contact, ENDED).await;
+    assert_eq!(run["status"], "done", "{run}");
+    assert_eq!(found(&owner, &contact).await["reasons"], "told");
+}
+
+#[tokio::test]
 async fn what_comes_while_the_run_is_at_work_is_not_missed() {
     // The way beside it makes the change itself, in the commit that ends its attempt.
     let (app, owner) = office(json!([

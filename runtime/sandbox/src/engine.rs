@@ -8,7 +8,6 @@ use crm_model::limits::{
     BEFORE_SAVE_MAX_CONCURRENT, BEFORE_SAVE_MAX_READY, COMPONENT_MAX_INSTANCES,
     COMPONENT_MAX_MEMORIES, GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES, PLAN_TABLE_MAX_ELEMENTS,
 };
-use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
@@ -16,7 +15,6 @@ use wasmtime::{
 
 use crate::error::SandboxError;
 use crate::settings::SandboxSettings;
-use crate::yielding::LastThreads;
 
 /// How often a running guest is looked at: it is stopped when its time is over, else it yields, but
 /// for the first time, because a short call may meet a tick too.
@@ -82,11 +80,8 @@ fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
     pool
 }
 
-/// An engine whose clock ticks for as long as the engine is used, and looks after these threads.
-pub(crate) fn engine_start(
-    settings: &SandboxSettings,
-    last: Arc<LastThreads>,
-) -> Result<Engine, SandboxError> {
+/// An engine whose clock ticks for as long as the engine is used.
+pub(crate) fn engine_start(settings: &SandboxSettings) -> Result<Engine, SandboxError> {
     let engine = Engine::new(&wasmtime_config(settings)).map_err(unavailable)?;
     let clock = engine.weak();
     std::thread::Builder::new()
@@ -96,7 +91,6 @@ pub(crate) fn engine_start(
                 engine.increment_epoch();
                 // Not held while asleep, or it would never go away.
                 drop(engine);
-                last.look();
                 std::thread::sleep(TICK);
             }
         })

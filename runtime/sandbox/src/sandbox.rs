@@ -32,7 +32,7 @@ use crate::plugin::Plugin;
 use crate::report::ActionReport;
 use crate::settings::SandboxSettings;
 use crate::store::GuestState;
-use crate::yielding::{LastThreads, let_others_go_first};
+use crate::yielding::{get_out_of_the_way, let_others_go_first};
 
 /// Runs components. Guests have a runtime of their own, so that one that spins takes nothing
 /// from those who answer requests.
@@ -63,11 +63,10 @@ impl Sandbox {
     /// [`SandboxError::Unavailable`] when the machine lacks address space, threads or the cache
     /// directory.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let last = Arc::<LastThreads>::default();
-        let engine = engine_start(&settings, Arc::clone(&last))?;
+        let engine = engine_start(&settings)?;
         let runtime = runtime_new("guest", settings.threads, let_others_go_first)?;
         let hook_runtime = runtime_new("hook", settings.threads, || {})?;
-        let long = runtime_new("long-guest", settings.long_threads, move || last.join())?;
+        let long = runtime_new("long-guest", settings.long_threads, get_out_of_the_way)?;
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
@@ -307,11 +306,7 @@ fn plugins_new(code_max_bytes: u64) -> Cache<Digest, Arc<Plugin>> {
         .build()
 }
 
-fn runtime_new(
-    name: &str,
-    threads: usize,
-    start: impl Fn() + Send + Sync + 'static,
-) -> Result<Runtime, SandboxError> {
+fn runtime_new(name: &str, threads: usize, start: fn()) -> Result<Runtime, SandboxError> {
     Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .thread_name(name)

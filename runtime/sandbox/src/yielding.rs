@@ -4,19 +4,11 @@
 mod linux;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{LastThreads, let_others_go_first};
+pub(crate) use linux::{get_out_of_the_way, let_others_go_first};
 
-/// Elsewhere than on Linux the threads are like others.
+/// Elsewhere than on Linux the thread is one like others.
 #[cfg(not(target_os = "linux"))]
-#[derive(Default)]
-pub(crate) struct LastThreads;
-
-#[cfg(not(target_os = "linux"))]
-impl LastThreads {
-    pub(crate) fn join(&self) {}
-
-    pub(crate) fn look(&self) {}
-}
+pub(crate) fn get_out_of_the_way() {}
 
 /// Elsewhere than on Linux the thread is one like others.
 #[cfg(not(target_os = "linux"))]

@@ -265,8 +265,13 @@ impl Program {
                     }));
                 };
                 let work = thread.work();
-                let (result, dismissed) = compiled.look(facts.came.get(&work), &context());
-                match &result {
+                let Looked {
+                    mut result,
+                    dismissed,
+                    unanswered,
+                } = compiled.look(facts.came.get(&work), &context());
+                thread.unanswered = unanswered.or(thread.unanswered.take());
+                match &mut result {
                     None => thread.waits = Some(Waits::Result(until)),
                     Some(result) => {
                         let at = if is_good(result) {
@@ -274,6 +279,10 @@ impl Program {
                         } else {
                             *otherwise
                         };
+                        if let (Some(why), "expired") = (&thread.unanswered, status(result)) {
+                            let error = format!("its condition could not be answered: {why}");
+                            result["error"] = json!(error);
+                        }
                         thread.came(at);
                     }
                 }
@@ -394,19 +403,34 @@ impl CompiledDelay {
     }
 }
 
+/// What was found where a way waits.
+#[derive(Default)]
+struct Looked {
+    /// What ends the waiting.
+    result: Option<Value>,
+    /// Events that were looked at in vain.
+    dismissed: Vec<EventId>,
+    /// Why the condition could not be answered for the last of those of which it could not be:
+    /// it does not hold there.
+    unanswered: Option<String>,
+}
+
 impl CompiledAwait {
-    /// What ends the waiting, if it came; and the events that were looked at in vain.
-    fn look(&self, came: Option<&Came>, context: &Value) -> (Option<Value>, Vec<EventId>) {
+    fn look(&self, came: Option<&Came>, context: &Value) -> Looked {
+        let mut looked = Looked::default();
         let (watch, events) = match (&self.what, came) {
-            (_, None) => return (None, Vec::new()),
-            (_, Some(Came::Result(result))) => return (Some(result.clone()), Vec::new()),
+            (_, None) => return looked,
+            (_, Some(Came::Result(result))) => {
+                looked.result = Some(result.clone());
+                return looked;
+            }
             (CompiledAwaited::Event(watch), Some(Came::Events(events))) => (watch, events),
             // The workflow waits for something else by now.
             (_, Some(Came::Events(events))) => {
-                return (None, events.iter().map(|event| event.id).collect());
+                looked.dismissed.extend(events.iter().map(|event| event.id));
+                return looked;
             }
         };
-        let mut dismissed = Vec::new();
         for event in events {
             let mut seen = context.clone();
             if let (Value::Object(seen), Value::Object(told)) =
@@ -414,27 +438,35 @@ impl CompiledAwait {
             {
                 seen.extend(told);
             }
-            if watch.is_met(event, &seen) {
-                let result = json!({
-                    "status": MET,
-                    "module": event.module,
-                    "record_id": event.record_id,
-                    "by": event.actor.user_id,
-                    "at": event.occurred_at,
-                });
-                return (Some(result), dismissed);
+            match watch.is_met(event, &seen) {
+                Ok(true) => {
+                    looked.result = Some(json!({
+                        "status": MET,
+                        "module": event.module,
+                        "record_id": event.record_id,
+                        "by": event.actor.user_id,
+                        "at": event.occurred_at,
+                    }));
+                    return looked;
+                }
+                Ok(false) => {}
+                Err(why) => looked.unanswered = Some(why),
             }
-            dismissed.push(event.id);
+            looked.dismissed.push(event.id);
         }
-        (None, dismissed)
+        looked
     }
 }
 
 const MET: &str = "met";
 
-fn is_good(result: &Value) -> bool {
+fn status(result: &Value) -> &str {
     let status = result.get("status").and_then(Value::as_str);
-    matches!(status, Some(MET | "approved" | "done"))
+    status.unwrap_or_default()
+}
+
+fn is_good(result: &Value) -> bool {
+    matches!(status(result), MET | "approved" | "done")
 }
 
 impl Facts<'_> {

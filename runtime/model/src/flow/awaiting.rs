@@ -240,15 +240,19 @@ impl EventWatch {
     }
 
     /// Whether it is what is waited for; `context` is what the run sees, with the event in place of
-    /// its own. A condition that cannot be answered does not hold.
-    pub(super) fn is_met(&self, event: &Event, context: &Value) -> bool {
+    /// its own.
+    ///
+    /// # Errors
+    /// Why the condition cannot be answered.
+    pub(super) fn is_met(&self, event: &Event, context: &Value) -> Result<bool, String> {
         let changed = self.fields.is_empty()
             || (self.fields.iter()).any(|field| event.changed_fields.contains(field));
-        changed
-            && self
-                .condition
-                .as_ref()
-                .is_none_or(|condition| condition.evaluate_bool(context).unwrap_or(false))
+        match &self.condition {
+            Some(condition) if changed => condition
+                .evaluate_bool(context)
+                .map_err(|error| error.to_string()),
+            _ => Ok(changed),
+        }
     }
 }
 

@@ -46,6 +46,9 @@ pub(super) struct Thread {
     acts: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waits: Option<Waits>,
+    /// Why the condition over what it waits for could not be answered, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unanswered: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) rounds: Vec<Round>,
 }
@@ -117,6 +120,7 @@ impl Thread {
             at,
             acts: 0,
             waits: None,
+            unanswered: None,
             rounds: Vec::new(),
         }
     }
@@ -129,6 +133,7 @@ impl Thread {
     /// What it waited for came.
     pub(super) fn came(&mut self, at: usize) {
         self.waits = None;
+        self.unanswered = None;
         self.at = at;
         self.acts += 1;
     }

@@ -10,8 +10,8 @@ use crate::ids::RecordId;
 use crate::model::Module;
 use crate::names::{FieldKey, ModuleSlug, UserId};
 
-/// A change that keeps every rule of the model. Made by [`super::validate`] and
-/// [`super::recompute`], and nowhere else.
+/// A change that keeps every rule of the model. Made by [`super::validate`],
+/// [`super::would_be`] and [`super::recompute`], and nowhere else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidChange {
     pub(super) kind: EventKind,
