@@ -331,7 +331,7 @@ async fn hook_start(
     let instance = template.pre.instance_pre().instantiate_async(&mut *store);
     let hook = instance
         .await
-        .and_then(|instance| instance.get_typed_func(&mut *store, &template.before_save));
+        .and_then(|instance| instance.get_typed_func(&mut *store, template.before_save));
     hook.map_err(|error| failure_of(&error, Stage::Start, store.data(), limits))
 }
 
