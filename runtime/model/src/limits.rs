@@ -264,7 +264,7 @@ pub const BEFORE_SAVE_MAX_MILLISECONDS: u64 = 50;
 /// Calls of before-save hooks that hold an instance at once; further ones wait their turn.
 pub const BEFORE_SAVE_MAX_CONCURRENT: u32 = 16;
 /// Instances that were made for the next calls of before-save hooks and that nobody has called yet.
-pub const BEFORE_SAVE_MAX_READY: u32 = 16;
+pub const BEFORE_SAVE_MAX_READY: u32 = 8;
 /// Records of one request that a before-save hook may take too long over; it is not asked about
 /// the rest.
 pub const BEFORE_SAVE_MAX_TIMEOUTS: usize = 8;

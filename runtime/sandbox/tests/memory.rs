@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Runs; `make test-long` sets more.
 const RUNS: usize = 2_000;
 /// Runs until everything that stays is there: the pool's places, the allocator's.
-const WARM_UP: usize = 1_000;
+const WARM_UP: usize = 2_000;
 
 #[tokio::test]
 async fn hostile_guests_leave_no_memory_behind() {

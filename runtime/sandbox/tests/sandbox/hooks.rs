@@ -203,7 +203,7 @@ async fn an_instance_is_ready_for_calls_of_the_same_limits() {
     );
 }
 
-/// Of a pool that has room for some fifty instances.
+/// Of a pool that has room for half as many.
 #[tokio::test]
 async fn instances_that_nobody_calls_make_room() {
     let sandbox = sandbox(usual());
