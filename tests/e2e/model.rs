@@ -1,13 +1,13 @@
 //! The tenant changes its model: fields are relabelled, retired, restored, deleted and ordered,
 //! modules come and go, settings change. What the template owns bends and does not break.
 
+use crm_model::TenantId;
 use crm_model::limits::WRITE_MAX_RETRIES;
 use crm_tests::app::TestApp;
-use crm_tests::client::Client;
+use crm_tests::client::{Client, wait_until};
 use crm_tests::cluster::TestDatabase;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
-use std::time::Duration;
+use sqlx::{Connection, Executor, PgConnection};
 
 const FIELDS: &str = "modules/patients/fields";
 
@@ -432,13 +432,28 @@ async fn a_change_of_the_model_does_not_wait_for_records() {
 
 /// Whether somebody waits for a lock in the watcher's database.
 pub(crate) async fn somebody_waits(watcher: &mut PgConnection) -> bool {
+    how_many_wait(watcher).await > 0
+}
+
+async fn how_many_wait(watcher: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
-        "select exists (select from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock')",
+        "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'",
     )
     .fetch_one(watcher)
     .await
     .unwrap()
+}
+
+/// Holds a tenant's records until the connection rolls back.
+async fn hold(mut connection: PgConnection, tenant: TenantId) -> PgConnection {
+    connection.execute("begin").await.unwrap();
+    sqlx::query("select from crm_records where tenant_id = $1 for update")
+        .bind(tenant.uuid())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
 }
 
 /// Adding a field with an index changes the model twice, so a write that waits for others meets
@@ -448,31 +463,32 @@ async fn a_write_that_waits_outlasts_changes_of_the_model() {
     let app = without_worker().await;
     let (tenant, owner) = app.owner_of("hospital").await;
     let ada = owner.create("patients", json!({"full_name": "Ada"})).await;
-    let mut holder = PgConnection::connect_with(&app.database.owner())
-        .await
-        .unwrap();
-    let mut watcher = PgConnection::connect_with(&app.database.owner())
-        .await
-        .unwrap();
-    let mut deletion = None;
+    let owners = app.database.owner();
+    let connect = async || PgConnection::connect_with(&owners).await.unwrap();
+    let (mut watcher, mut next) = (connect().await, connect().await);
+    let mut held = hold(connect().await, tenant).await;
+    let (client, path) = (owner.clone(), format!("records/patients/{ada}"));
+    let deletion = tokio::spawn(async move { client.delete(&path).await });
     for turn in 0..2 * WRITE_MAX_RETRIES {
-        let mut held = holder.begin().await.unwrap();
-        sqlx::query("select from crm_records where tenant_id = $1 for update")
-            .bind(tenant.uuid())
-            .execute(&mut *held)
-            .await
-            .unwrap();
-        let (client, path) = (owner.clone(), format!("records/patients/{ada}"));
-        deletion.get_or_insert_with(|| tokio::spawn(async move { client.delete(&path).await }));
-        while !somebody_waits(&mut watcher).await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait_until("the deletion waits", async || {
+            somebody_waits(&mut watcher).await
+        })
+        .await;
         let label = json!({"label": format!("Notes {turn}")});
         let changed = owner.patch(&format!("{FIELDS}/notes"), label).await;
         changed.expect(200);
-        held.rollback().await.unwrap();
+        // Whoever holds the record next waits already, so that the deletion does not come in
+        // between when it begins anew.
+        let holding = tokio::spawn(hold(next, tenant));
+        wait_until("the next one waits behind it", async || {
+            how_many_wait(&mut watcher).await > 1
+        })
+        .await;
+        held.execute("rollback").await.unwrap();
+        (next, held) = (held, holding.await.unwrap());
     }
-    assert_eq!(deletion.unwrap().await.unwrap().status, 204);
+    held.execute("rollback").await.unwrap();
+    assert_eq!(deletion.await.unwrap().status, 204);
 }
 
 #[tokio::test]
