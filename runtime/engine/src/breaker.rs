@@ -167,9 +167,9 @@ impl Breakers {
     /// Why a version runs nowhere.
     pub(crate) fn killed(&self, name: &PluginName, version: &semver::Version) -> Option<String> {
         let kills = self.kills.read().unwrap_or_else(PoisonError::into_inner);
-        let of_that_name = |kill: &&Kill| kill.name == name.as_str();
-        let mut of_that_name = kills.iter().filter(of_that_name);
-        let kill = of_that_name.find(|kill| kill.version == version.to_string());
+        let kill = kills
+            .iter()
+            .find(|kill| kill.name == name.as_str() && kill.version == version.to_string());
         kill.map(|kill| kill.reason.clone())
     }
 

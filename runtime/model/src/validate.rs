@@ -155,13 +155,12 @@ pub fn validate(
         base,
     };
     match mutation {
-        Mutation::Create { .. } => writing.save(permit, mutation, EventKind::RecordCreated),
-        Mutation::Update { .. } | Mutation::Replace { .. } => {
-            writing.save(permit, mutation, EventKind::RecordUpdated)
+        Mutation::Create { .. } | Mutation::Update { .. } | Mutation::Replace { .. } => {
+            writing.save(permit, mutation)
         }
         Mutation::Link { .. } | Mutation::Unlink { .. } => {
             let update = writing.relinked(mutation)?;
-            writing.save(permit, &update, EventKind::RecordUpdated)
+            writing.save(permit, &update)
         }
         Mutation::Delete { .. } => Ok(Validated::Change(
             writing.change(EventKind::RecordDeleted, None),
@@ -225,13 +224,9 @@ pub fn would_be(
         return None;
     }
     checks::check_rules(&draft, &mut violations);
-    let takes_numbers = || writing.scene.module.auto_numbers().next().is_some();
-    let (event, is_numbered) = match kind {
-        SaveKind::Create => (EventKind::RecordCreated, takes_numbers()),
-        SaveKind::Update => (EventKind::RecordUpdated, false),
-    };
-    let change = writing.change(event, Some(draft.data));
-    let is_valid = violations.is_empty() && !is_numbered;
+    let takes_number = base.is_none() && writing.scene.module.auto_numbers().next().is_some();
+    let is_valid = violations.is_empty() && !takes_number;
+    let change = writing.saved(draft);
     Some(WouldBe {
         kind,
         base_version: change.base_version,
@@ -293,12 +288,7 @@ impl<'a> Writing<'a> {
         Draft::new(self.scene, self.before(), data)
     }
 
-    fn save(
-        &self,
-        permit: &Permit<'_>,
-        mutation: &Mutation,
-        kind: EventKind,
-    ) -> Result<Validated, Refusal> {
+    fn save(&self, permit: &Permit<'_>, mutation: &Mutation) -> Result<Validated, Refusal> {
         let Some((mut draft, mut violations)) = self.complete(permit, mutation) else {
             return Ok(Validated::Unchanged);
         };
@@ -310,7 +300,16 @@ impl<'a> Writing<'a> {
         }
         let violations = sight.discreet(violations);
         violations.into_result().map_err(Refusal::Invalid)?;
-        Ok(Validated::Change(self.change(kind, Some(draft.data))))
+        Ok(Validated::Change(self.saved(draft)))
+    }
+
+    /// The record as it was drafted, new or updated.
+    fn saved(&self, draft: Draft<'_>) -> ValidChange {
+        let kind = match self.base {
+            None => EventKind::RecordCreated,
+            Some(_) => EventKind::RecordUpdated,
+        };
+        self.change(kind, Some(draft.data))
     }
 
     /// The record with all that the host and the hook give to it, not yet checked, and what is

@@ -56,21 +56,22 @@ pub(crate) fn code_config() -> Config {
 }
 
 fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
-    let calls = settings
+    let instances = settings
         .concurrency
         .saturating_add(BEFORE_SAVE_MAX_CONCURRENT)
         .saturating_add(BEFORE_SAVE_MAX_READY);
     let mut pool = PoolingAllocationConfig::new();
     // Every call may take all that a component may have, and so may every instance that is ready,
-    // so that a permit is all that a call has to wait for. Memory slots are address space until they are used.
-    pool.total_component_instances(calls)
-        .total_stacks(calls)
-        .total_core_instances(calls.saturating_mul(COMPONENT_MAX_INSTANCES))
+    // so that a permit is all that a call has to wait for. Memory slots are address space until
+    // they are used.
+    pool.total_component_instances(instances)
+        .total_stacks(instances)
+        .total_core_instances(instances.saturating_mul(COMPONENT_MAX_INSTANCES))
         .max_core_instances_per_component(COMPONENT_MAX_INSTANCES)
-        .total_tables(calls.saturating_mul(COMPONENT_MAX_INSTANCES))
+        .total_tables(instances.saturating_mul(COMPONENT_MAX_INSTANCES))
         .max_tables_per_component(COMPONENT_MAX_INSTANCES)
         .table_elements(PLAN_TABLE_MAX_ELEMENTS)
-        .total_memories(calls.saturating_mul(COMPONENT_MAX_MEMORIES))
+        .total_memories(instances.saturating_mul(COMPONENT_MAX_MEMORIES))
         .max_memories_per_component(COMPONENT_MAX_MEMORIES)
         .max_memory_size(PLAN_MEMORY_MAX_BYTES)
         .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)

@@ -76,18 +76,11 @@ impl TenantTx {
 
     async fn begin_on(mut lent: Lent, tenant_id: TenantId, call: &str) -> Result<Self, StoreError> {
         let begin = format!("begin; select {call}");
-        let first = sqlx::raw_sql(AssertSqlSafe(begin.as_str()))
-            .fetch_one(lent.connection())
-            .await
-            .map_err(StoreError::from);
-        let row: PgRow = match first {
+        let row = match fetch(&mut lent, begin.clone()).await {
             // The time of the last statement on this connection, a query's, ran out as it ended, and
             // whoever came next was told of it.
-            Err(StoreError::TooSlow) => {
-                let again = AssertSqlSafe(format!("rollback; {begin}"));
-                sqlx::raw_sql(again).fetch_one(lent.connection()).await?
-            }
-            first => first?,
+            Err(StoreError::TooSlow) => fetch(&mut lent, format!("rollback; {begin}")).await?,
+            begun => begun?,
         };
         Ok(Self {
             lent,
@@ -142,4 +135,10 @@ impl TenantTx {
         self.lent.give_back(Ok(committed))?;
         Ok(())
     }
+}
+
+/// The row of statements that have no parameters, and together one row.
+async fn fetch(lent: &mut Lent, statements: String) -> Result<PgRow, StoreError> {
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+    Ok(statements.fetch_one(lent.connection()).await?)
 }

@@ -21,6 +21,7 @@ pub mod webhooks;
 pub mod worker;
 
 pub(crate) use ask::NotAsked;
+pub(crate) use notify::note_keep;
 pub use seal::SecretKey;
 
 use crm_store::effects::LoadedEffect;

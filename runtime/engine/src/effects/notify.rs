@@ -2,11 +2,11 @@
 
 use crm_model::effect::{Notification, ROLE_START};
 use crm_model::limits::NOTIFICATION_MAX_PEOPLE;
-use crm_model::{Model, RoleSlug, TenantId, UserId};
-use crm_store::TenantTx;
+use crm_model::{Model, ModuleSlug, RecordId, RoleSlug, RunSource, TenantId, UserId};
 use crm_store::effects::{EffectEnd, LoadedEffect};
 use crm_store::notifications::{NewNotification, notifications_insert};
 use crm_store::users::users_with_roles;
+use crm_store::{StoreError, TenantTx};
 use std::collections::BTreeSet;
 
 use super::End;
@@ -31,6 +31,27 @@ fn named(model: &Model, to: &[String]) -> (BTreeSet<UserId>, Vec<RoleSlug>) {
         }
     }
     (people, roles)
+}
+
+/// Keeps a note for each of these people: its title and text, what sends it, and the record that it
+/// is about.
+pub(crate) async fn note_keep(
+    tx: &mut TenantTx,
+    people: BTreeSet<UserId>,
+    (title, body): (&str, Option<&str>),
+    workflow: &RunSource,
+    (module, record): (&ModuleSlug, RecordId),
+) -> Result<(), StoreError> {
+    let note = NewNotification {
+        people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
+        title,
+        body,
+        workflow,
+        module,
+        record: record.uuid(),
+        at: fresh::now(),
+    };
+    notifications_insert(tx, &note).await
 }
 
 impl Engine {
@@ -73,18 +94,12 @@ impl Engine {
             Ok(people) => people,
             Err(why) => return Ok(End::never(why)),
         };
-        let at = fresh::now();
-        let note = NewNotification {
-            people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
-            title: &note.title,
-            body: note.body.as_deref(),
-            workflow: &effect.workflow,
-            module: &effect.module,
-            record: effect.record.uuid(),
-            at,
-        };
-        notifications_insert(&mut tx, &note).await?;
-        crm_store::effects::effect_finish_within(&mut tx, at, &end).await?;
+        let (told, about) = (
+            (note.title.as_str(), note.body.as_deref()),
+            (&effect.module, effect.record),
+        );
+        note_keep(&mut tx, people, told, &effect.workflow, about).await?;
+        crm_store::effects::effect_finish_within(&mut tx, fresh::now(), &end).await?;
         tx.commit().await?;
         Ok(End::Written)
     }

@@ -8,13 +8,13 @@ use crm_model::limits::WEBHOOK_FAILING_MAX_SECONDS;
 use crm_model::{RunSource, TenantId, UserId};
 use crm_store::TenantTx;
 use crm_store::effects::LoadedEffect;
-use crm_store::notifications::{NewNotification, notifications_insert};
 use crm_store::webhooks::Webhook as Endpoint;
 use serde_json::json;
 use url::Url;
 
 use super::address::check_url;
 use super::http::unsent;
+use super::notify::note_keep;
 use super::webhooks::place;
 use super::{End, idempotency_key};
 use crate::{Engine, EngineError, fresh};
@@ -182,16 +182,8 @@ impl Engine {
         let mut people = self.people(tx, &model, &roles).await?.unwrap_or_default();
         people.extend(endpoint.created_by.parse::<UserId>().ok());
         let title = format!("The webhook “{}” is paused", endpoint.name);
-        let note = NewNotification {
-            people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
-            title: &title,
-            body: Some(why),
-            workflow: &effect.workflow,
-            module: &effect.module,
-            record: effect.record.uuid(),
-            at: fresh::now(),
-        };
-        Ok(notifications_insert(tx, &note).await?)
+        let about = (&effect.module, effect.record);
+        Ok(note_keep(tx, people, (&title, Some(why)), &effect.workflow, about).await?)
     }
 }
 

@@ -8,12 +8,12 @@ use crm_model::workflow::Workflow;
 use crm_model::{EventId, EventKind, ModuleSlug, PluginName, RecordId, UserId, WorkflowSlug};
 use crm_store::TenantTx;
 use crm_store::awaits::{AwaitedRow, NewAwait};
-use crm_store::notifications::{NewNotification, notifications_insert};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 use super::course::Course;
 use crate::begin::{Began, Happening};
+use crate::effects::note_keep;
 use crate::{EngineError, fresh};
 
 /// What stands as the component in the causes of runs that another one called.
@@ -181,21 +181,12 @@ impl Course<'_> {
         &self,
         tx: &mut TenantTx,
         asked: &[String],
-        (title, body): (&str, Option<&str>),
-        (module, record): (&ModuleSlug, RecordId),
+        told: (&str, Option<&str>),
+        about: (&ModuleSlug, RecordId),
     ) -> Result<(), EngineError> {
         let people = self.engine.people(tx, self.model, asked).await?;
         let people: BTreeSet<UserId> = people.unwrap_or_default();
-        let note = NewNotification {
-            people: people.into_iter().map(|user| (fresh::id(), user)).collect(),
-            title,
-            body,
-            workflow: &self.lease.job.workflow,
-            module,
-            record: record.uuid(),
-            at: fresh::now(),
-        };
-        Ok(notifications_insert(tx, &note).await?)
+        Ok(note_keep(tx, people, told, &self.lease.job.workflow, about).await?)
     }
 
     /// Asks others too where nobody has answered for long enough.

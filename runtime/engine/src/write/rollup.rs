@@ -108,10 +108,8 @@ pub(super) async fn recomputed(
     wanted: impl Fn(&RollupUse) -> bool,
     numbers: Option<&Numbers>,
 ) -> Result<Prepared, EngineError> {
-    let (mut prepared, none) = (
-        Prepared::new(Rooms::default(), fresh::now()),
-        BTreeMap::new(),
-    );
+    let mut prepared = Prepared::new(Rooms::default(), fresh::now());
+    let none = BTreeMap::new();
     let related: BTreeSet<RecordId> = records
         .iter()
         .filter_map(|record| Some((record, model.module(&record.module)?)))
