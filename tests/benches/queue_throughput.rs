@@ -31,18 +31,20 @@ const REFERENCE: &str = "bench_queue_reference";
 const JOBS: u64 = 20_000;
 /// Operations of a bulk request.
 const BULK: u64 = 1_000;
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 5;
 /// As many as a worker has attempts side by side.
 const CLIENTS: u64 = 16;
 /// Jobs that are leased at once.
 const BATCH: u64 = 50;
 /// The part of a backlog after which the model, the component and all connections are there.
 const WARM_UP: u64 = 20;
-const LOOK: Duration = Duration::from_millis(5);
+/// How often it is looked whether all is done: what that costs is taken from ours alone.
+const LOOK: Duration = Duration::from_millis(50);
 /// A backlog of which nothing is left after so long is a queue that stands still.
 const DRAIN_MAX: Duration = Duration::from_secs(1800);
-/// What a backlog may leave behind, to what its rows take.
-const SPACE_MOST: f64 = 1.5;
+/// What a backlog may leave behind, to what its rows take. Each job is changed twice, so that both of
+/// the indexes that have all jobs are half full of what was, and their keys only grow.
+const SPACE_MOST: f64 = 1.6;
 
 /// A job: claimed with others when the ones before are done.
 const PIPELINE: &str = r"\set k :k + 1

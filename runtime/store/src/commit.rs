@@ -1,6 +1,6 @@
 //! Writing: the one statement behind the one door. It takes only [`ValidChange`]s, which only
 //! the model can make, and writes everything that follows from them in one transaction and one
-//! round trip (migrations/0114_commit.sql).
+//! round trip (migrations/0118_commit.sql).
 
 use chrono::{DateTime, Utc};
 use crm_model::activity::{ActivityContent, ActivityKind};

@@ -29,7 +29,6 @@ use crm_sandbox::{ActionReport, RunFailure};
 use crm_store::StoreError;
 use crm_store::commit::{AttemptLog, AttemptStatus, Commit, Completion, JobState, RootTotal};
 use crm_store::effects::NewEffect;
-use crm_store::jobs::LoadedJob;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -70,7 +69,8 @@ pub const PAUSED: &str = "the workflow is paused";
 /// What the log keeps of an attempt, as far as it got.
 struct Trace {
     started_at: DateTime<Utc>,
-    input: Box<RawValue>,
+    /// None before a component is called: the event.
+    input: Option<Box<RawValue>>,
     kept: Kept,
     plugin: Option<PluginName>,
     step: Option<StepName>,
@@ -87,10 +87,10 @@ struct Trace {
 }
 
 impl Trace {
-    fn empty(job: &LoadedJob) -> Self {
+    fn empty() -> Self {
         Self {
             started_at: fresh::now(),
-            input: raw(&json!({ "event": job.event })),
+            input: None,
             kept: Kept::default(),
             plugin: None,
             step: None,
@@ -148,7 +148,7 @@ impl Engine {
         model: &Arc<Model>,
         lease: &Lease,
     ) -> Result<&'static str, StoreError> {
-        let trace = Trace::empty(&lease.job);
+        let trace = Trace::empty();
         let (source, version) = (&lease.job.workflow, lease.job.version);
         if let RunSource::Webhook(webhook) = source {
             return self.webhook_told(model, lease, *webhook).await;
@@ -221,13 +221,13 @@ impl Engine {
         self.fuel_used(lease.tenant, report.fuel);
         self.judged(lease, &manifest.name, &report);
         let limits = self.sandbox().limits_of(&component, &call.plan);
-        trace.input = raw(&json!({
+        trace.input = Some(raw(&json!({
             "event": &*call.event,
             // Without the values of its expressions: not everybody who sees the log may see them.
             "config": action.written,
             // What a replay needs beside them; `crate::run::bundle` takes it up.
             "record": bundle::record(&component, &limits, &call, &report),
-        }));
+        })));
         trace.steps = json!([step_log(manifest.name.as_str(), &manifest.version, &report)]);
         trace.fuel = report.fuel;
         trace.memory_bytes = report.memory_bytes;
@@ -630,7 +630,10 @@ fn completion(lease: &Lease, trace: &Trace, end: &End) -> Completion {
         workflow: lease.job.workflow.clone(),
         attempt: lease.job.attempt,
         status,
-        input: trace.input.clone(),
+        input: trace
+            .input
+            .clone()
+            .unwrap_or_else(|| raw(&json!({ "event": lease.job.event }))),
         steps: trace.steps.clone(),
         mutations: trace.mutations.clone(),
         fuel: trace.fuel,
