@@ -44,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const DRAIN_MAX: Duration = Duration::from_secs(1800);
 /// What a backlog may leave behind, to what its rows take. Each job is changed twice, so that both of
 /// the indexes that have all jobs are half full of what was, and their keys only grow.
-const SPACE_MOST: f64 = 1.6;
+const SPACE_MOST: f64 = 1.5;
 
 /// A job: claimed with others when the ones before are done.
 const PIPELINE: &str = r"\set k :k + 1
