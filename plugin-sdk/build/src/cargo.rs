@@ -11,10 +11,10 @@ use crate::{Request, TARGET, read};
 
 const PROFILE: &str = "guest";
 
-/// The profile of a workspace that has none of its own: small, and quick to start.
+/// The profile of a workspace that has none of its own: the one of this repository's workspace.
 const PROFILE_SETTINGS: [&str; 6] = [
     "inherits=\"release\"",
-    "opt-level=\"s\"",
+    "opt-level=2",
     "lto=true",
     "codegen-units=1",
     "panic=\"abort\"",

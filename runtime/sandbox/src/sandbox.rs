@@ -196,14 +196,16 @@ impl Sandbox {
         host: Box<dyn GuestHost>,
     ) -> impl Future<Output = Result<ActionReport, RunFailure>> + Send + 'static {
         let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
-        let (span, is_long) = (call_span(&plugin), Arc::<AtomicBool>::default());
+        let is_long = Arc::<AtomicBool>::default();
         let (told, is_likely_long) = (Arc::clone(&is_long), plugin.is_likely_long());
         let task = async move {
             let report = room.action(&plugin, &call, host, Arc::clone(&told)).await;
             plugin.ended(told.load(Ordering::Relaxed));
             report
         };
-        let (task, long) = (task.instrument(span), self.long_handle.clone());
+        // No span of its own: an attempt's says which component is called, and one more would take
+        // a tenth of the time that the call takes.
+        let (task, long) = (task.in_current_span(), self.long_handle.clone());
         async move {
             match is_likely_long {
                 true => joined(long.spawn(task)).await,
