@@ -11,7 +11,8 @@ use crate::{Request, TARGET, read};
 
 const PROFILE: &str = "guest";
 
-/// The profile of a workspace that has none of its own: the one of this repository's workspace.
+/// The profile of a workspace that has none of its own, as this repository's has none. With "s"
+/// guests are a twentieth to a sixth smaller, and take a third longer.
 const PROFILE_SETTINGS: [&str; 6] = [
     "inherits=\"release\"",
     "opt-level=2",
