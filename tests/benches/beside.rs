@@ -1,26 +1,45 @@
-//! What neighbours notice: rounds of their requests with something beside them and without, in
-//! turns.
+//! What neighbours notice: turns of their requests with something beside them and without.
 
 use anyhow::Result;
 use crm_store::admin::Admin;
+use std::fmt::Debug;
+use std::time::Duration;
 
 use crate::load::{Request, quantile};
 use crate::neighbours::{list, neighbours};
+use crate::report::median;
 use crate::say;
 use crate::scale::stones;
 use crate::serving::Serving;
 
-/// What the requests took, in microseconds.
-#[derive(Default)]
+/// How many rounds, and how long each turn of a round takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Rounds {
+    pub(crate) count: u32,
+    /// Of each turn, what does not count.
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
+}
+
+/// What the requests took in the turns of one kind, in microseconds.
+#[derive(Clone, Default)]
 pub(crate) struct Seen {
     /// Fastest first.
-    pub(crate) without: Vec<u32>,
-    pub(crate) with: Vec<u32>,
-    /// Of each round.
-    pub(crate) p99_without: Vec<f64>,
-    pub(crate) p99_with: Vec<f64>,
-    /// With to without.
-    pub(crate) ratios: Vec<f64>,
+    pub(crate) took: Vec<u32>,
+    /// Of each turn.
+    pub(crate) p99: Vec<f64>,
+}
+
+impl Seen {
+    /// Over all turns.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        quantile(&self.took, share)
+    }
+
+    /// The median of the turns'.
+    pub(crate) fn p99(&self) -> f64 {
+        median(&self.p99)
+    }
 }
 
 /// So many tenants with a template, and what each asks for.
@@ -43,45 +62,46 @@ pub(crate) async fn tenants(
     Ok(asked)
 }
 
-/// `begin` starts what is beside the requests, `end` stops it and waits until it has ended.
-pub(crate) async fn in_turns<T>(
+/// A turn of each kind in each round. `begin` starts what is beside the requests, `end` stops it
+/// and waits until it has ended.
+pub(crate) async fn in_turns<K: Copy + Debug, T, const KINDS: usize>(
     serving: &Serving,
     asked: &[Request],
-    rounds: u32,
-    begin: impl Fn() -> Result<T>,
+    rounds: Rounds,
+    kinds: [K; KINDS],
+    begin: impl Fn(K) -> Result<T>,
     mut end: impl AsyncFnMut(T) -> Result<()>,
-) -> Result<Seen> {
-    let mut seen = Seen::default();
+) -> Result<[Seen; KINDS]> {
+    let mut seen = [(); KINDS].map(|()| Seen::default());
     // The first does not count: what is met for the first time takes longer.
-    for round in 0..=rounds {
-        // Which of the two comes first changes too.
-        for turn in 0..2 {
-            let is_with = (turn + round) % 2 == 0;
-            let beside = is_with.then(&begin).transpose()?;
-            let mut took = neighbours(serving.address, asked.to_vec()).await?;
-            if let Some(beside) = beside {
-                end(beside).await?;
-            }
-            took.sort_unstable();
-            if round == 0 {
-                continue;
-            }
-            let slow = quantile(&took, 0.99);
-            let (all, p99) = match is_with {
-                true => (&mut seen.with, &mut seen.p99_with),
-                false => (&mut seen.without, &mut seen.p99_without),
-            };
-            all.extend(took);
-            p99.push(slow);
+    for round in 0..=rounds.count {
+        let mut turns: Vec<_> = kinds.into_iter().zip(&mut seen).collect();
+        // Which of them comes first changes, and what comes after what.
+        turns.rotate_left(round as usize % KINDS);
+        if (round as usize / KINDS) % 2 == 1 {
+            turns.reverse();
         }
-        if let (Some(without), Some(with)) = (seen.p99_without.last(), seen.p99_with.last()) {
-            seen.ratios.push(with / without);
-            say(&format!(
-                "round {round}: p99 {without:.0} µs without, {with:.0} µs with"
-            ));
+        for (kind, seen) in turns {
+            let beside = begin(kind)?;
+            let mut took = neighbours(serving.address, asked.to_vec(), rounds).await?;
+            end(beside).await?;
+            if round > 0 {
+                took.sort_unstable();
+                seen.p99.push(quantile(&took, 0.99));
+                seen.took.extend(took);
+            }
+        }
+        let p99 = kinds.iter().zip(&seen).filter_map(|(kind, seen)| {
+            let last = seen.p99.last()?;
+            Some(format!("{last:.0} µs {kind:?}"))
+        });
+        let p99: Vec<_> = p99.collect();
+        if !p99.is_empty() {
+            say(&format!("round {round}: p99 {}", p99.join(", ")));
         }
     }
-    seen.without.sort_unstable();
-    seen.with.sort_unstable();
+    for seen in &mut seen {
+        seen.took.sort_unstable();
+    }
     Ok(seen)
 }

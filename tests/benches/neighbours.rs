@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::beside::{in_turns, tenants};
-use crate::load::{Connection, Request, on_a_thread, quantile};
-use crate::report::{Aim, Measure, median};
+use crate::beside::{Rounds, in_turns, tenants};
+use crate::load::{Connection, Request, on_a_thread};
+use crate::report::{Aim, Measure};
 use crate::serving::{Serving, database, on_postgres};
 
 pub(crate) const NAME: &str = "neighbours";
@@ -32,10 +32,11 @@ const NOISY_CONNECTIONS: u64 = 10;
 pub(crate) const NEIGHBOURS: usize = 24;
 /// What each of them sends: less than it may.
 const NEIGHBOUR_PAUSE: Duration = Duration::from_millis(80);
-/// Pairs of a quiet round and a noisy one.
-const ROUNDS: u32 = 8;
-const WARM_UP: Duration = Duration::from_secs(1);
-const MEASURED: Duration = Duration::from_secs(6);
+const ROUNDS: Rounds = Rounds {
+    count: 8,
+    warm_up: Duration::from_secs(1),
+    measured: Duration::from_secs(6),
+};
 /// How much longer a neighbour's slowest of a hundred may take.
 const RATIO_MOST: f64 = 1.2;
 
@@ -63,17 +64,23 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
     let noisy = noisy.ok_or_else(|| anyhow::anyhow!("there is no noisy tenant"))?;
 
     let (mut refused, mut sent) = (0, 0);
-    let begin = || Ok(Noise::begin(serving.address, Arc::clone(&noisy)));
-    let end = async |noise: Noise| {
-        let (all, limited) = noise.end().await?;
-        sent += all;
-        refused += limited;
+    let begin = |beside| match beside {
+        Beside::Nothing => Ok(None),
+        Beside::Noise => Ok(Some(Noise::begin(serving.address, Arc::clone(&noisy)))),
+    };
+    let end = async |noise: Option<Noise>| {
+        if let Some(noise) = noise {
+            let (all, limited) = noise.end().await?;
+            sent += all;
+            refused += limited;
+        }
         Ok(())
     };
-    let seen = in_turns(&serving, &asked, ROUNDS, begin, end).await?;
+    let kinds = [Beside::Nothing, Beside::Noise];
+    let [without, with] = in_turns(&serving, &asked, ROUNDS, kinds, begin, end).await?;
     serving.end().await?;
     // Those of the round that does not count too.
-    let seconds = f64::from(ROUNDS + 1) * (WARM_UP + MEASURED).as_secs_f64();
+    let seconds = f64::from(ROUNDS.count + 1) * (ROUNDS.warm_up + ROUNDS.measured).as_secs_f64();
     let per_second = sent as f64 / seconds;
     let wanted = RATE_PER_SECOND * NOISE;
     ensure!(
@@ -87,21 +94,21 @@ async fn on(postgres: &PrivatePostgres) -> Result<Measure> {
     Ok(Measure {
         name: NAME,
         unit: "microseconds_p99",
-        ours: quantile(&seen.with, 0.99),
-        reference: quantile(&seen.without, 0.99),
+        ours: with.quantile(0.99),
+        reference: without.quantile(0.99),
         aim: Aim::AtMost(RATIO_MOST),
         details: json!({
             "neighbours": NEIGHBOURS,
             "tenant_rate": RATE,
             "noisy_per_second": per_second,
             "noisy_refused": refused,
-            "samples_without": seen.without.len(),
-            "samples_with": seen.with.len(),
-            "microseconds_p50_without": quantile(&seen.without, 0.5),
-            "microseconds_p50_with": quantile(&seen.with, 0.5),
-            "microseconds_p99_without_by_round": seen.p99_without,
-            "microseconds_p99_with_by_round": seen.p99_with,
-            "ratio_of_p99_median_of_rounds": median(&seen.ratios),
+            "samples_without": without.took.len(),
+            "samples_with": with.took.len(),
+            "microseconds_p50_without": without.quantile(0.5),
+            "microseconds_p50_with": with.quantile(0.5),
+            "microseconds_p99_without_by_round": without.p99,
+            "microseconds_p99_with_by_round": with.p99,
+            "ratio_of_p99_medians_of_rounds": with.p99() / without.p99(),
         }),
         took: Duration::ZERO,
     })
@@ -118,8 +125,12 @@ pub(crate) fn list(token: Arc<str>) -> Request {
     }
 }
 
-/// A round: what each request of the neighbours took, in microseconds.
-pub(crate) async fn neighbours(address: SocketAddr, asked: Vec<Request>) -> Result<Vec<u32>> {
+/// A turn: what each request of the neighbours took, in microseconds.
+pub(crate) async fn neighbours(
+    address: SocketAddr,
+    asked: Vec<Request>,
+    rounds: Rounds,
+) -> Result<Vec<u32>> {
     on_a_thread(async move || {
         let began = Instant::now();
         let clients = asked
@@ -131,14 +142,14 @@ pub(crate) async fn neighbours(address: SocketAddr, asked: Vec<Request>) -> Resu
                 let share = number as f64 / NEIGHBOURS as f64;
                 tokio::time::sleep(NEIGHBOUR_PAUSE.mul_f64(share)).await;
                 let mut ticks = tokio::time::interval(NEIGHBOUR_PAUSE);
-                // Nor after a moment in which the machine stood still: they would for the whole round.
+                // Nor after a moment in which the machine stood still: they would for the whole turn.
                 ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
                 let mut took = Vec::new();
-                while began.elapsed() < WARM_UP + MEASURED {
+                while began.elapsed() < rounds.warm_up + rounds.measured {
                     ticks.tick().await;
                     let asked = Instant::now();
                     connection.send(request).await?;
-                    if asked - began >= WARM_UP {
+                    if asked - began >= rounds.warm_up {
                         took.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
                     }
                 }
@@ -148,6 +159,12 @@ pub(crate) async fn neighbours(address: SocketAddr, asked: Vec<Request>) -> Resu
         Ok(took.into_iter().flatten().collect())
     })
     .await
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Beside {
+    Nothing,
+    Noise,
 }
 
 /// The noisy tenant, on a thread of its own.
