@@ -87,7 +87,7 @@ impl Room {
         };
         let gate = Gate::new(host, call.grant.clone(), &limits);
         let settings = Arc::clone(&call.settings);
-        let mut store = match store_new(plugin.engine(), &limits, gate, settings, is_long) {
+        let mut store = match store_new(plugin, &limits, gate, settings, is_long) {
             Ok(store) => store,
             Err(failure) => return ActionReport::not_run(failure),
         };

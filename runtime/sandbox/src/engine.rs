@@ -1,4 +1,4 @@
-//! How wasmtime is set up, and the clock that lets guests be interrupted.
+//! How wasmtime is set up.
 //!
 //! Measured for a fresh instance per call: pooled memory that stays resident, small stacks, no
 //! `pagemap_scan` (wasmtime issue 14357: a swapped-out dirty page survives into the next
@@ -8,17 +8,12 @@ use crm_model::limits::{
     BEFORE_SAVE_MAX_CONCURRENT, BEFORE_SAVE_MAX_READY, COMPONENT_MAX_INSTANCES,
     COMPONENT_MAX_MEMORIES, GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES, PLAN_TABLE_MAX_ELEMENTS,
 };
-use std::time::Duration;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
 };
 
 use crate::error::SandboxError;
 use crate::settings::SandboxSettings;
-
-/// How often a running guest is looked at: it is stopped when its time is over, else it yields, but
-/// for the first time, because a short call may meet a tick too.
-const TICK: Duration = Duration::from_millis(1);
 
 /// Native stack of a call: the guest's, and what the host needs on top of it.
 const CALL_STACK_BYTES: usize = GUEST_STACK_MAX_BYTES + (192 << 10);
@@ -81,22 +76,8 @@ fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
     pool
 }
 
-/// An engine whose clock ticks for as long as the engine is used.
 pub(crate) fn engine_start(settings: &SandboxSettings) -> Result<Engine, SandboxError> {
-    let engine = Engine::new(&wasmtime_config(settings)).map_err(unavailable)?;
-    let clock = engine.weak();
-    std::thread::Builder::new()
-        .name("guest-clock".to_owned())
-        .spawn(move || {
-            while let Some(engine) = clock.upgrade() {
-                engine.increment_epoch();
-                // Not held while asleep, or it would never go away.
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })
-        .map_err(unavailable)?;
-    Ok(engine)
+    Engine::new(&wasmtime_config(settings)).map_err(unavailable)
 }
 
 pub(crate) fn unavailable(error: impl ToString) -> SandboxError {

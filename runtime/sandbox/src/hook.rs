@@ -158,6 +158,7 @@ impl HookInstance {
         let Next { plugin, limits, .. } = next;
         let mut store = quiet_store(plugin, limits, Arc::default())?;
         let hook = hook_start(&mut store, plugin, limits).await?;
+        store.data_mut().rest();
         Ok(Self {
             digest: plugin.digest(),
             limits: *limits,
@@ -221,7 +222,7 @@ impl HookRoom {
             Some(HookInstance {
                 mut store, hook, ..
             }) => {
-                store_restart(&mut store, &limits, is_long);
+                store_restart(&mut store, plugin, &limits, is_long);
                 (store, Some(hook))
             }
             None => match quiet_store(plugin, &limits, is_long) {
@@ -293,7 +294,7 @@ pub(crate) fn quiet_store(
     is_long: Arc<AtomicBool>,
 ) -> Result<Store<GuestState>, RunFailure> {
     let gate = Gate::new(Box::new(NoHost), Grant::default(), limits);
-    store_new(plugin.engine(), limits, gate, Arc::default(), is_long)
+    store_new(plugin, limits, gate, Arc::default(), is_long)
 }
 
 pub(crate) async fn template_start(

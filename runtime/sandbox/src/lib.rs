@@ -9,6 +9,7 @@ mod artifact;
 mod bundle;
 mod call;
 mod class;
+mod clock;
 mod code;
 mod compile;
 mod compiler_process;

@@ -2,11 +2,13 @@
 
 use crm_model::Manifest;
 use crm_model::manifest::World;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::error::Context;
 
+use crate::clock::Clock;
 use crate::code::Code;
 use crate::contract::bindings::action::ActionPre;
 use crate::contract::bindings::template::TemplatePre;
@@ -23,6 +25,7 @@ pub struct Plugin {
     code_bytes: usize,
     /// Whether it imports WASI.
     pub(crate) wasi: bool,
+    clock: Arc<Clock>,
     /// Whether the run that ended last was a long one.
     last_was_long: AtomicBool,
 }
@@ -54,6 +57,7 @@ impl Plugin {
     /// Links compiled code, so that a call only has to make an instance.
     pub(crate) fn link(
         linker: &Linker<GuestState>,
+        clock: &Arc<Clock>,
         inspected: Inspected,
         code: &Code,
     ) -> Result<Self, SandboxError> {
@@ -69,6 +73,7 @@ impl Plugin {
             guest: guest.map_err(compile_error)?,
             code_bytes: code.bytes(),
             wasi,
+            clock: Arc::clone(clock),
             last_was_long: AtomicBool::new(false),
         })
     }
@@ -100,6 +105,11 @@ impl Plugin {
 
     pub(crate) fn ended(&self, was_long: bool) {
         self.last_was_long.store(was_long, Ordering::Relaxed);
+    }
+
+    /// What it runs by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -18,6 +18,7 @@ use wasmtime::component::Linker;
 use crate::artifact::Artifacts;
 use crate::call::{ActionCall, Room};
 use crate::class::GuestLimits;
+use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::digest::Digest;
 use crate::engine::{engine_start, unavailable};
@@ -38,6 +39,7 @@ use crate::yielding::{get_out_of_the_way, let_others_go_first};
 /// from those who answer requests.
 pub struct Sandbox {
     linker: Linker<GuestState>,
+    clock: Arc<Clock>,
     /// By digest, as much as fits. A call holds its plugin, so what is evicted stays until its
     /// last call has ended.
     plugins: Cache<Digest, Arc<Plugin>>,
@@ -70,6 +72,7 @@ impl Sandbox {
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
+            clock: Arc::new(Clock::start(engine.weak())?),
             plugins: plugins_new(settings.code_max_bytes),
             compiler: Compiler::new(settings.compiler, settings.compile_limits),
             artifacts: artifacts.transpose()?,
@@ -137,6 +140,11 @@ impl Sandbox {
         self.plugins.optionally_get_with(*digest, kept)
     }
 
+    /// How many guests run now: not those that are ready and wait to be called.
+    pub fn running(&self) -> usize {
+        self.clock.count()
+    }
+
     /// Lets go of what does not fit into memory now, instead of soon.
     pub fn tidy(&self) {
         self.plugins.run_pending_tasks();
@@ -145,7 +153,7 @@ impl Sandbox {
     /// From disk. What cannot be linked there counts as not there.
     fn kept(&self, digest: &Digest) -> Option<Arc<Plugin>> {
         let (inspected, code) = self.artifacts.as_ref()?.read(digest)?;
-        let plugin = Plugin::link(&self.linker, inspected, &code);
+        let plugin = Plugin::link(&self.linker, &self.clock, inspected, &code);
         plugin
             .inspect_err(|error| tracing::warn!(component.digest = %digest, %error, "kept code"))
             .ok()
@@ -159,7 +167,7 @@ impl Sandbox {
         if let Some(artifacts) = &self.artifacts {
             artifacts.write(&inspected, &code);
         }
-        Plugin::link(&self.linker, inspected, &code).map(Arc::new)
+        Plugin::link(&self.linker, &self.clock, inspected, &code).map(Arc::new)
     }
 
     /// Calls an action, or a template's `after-event`, on the guests' runtime, in a fresh

@@ -6,15 +6,17 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
 use crate::class::GuestLimits;
+use crate::clock::Running;
 use crate::failure::RunFailure;
 use crate::host::Gate;
 use crate::host::journal::Exchange;
 use crate::host::log::RunLog;
 use crate::host::wasi::Wasi;
 use crate::limiter::Limiter;
+use crate::plugin::Plugin;
 use crate::report::LogLine;
 
 /// What the host knows of a running guest.
@@ -30,6 +32,8 @@ pub(crate) struct GuestState {
     deadline: Instant,
     /// Set when it has computed for longer than [`LONG`].
     is_long: Arc<AtomicBool>,
+    /// None while nobody calls it.
+    running: Option<Running>,
     /// How long its thread had computed at the first tick.
     first_tick: Option<Duration>,
 }
@@ -58,6 +62,11 @@ impl GuestState {
         if let Some(text) = self.wasi.as_ref().and_then(|wasi| wasi.take_printed()) {
             self.log.print(&text);
         }
+    }
+
+    /// Nobody calls it from here on, until [`store_restart`].
+    pub(crate) fn rest(&mut self) {
+        self.running = None;
     }
 
     /// How long the call has taken.
@@ -90,7 +99,7 @@ fn thread_time() -> Duration {
 /// A store with every limit set; its time runs from here. `is_long` is set when it has computed
 /// for longer than [`LONG`].
 pub(crate) fn store_new(
-    engine: &Engine,
+    plugin: &Plugin,
     limits: &GuestLimits,
     gate: Gate,
     settings: Arc<String>,
@@ -106,9 +115,10 @@ pub(crate) fn store_new(
         started,
         deadline: started + limits.call_max,
         is_long,
+        running: Some(plugin.clock().running()),
         first_tick: None,
     };
-    let mut store = Store::try_new(engine, state).map_err(RunFailure::host)?;
+    let mut store = Store::try_new(plugin.engine(), state).map_err(RunFailure::host)?;
     store.limiter(|state| &mut state.limiter);
     store
         .set_fuel(limits.fuel_max_units)
@@ -129,6 +139,9 @@ pub(crate) fn store_new(
                 return Ok(UpdateDeadline::Continue(1));
             }
             state.is_long.store(true, Ordering::Relaxed);
+            if let Some(running) = &mut state.running {
+                running.is_long();
+            }
         }
         let yielding = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(1, yielding))
@@ -139,6 +152,7 @@ pub(crate) fn store_new(
 /// Lets the time of an instance that was ready run from here, as if it were made now.
 pub(crate) fn store_restart(
     store: &mut Store<GuestState>,
+    plugin: &Plugin,
     limits: &GuestLimits,
     is_long: Arc<AtomicBool>,
 ) {
@@ -146,6 +160,7 @@ pub(crate) fn store_restart(
     state.started = Instant::now();
     state.deadline = state.started + limits.call_max;
     state.is_long = is_long;
+    state.running = Some(plugin.clock().running());
     state.first_tick = None;
     store.set_epoch_deadline(1);
 }
@@ -156,6 +171,7 @@ pub(crate) fn store_account(store: &mut Store<GuestState>, limits: &GuestLimits)
         .fuel_max_units
         .saturating_sub(store.get_fuel().unwrap_or(0));
     let state = store.data_mut();
+    state.rest();
     state.take_printed();
     let (logs, log_truncated) = state.log.take();
     let (journal, attached) = state.gate.take();

@@ -1,0 +1,210 @@
+//! The clock that lets guests be interrupted: it ticks for as long as one runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+use wasmtime::EngineWeak;
+
+use crate::engine::unavailable;
+use crate::error::SandboxError;
+
+/// How often a running guest is looked at: it is stopped when its time is over, else it yields, but
+/// for the first time, because a short call may meet a tick too.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The same where all that run are long, because each tick costs everybody else some microseconds.
+const LONG_TICK_MOST: Duration = Duration::from_millis(4);
+
+/// How long a turn of all long guests may take on one thread: one whose time is over is stopped when
+/// its turn comes.
+const LONG_TURN: Duration = Duration::from_millis(32);
+
+/// For how many ticks it goes on after the last call that was not long, because to begin again costs
+/// the next one more than a tick.
+const LINGER_TICKS: u32 = 20;
+
+/// Ticks on a thread of its own, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+/// The order of all that is done to these is the same for everybody: either who begins sees that the
+/// clock is asleep, or the clock sees, before it sleeps, that somebody began.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Guests that run.
+    running: AtomicUsize,
+    /// Those of them that are not long.
+    quick: AtomicUsize,
+    is_asleep: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// A guest runs, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    shared: Arc<Shared>,
+    is_long: bool,
+}
+
+impl Clock {
+    /// # Errors
+    /// [`SandboxError::Unavailable`] when the machine lacks a thread.
+    pub(crate) fn start(engine: EngineWeak) -> Result<Self, SandboxError> {
+        let shared = Arc::new(Shared::default());
+        let ticking = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("guest-clock".to_owned())
+            .spawn(move || ticking.tick(&engine))
+            .map_err(unavailable)?;
+        Ok(Self {
+            shared,
+            thread: thread.thread().clone(),
+        })
+    }
+
+    /// A guest begins to run; it is not long yet.
+    pub(crate) fn running(&self) -> Running {
+        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        self.shared.quick.fetch_add(1, Ordering::SeqCst);
+        if self.shared.is_asleep.load(Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+        Running {
+            shared: Arc::clone(&self.shared),
+            is_long: false,
+        }
+    }
+
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.running.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+impl Running {
+    pub(crate) fn is_long(&mut self) {
+        if !std::mem::replace(&mut self.is_long, true) {
+            self.shared.quick.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.is_long();
+        self.shared.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    fn tick(&self, engine: &EngineWeak) {
+        let mut ticks_without_quick = 0;
+        while !self.is_over.load(Ordering::SeqCst) {
+            // Not held while asleep, or it would never go away.
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
+            engine.increment_epoch();
+            drop(engine);
+            ticks_without_quick = match self.quick.load(Ordering::SeqCst) {
+                0 => ticks_without_quick + 1,
+                _ => 0,
+            };
+            if ticks_without_quick <= LINGER_TICKS {
+                std::thread::sleep(TICK);
+            } else if self.sleep() {
+                ticks_without_quick = 0;
+            }
+        }
+    }
+
+    /// Until a guest begins, or for a long tick where long ones run. Whether one has begun.
+    fn sleep(&self) -> bool {
+        self.is_asleep.store(true, Ordering::SeqCst);
+        let nobody_began = self.quick.load(Ordering::SeqCst) == 0;
+        if nobody_began && !self.is_over.load(Ordering::SeqCst) {
+            match self.running.load(Ordering::SeqCst) {
+                0 => std::thread::park(),
+                running => std::thread::park_timeout(long_tick(running)),
+            }
+        }
+        self.is_asleep.store(false, Ordering::SeqCst);
+        self.quick.load(Ordering::SeqCst) > 0
+    }
+}
+
+fn long_tick(running: usize) -> Duration {
+    let share = LONG_TURN / u32::try_from(running.max(1)).unwrap_or(u32::MAX);
+    share.clamp(TICK, LONG_TICK_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+    use wasmtime::{Config, Engine};
+
+    fn engine() -> Engine {
+        Engine::new(Config::new().epoch_interruption(true)).unwrap()
+    }
+
+    fn eventually(what: impl Fn() -> bool) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            if what() {
+                return true;
+            }
+            std::thread::sleep(TICK);
+        }
+        false
+    }
+
+    #[test]
+    fn the_clock_stands_while_no_guest_runs() {
+        let engine = engine();
+        let clock = Clock::start(engine.weak()).unwrap();
+        let is_asleep = || clock.shared.is_asleep.load(Ordering::SeqCst);
+        assert!(eventually(is_asleep));
+        let running = clock.running();
+        assert!(eventually(|| !is_asleep()));
+        drop(running);
+        assert!(eventually(is_asleep));
+        assert_eq!(clock.count(), 0);
+    }
+
+    #[test]
+    fn the_clock_ticks_less_often_for_long_guests() {
+        let engine = engine();
+        let clock = Clock::start(engine.weak()).unwrap();
+        let mut running = clock.running();
+        running.is_long();
+        let is_asleep = || clock.shared.is_asleep.load(Ordering::SeqCst);
+        assert!(eventually(is_asleep));
+        // And goes on: it wakes up by itself.
+        assert!(eventually(|| !is_asleep()));
+        assert_eq!(long_tick(1), LONG_TICK_MOST);
+        assert_eq!(long_tick(16), Duration::from_millis(2));
+        assert_eq!(long_tick(1_000), TICK);
+    }
+
+    #[test]
+    fn the_clock_ends_with_its_owner() {
+        let engine = engine();
+        let clock = Clock::start(engine.weak()).unwrap();
+        let shared = Arc::downgrade(&clock.shared);
+        assert!(eventually(|| clock.shared.is_asleep.load(Ordering::SeqCst)));
+        drop(clock);
+        assert!(eventually(|| shared.strong_count() == 0));
+    }
+}
