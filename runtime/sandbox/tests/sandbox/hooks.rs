@@ -188,6 +188,37 @@ async fn an_instance_that_was_ready_is_as_fresh_as_any() {
     );
 }
 
+/// For ever where the change is an update.
+const LOOPS: &str = "(if (i32.load8_u (local.get 0)) (then (loop (br 0)))) (i32.const 64)";
+
+/// The clock stands while an instance is only ready.
+#[tokio::test]
+async fn an_instance_that_was_ready_is_stopped_like_any() {
+    let limits = GuestLimits {
+        // For some seconds, so that this ends.
+        fuel_max_units: 5_000_000_000,
+        before_save_max: Duration::from_millis(100),
+        ..usual()
+    };
+    let sandbox = sandbox(limits);
+    let plugin = sandbox.load(&template_with(LOOPS, "{}", 0)).unwrap();
+    let first = sandbox.before_save(&plugin, save()).await;
+    assert_eq!(first.verdict, Ok(HookVerdict::Fine));
+    assert_eq!(sandbox.running(), 0);
+    first.leftover.renew().await;
+    assert_eq!(sandbox.running(), 0);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut call = save();
+    call.kind = SaveKind::Update;
+    let report = sandbox.before_save(&plugin, call).await;
+    let verdict = report.verdict;
+    assert!(
+        matches!(verdict, Err(RunFailure::TimedOut { .. })),
+        "{verdict:?}"
+    );
+    assert_eq!(sandbox.running(), 0);
+}
+
 #[tokio::test]
 async fn an_instance_is_ready_for_calls_of_the_same_limits() {
     let sandbox = sandbox(usual());
