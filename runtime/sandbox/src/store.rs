@@ -140,7 +140,7 @@ pub(crate) fn store_new(
             }
             state.is_long.store(true, Ordering::Relaxed);
             if let Some(running) = &mut state.running {
-                running.is_long();
+                running.set_long();
             }
         }
         let yielding = Box::pin(tokio::task::yield_now());
