@@ -22,7 +22,7 @@ pub(crate) struct Rounds {
 }
 
 /// What the requests took in the turns of one kind, in microseconds.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Seen {
     /// Fastest first.
     pub(crate) took: Vec<u32>,
@@ -72,7 +72,7 @@ pub(crate) async fn in_turns<K: Copy + Debug, T, const KINDS: usize>(
     begin: impl Fn(K) -> Result<T>,
     mut end: impl AsyncFnMut(T) -> Result<()>,
 ) -> Result<[Seen; KINDS]> {
-    let mut seen = [(); KINDS].map(|()| Seen::default());
+    let mut seen = std::array::from_fn(|_| Seen::default());
     // The first does not count: what is met for the first time takes longer.
     for round in 0..=rounds.count {
         let mut turns: Vec<_> = kinds.into_iter().zip(&mut seen).collect();

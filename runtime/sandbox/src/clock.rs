@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
-use wasmtime::EngineWeak;
+use wasmtime::Engine;
 
 use crate::engine::unavailable;
 use crate::error::SandboxError;
@@ -20,8 +20,8 @@ const LONG_TICK_MOST: Duration = Duration::from_millis(4);
 /// its turn comes.
 const LONG_TURN: Duration = Duration::from_millis(32);
 
-/// For how many ticks it goes on after the last call that was not long, because to begin again costs
-/// the next one more than a tick.
+/// For how many ticks it goes on after the last call that was not long, so that calls that follow each
+/// other do not each wake it.
 const LINGER_TICKS: u32 = 20;
 
 /// Ticks on a thread of its own, until it is dropped.
@@ -53,7 +53,7 @@ pub(crate) struct Running {
 impl Clock {
     /// # Errors
     /// [`SandboxError::Unavailable`] when the machine lacks a thread.
-    pub(crate) fn start(engine: EngineWeak) -> Result<Self, SandboxError> {
+    pub(crate) fn start(engine: Engine) -> Result<Self, SandboxError> {
         let shared = Arc::new(Shared::default());
         let ticking = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -70,7 +70,9 @@ impl Clock {
     pub(crate) fn running(&self) -> Running {
         self.shared.running.fetch_add(1, Ordering::SeqCst);
         self.shared.quick.fetch_add(1, Ordering::SeqCst);
-        if self.shared.is_asleep.load(Ordering::SeqCst) {
+        let is_asleep = &self.shared.is_asleep;
+        // Of those who begin at once, one wakes it.
+        if is_asleep.load(Ordering::SeqCst) && is_asleep.swap(false, Ordering::SeqCst) {
             self.thread.unpark();
         }
         Running {
@@ -108,28 +110,23 @@ impl Drop for Running {
 }
 
 impl Shared {
-    fn tick(&self, engine: &EngineWeak) {
-        let mut ticks_without_quick = 0;
+    fn tick(&self, engine: &Engine) {
+        let mut ticks_left = LINGER_TICKS;
         while !self.is_over.load(Ordering::SeqCst) {
-            // Not held while asleep, or it would never go away.
-            let Some(engine) = engine.upgrade() else {
-                return;
-            };
             engine.increment_epoch();
-            drop(engine);
-            ticks_without_quick = match self.quick.load(Ordering::SeqCst) {
-                0 => ticks_without_quick + 1,
-                _ => 0,
-            };
-            if ticks_without_quick <= LINGER_TICKS {
+            if self.quick.load(Ordering::SeqCst) > 0 {
+                ticks_left = LINGER_TICKS;
+            }
+            if ticks_left > 0 {
+                ticks_left -= 1;
                 std::thread::sleep(TICK);
             } else if self.sleep() {
-                ticks_without_quick = 0;
+                ticks_left = LINGER_TICKS;
             }
         }
     }
 
-    /// Until a guest begins, or for a long tick where long ones run. Whether one has begun.
+    /// Until a guest begins, or for a long tick where long ones run. Whether one has woken it.
     fn sleep(&self) -> bool {
         self.is_asleep.store(true, Ordering::SeqCst);
         let nobody_began = self.quick.load(Ordering::SeqCst) == 0;
@@ -139,8 +136,7 @@ impl Shared {
                 running => std::thread::park_timeout(long_tick(running)),
             }
         }
-        self.is_asleep.store(false, Ordering::SeqCst);
-        self.quick.load(Ordering::SeqCst) > 0
+        !self.is_asleep.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -172,8 +168,7 @@ mod tests {
 
     #[test]
     fn the_clock_stands_while_no_guest_runs() {
-        let engine = engine();
-        let clock = Clock::start(engine.weak()).unwrap();
+        let clock = Clock::start(engine()).unwrap();
         let is_asleep = || clock.shared.is_asleep.load(Ordering::SeqCst);
         assert!(eventually(is_asleep));
         let running = clock.running();
@@ -186,8 +181,7 @@ mod tests {
     /// That it goes on shows where guests that loop are stopped.
     #[test]
     fn the_clock_ticks_less_often_for_long_guests() {
-        let engine = engine();
-        let clock = Clock::start(engine.weak()).unwrap();
+        let clock = Clock::start(engine()).unwrap();
         let mut running = clock.running();
         running.set_long();
         let is_asleep = || clock.shared.is_asleep.load(Ordering::SeqCst);
@@ -199,8 +193,7 @@ mod tests {
 
     #[test]
     fn the_clock_ends_with_its_owner() {
-        let engine = engine();
-        let clock = Clock::start(engine.weak()).unwrap();
+        let clock = Clock::start(engine()).unwrap();
         let shared = Arc::downgrade(&clock.shared);
         assert!(eventually(|| clock.shared.is_asleep.load(Ordering::SeqCst)));
         drop(clock);

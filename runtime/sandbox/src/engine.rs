@@ -8,9 +8,7 @@ use crm_model::limits::{
     BEFORE_SAVE_MAX_CONCURRENT, BEFORE_SAVE_MAX_READY, COMPONENT_MAX_INSTANCES,
     COMPONENT_MAX_MEMORIES, GUEST_STACK_MAX_BYTES, PLAN_MEMORY_MAX_BYTES, PLAN_TABLE_MAX_ELEMENTS,
 };
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
 use crate::settings::SandboxSettings;
@@ -74,10 +72,6 @@ fn pool(settings: &SandboxSettings) -> PoolingAllocationConfig {
         .async_stack_keep_resident(CALL_STACK_BYTES)
         .pagemap_scan(Enabled::No);
     pool
-}
-
-pub(crate) fn engine_start(settings: &SandboxSettings) -> Result<Engine, SandboxError> {
-    Engine::new(&wasmtime_config(settings)).map_err(unavailable)
 }
 
 pub(crate) fn unavailable(error: impl ToString) -> SandboxError {

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio::task::coop::consume_budget;
 use tracing::{Instrument, Span, info_span};
+use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::artifact::Artifacts;
@@ -21,7 +22,7 @@ use crate::class::GuestLimits;
 use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::digest::Digest;
-use crate::engine::{engine_start, unavailable};
+use crate::engine::{unavailable, wasmtime_config};
 use crate::error::SandboxError;
 use crate::failure::RunFailure;
 use crate::hook::{HookReport, HookRoom, SaveCall};
@@ -65,14 +66,14 @@ impl Sandbox {
     /// [`SandboxError::Unavailable`] when the machine lacks address space, threads or the cache
     /// directory.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let engine = engine_start(&settings)?;
+        let engine = Engine::new(&wasmtime_config(&settings)).map_err(unavailable)?;
         let runtime = runtime_new("guest", settings.threads, let_others_go_first)?;
         let hook_runtime = runtime_new("hook", settings.threads, || {})?;
         let long = runtime_new("long-guest", settings.long_threads, get_out_of_the_way)?;
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
-            clock: Arc::new(Clock::start(engine.weak())?),
+            clock: Arc::new(Clock::start(engine.clone())?),
             plugins: plugins_new(settings.code_max_bytes),
             compiler: Compiler::new(settings.compiler, settings.compile_limits),
             artifacts: artifacts.transpose()?,
