@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::bare::{DirectAction, EventText, WaitingAction};
 use crate::report::{Aim, Measure, median};
 use crate::say;
+use crate::scale::stones;
 
 pub(crate) const NAME: &str = "action_call";
 
@@ -160,6 +161,7 @@ pub(crate) fn component(name: &str) -> Result<&'static [u8]> {
 /// A call with the event.
 pub(crate) fn call() -> Result<ActionCall> {
     Ok(ActionCall {
+        tenant: Some(stones::tenant(0)),
         event: Arc::new(event()?),
         configuration: Arc::new("{}".to_owned()),
         settings: Arc::new("{}".to_owned()),

@@ -59,6 +59,7 @@ fn call(event: Value, configuration: &str) -> ActionCall {
     }))
     .unwrap();
     ActionCall {
+        tenant: None,
         event: Arc::new(event),
         configuration: Arc::new(json!(configuration).to_string()),
         settings: Arc::new(r#"{"band":"A"}"#.to_owned()),

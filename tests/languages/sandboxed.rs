@@ -55,6 +55,7 @@ pub(crate) async fn answers(component: &[u8], cases: &[Case]) -> Vec<Value> {
     let mut answers = Vec::new();
     for case in cases {
         let call = ActionCall {
+            tenant: None,
             event: Arc::new(case.event.clone()),
             configuration: Arc::new(case.configuration.clone()),
             settings: Arc::new("{}".to_owned()),

@@ -117,6 +117,7 @@ impl From<RecordedCall> for ActionCall {
     fn from(call: RecordedCall) -> Self {
         let RecordedCall { event, terms } = call;
         Self {
+            tenant: None,
             event: Arc::new(event),
             configuration: Arc::new(terms.configuration),
             settings: Arc::new(terms.settings),

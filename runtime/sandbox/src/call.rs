@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_model::limits::TEMPLATE_MODEL_MAX_BYTES;
-use crm_model::{Event, Grant, GuestClass};
+use crm_model::{Event, Grant, GuestClass, TenantId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -18,12 +18,16 @@ use crate::host::question::GuestHost;
 use crate::mutation::answer_decode;
 use crate::plan::LimitOverrides;
 use crate::plugin::{Guest, Plugin};
+use crate::probation::Bursts;
 use crate::report::{ActionReport, Outcome};
 use crate::store::{GuestState, store_account, store_new};
 
 /// What an action, or a template's `after-event`, is called with.
 #[derive(Clone, Debug)]
 pub struct ActionCall {
+    /// Whose call it is: one that was stopped has the tenant's next calls of the same component
+    /// wait for others. None where nobody else is served, as on an author's machine.
+    pub tenant: Option<TenantId>,
     /// The event, already cut down to what the plugin may see
     /// ([`Event::visible_to`](crm_model::Event::visible_to)).
     pub event: Arc<Event>,
@@ -69,13 +73,14 @@ impl Room {
         }
     }
 
-    /// Calls an action's `run`, or a template's `after-event`.
+    /// Calls an action's `run`, or a template's `after-event`; in `bursts` where it is on probation.
     pub(crate) async fn action(
         &self,
         plugin: &Plugin,
         call: &ActionCall,
         host: Box<dyn GuestHost>,
         is_long: Arc<AtomicBool>,
+        bursts: Option<&Bursts>,
     ) -> ActionReport {
         // Dropped after the store: a turn ends when the instance's place in the pool is free.
         let Ok(_turn) = self.turns.acquire().await else {
@@ -96,12 +101,19 @@ impl Room {
                 .data_mut()
                 .set_wasi(since_1970(call.event.occurred_at), call.seed);
         }
-        let outcome = in_time(
-            plugin,
-            &limits,
-            action_in(&mut store, plugin, call, &limits),
-        )
-        .await;
+        let outcome = match bursts {
+            None => {
+                let call = action_in(&mut store, plugin, call, &limits);
+                in_time(plugin, &limits, call).await
+            }
+            Some(bursts) => match bursts.begin(&mut store, &limits) {
+                Ok(burst) => {
+                    let call = action_in(&mut store, plugin, call, &limits);
+                    burst.run(in_time(plugin, &limits, call)).await
+                }
+                Err(failure) => Err(failure),
+            },
+        };
         let usage = store_account(&mut store, &limits);
         ActionReport {
             outcome: outcome.and_then(|outcome| outcome.with_attachments(usage.attached)),

@@ -16,6 +16,9 @@ const TICK: Duration = Duration::from_millis(1);
 /// The same where all that run are long, because each tick costs everybody else some microseconds.
 const LONG_TICK_MOST: Duration = Duration::from_millis(4);
 
+/// The same where all that run are on probation: each burst of theirs ends with a look at the time.
+const PROBATION_TICK: Duration = Duration::from_millis(20);
+
 /// How long a turn of all long guests may take on one thread: one whose time is over is stopped when
 /// its turn comes.
 const LONG_TURN: Duration = Duration::from_millis(32);
@@ -35,10 +38,10 @@ pub(crate) struct Clock {
 /// clock is asleep, or the clock sees, before it sleeps, that somebody began.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Guests that run.
-    running: AtomicUsize,
-    /// Those of them that are not long.
+    /// Guests that run, by their pace.
     quick: AtomicUsize,
+    long: AtomicUsize,
+    on_probation: AtomicUsize,
     is_asleep: AtomicBool,
     is_over: AtomicBool,
 }
@@ -47,7 +50,18 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) struct Running {
     shared: Arc<Shared>,
-    is_long: bool,
+    pace: Pace,
+}
+
+/// How closely a guest is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Each millisecond.
+    Quick,
+    /// Each few milliseconds.
+    Long,
+    /// Now and then.
+    OnProbation,
 }
 
 impl Clock {
@@ -66,9 +80,8 @@ impl Clock {
         })
     }
 
-    /// A guest begins to run; it is not long yet.
+    /// A guest begins to run, as a quick one.
     pub(crate) fn running(&self) -> Running {
-        self.shared.running.fetch_add(1, Ordering::SeqCst);
         self.shared.quick.fetch_add(1, Ordering::SeqCst);
         let is_asleep = &self.shared.is_asleep;
         // Of those who begin at once, one wakes it.
@@ -77,13 +90,15 @@ impl Clock {
         }
         Running {
             shared: Arc::clone(&self.shared),
-            is_long: false,
+            pace: Pace::Quick,
         }
     }
 
     /// How many run.
     pub(crate) fn count(&self) -> usize {
-        self.shared.running.load(Ordering::SeqCst)
+        let all = [Pace::Quick, Pace::Long, Pace::OnProbation];
+        let count = |pace| self.shared.of(pace).load(Ordering::SeqCst);
+        all.into_iter().map(count).sum()
     }
 }
 
@@ -95,21 +110,40 @@ impl Drop for Clock {
 }
 
 impl Running {
+    /// It has computed for long. One on probation stays there.
     pub(crate) fn set_long(&mut self) {
-        if !std::mem::replace(&mut self.is_long, true) {
-            self.shared.quick.fetch_sub(1, Ordering::SeqCst);
+        if self.pace == Pace::Quick {
+            self.set(Pace::Long);
         }
+    }
+
+    pub(crate) fn set_on_probation(&mut self) {
+        self.set(Pace::OnProbation);
+    }
+
+    fn set(&mut self, pace: Pace) {
+        // It counts as running all the time.
+        self.shared.of(pace).fetch_add(1, Ordering::SeqCst);
+        self.shared.of(self.pace).fetch_sub(1, Ordering::SeqCst);
+        self.pace = pace;
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.set_long();
-        self.shared.running.fetch_sub(1, Ordering::SeqCst);
+        self.shared.of(self.pace).fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Shared {
+    fn of(&self, pace: Pace) -> &AtomicUsize {
+        match pace {
+            Pace::Quick => &self.quick,
+            Pace::Long => &self.long,
+            Pace::OnProbation => &self.on_probation,
+        }
+    }
+
     fn tick(&self, engine: &Engine) {
         let mut ticks_left = LINGER_TICKS;
         while !self.is_over.load(Ordering::SeqCst) {
@@ -131,17 +165,19 @@ impl Shared {
         self.is_asleep.store(true, Ordering::SeqCst);
         let nobody_began = self.quick.load(Ordering::SeqCst) == 0;
         if nobody_began && !self.is_over.load(Ordering::SeqCst) {
-            match self.running.load(Ordering::SeqCst) {
-                0 => std::thread::park(),
-                running => std::thread::park_timeout(long_tick(running)),
+            let count = |pace| self.of(pace).load(Ordering::SeqCst);
+            match (count(Pace::Long), count(Pace::OnProbation)) {
+                (0, 0) => std::thread::park(),
+                (0, _) => std::thread::park_timeout(PROBATION_TICK),
+                (long, _) => std::thread::park_timeout(long_tick(long)),
             }
         }
         !self.is_asleep.swap(false, Ordering::SeqCst)
     }
 }
 
-fn long_tick(running: usize) -> Duration {
-    let share = LONG_TURN / u32::try_from(running.max(1)).unwrap_or(u32::MAX);
+fn long_tick(long: usize) -> Duration {
+    let share = LONG_TURN / u32::try_from(long.max(1)).unwrap_or(u32::MAX);
     share.clamp(TICK, LONG_TICK_MOST)
 }
 

@@ -79,6 +79,11 @@ impl RunFailure {
         )
     }
 
+    /// Whether it was stopped because it computed, or waited, for too long.
+    pub(crate) const fn is_stop(&self) -> bool {
+        matches!(self, Self::OutOfFuel { .. } | Self::TimedOut { .. })
+    }
+
     pub(crate) fn host(error: impl ToString) -> Self {
         Self::Host(error.to_string())
     }

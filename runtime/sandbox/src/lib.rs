@@ -27,6 +27,7 @@ mod limiter;
 mod mutation;
 mod plan;
 mod plugin;
+mod probation;
 mod report;
 mod sandbox;
 mod settings;

@@ -31,6 +31,7 @@ use crate::host::question::GuestHost;
 use crate::inspect::component_inspect;
 use crate::plan::LimitOverrides;
 use crate::plugin::Plugin;
+use crate::probation::Probation;
 use crate::report::ActionReport;
 use crate::settings::SandboxSettings;
 use crate::store::GuestState;
@@ -57,6 +58,10 @@ pub struct Sandbox {
     /// Of calls that take long.
     long: Option<Runtime>,
     long_handle: Handle,
+    probation: Arc<Probation>,
+    /// Of calls on probation.
+    bursts: Option<Runtime>,
+    burst_handle: Handle,
 }
 
 impl Sandbox {
@@ -70,6 +75,7 @@ impl Sandbox {
         let runtime = runtime_new("guest", settings.threads, let_others_go_first)?;
         let hook_runtime = runtime_new("hook", settings.threads, || {})?;
         let long = runtime_new("long-guest", settings.long_threads, get_out_of_the_way)?;
+        let bursts = runtime_new("burst-guest", 1, get_out_of_the_way)?;
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
             linker: linker_new(&engine).map_err(unavailable)?,
@@ -89,6 +95,9 @@ impl Sandbox {
             runtime: Some(runtime),
             long_handle: long.handle().clone(),
             long: Some(long),
+            probation: Arc::new(Probation::new()),
+            burst_handle: bursts.handle().clone(),
+            bursts: Some(bursts),
         })
     }
 
@@ -207,18 +216,32 @@ impl Sandbox {
         let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
         let is_long = Arc::<AtomicBool>::default();
         let (told, is_likely_long) = (Arc::clone(&is_long), plugin.is_likely_long());
+        let probation = Arc::clone(&self.probation);
+        let bursts = probation.bursts(call.tenant, &plugin);
+        let elsewhere = match (&bursts, is_likely_long) {
+            (Some(_), _) => Some(self.burst_handle.clone()),
+            (None, true) => Some(self.long_handle.clone()),
+            (None, false) => None,
+        };
         let task = async move {
-            let report = room.action(&plugin, &call, host, Arc::clone(&told)).await;
-            plugin.ended(told.load(Ordering::Relaxed));
+            let is_long = Arc::clone(&told);
+            let report = room.action(&plugin, &call, host, is_long, bursts.as_ref());
+            let report = report.await;
+            let was_long = told.load(Ordering::Relaxed);
+            plugin.ended(was_long);
+            let was_stopped = report.outcome.as_ref().is_err_and(RunFailure::is_stop);
+            if let (true, true, Some(tenant)) = (was_long, was_stopped, call.tenant) {
+                probation.begin(tenant, &plugin);
+            }
             report
         };
         // No span of its own: an attempt's says which component is called, and one more would take
         // a tenth of the time that the call takes.
         let (task, long) = (task.in_current_span(), self.long_handle.clone());
         async move {
-            match is_likely_long {
-                true => joined(long.spawn(task)).await,
-                false => unless_long(task, is_long, long).await,
+            match elsewhere {
+                Some(elsewhere) => joined(elsewhere.spawn(task)).await,
+                None => unless_long(task, is_long, long).await,
             }
         }
     }
@@ -296,6 +319,7 @@ impl Drop for Sandbox {
             self.runtime.take(),
             self.hook_runtime.take(),
             self.long.take(),
+            self.bursts.take(),
         ];
         for runtime in runtimes.into_iter().flatten() {
             runtime.shutdown_background();

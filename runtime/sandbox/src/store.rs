@@ -64,6 +64,13 @@ impl GuestState {
         }
     }
 
+    /// Its clock looks at it now and then.
+    pub(crate) fn set_on_probation(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.set_on_probation();
+        }
+    }
+
     /// Nobody calls it from here on, until [`store_restart`].
     pub(crate) fn rest(&mut self) {
         self.running = None;
@@ -91,7 +98,7 @@ pub(crate) struct Usage {
 const LONG: Duration = Duration::from_millis(2);
 
 /// How long the calling thread has computed.
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }

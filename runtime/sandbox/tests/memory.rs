@@ -77,6 +77,7 @@ fn call() -> ActionCall {
     });
     let event: Event = serde_json::from_value(event).unwrap();
     ActionCall {
+        tenant: None,
         event: Arc::new(event),
         configuration: Arc::new("{}".to_owned()),
         settings: Arc::new("{}".to_owned()),

@@ -34,6 +34,7 @@ pub(crate) fn action_call(
     let sight = model.sight(module, told.authority.reader());
     let (_, seed) = told.work.as_u64_pair();
     Some(ActionCall {
+        tenant: Some(model.tenant_id()),
         event: Arc::new(event.visible_to(&plugin.grant, &sight)),
         configuration: Arc::new(configuration.to_string()),
         settings: Arc::clone(&plugin.settings),

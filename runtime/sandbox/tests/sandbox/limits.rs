@@ -7,11 +7,12 @@ use crm_model::limits::{
 };
 use crm_sandbox::{
     ActionCall, ActionReport, Answering, GuestHost, GuestLimits, LimitOverrides, NoHost, OverLimit,
-    Question, RunFailure,
+    Plugin, Question, RunFailure, Sandbox,
 };
 use rstest::rstest;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 use crate::guests::{ANSWER, Answer, SPIN, action, action_with, answering, data_segment, template};
 use crate::{call, failure, run, sandbox, usual};
@@ -182,7 +183,7 @@ async fn calls_beyond_the_pool_wait_for_their_turn() {
     let plugin = sandbox
         .load(&answering("", &Answer::creates(0, b"", "")))
         .unwrap();
-    let mut calls = tokio::task::JoinSet::new();
+    let mut calls = JoinSet::new();
     for _ in 0..40 {
         let (sandbox, plugin) = (Arc::clone(&sandbox), Arc::clone(&plugin));
         calls.spawn(async move {
@@ -471,4 +472,85 @@ async fn a_sandbox_can_be_dropped_while_guests_run() {
         () = tokio::task::yield_now() => {}
     }
     drop(sandbox);
+}
+
+/// Stops a guest that loops, so that its tenant's next calls are on probation.
+async fn on_probation(sandbox: &Sandbox, plugin: &Arc<Plugin>) -> ActionCall {
+    let call = ActionCall {
+        tenant: Some(TENANT.parse().unwrap()),
+        ..call()
+    };
+    let report = sandbox.run_action(plugin, call.clone(), Box::new(NoHost));
+    assert!(report.await.outcome.is_err());
+    call
+}
+
+const TENANT: &str = "018f4e6a-7c1e-7000-8000-0000000000aa";
+
+/// On which thread a call ends.
+async fn thread_of(sandbox: &Sandbox, plugin: &Arc<Plugin>, call: ActionCall) -> String {
+    let thread = Arc::new(Mutex::new(None));
+    let host = Box::new(Ends(Arc::clone(&thread)));
+    sandbox.run_action(plugin, call, host).await;
+    thread.lock().unwrap().take().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_stopped_computes_in_bursts_for_that_tenant_and_nobody_else() {
+    let sandbox = sandbox(usual());
+    let spinning = sandbox.load(&action(SPIN)).unwrap();
+    let good = answering("", &Answer::creates(0, b"", ""));
+    let good = sandbox.load(&good).unwrap();
+    let call = on_probation(&sandbox, &spinning).await;
+    let others = ActionCall {
+        tenant: Some("018f4e6a-7c1e-7000-8000-0000000000bb".parse().unwrap()),
+        ..call.clone()
+    };
+    let nobodys = ActionCall {
+        tenant: None,
+        ..call.clone()
+    };
+    for (plugin, call, thread) in [
+        (&spinning, &call, "burst-guest"),
+        (&spinning, &others, "long-guest"),
+        (&spinning, &nobodys, "long-guest"),
+        (&good, &call, "guest"),
+    ] {
+        assert_eq!(thread_of(&sandbox, plugin, call.clone()).await, thread);
+    }
+}
+
+#[tokio::test]
+async fn on_probation_a_call_takes_the_same_fuel() {
+    let sandbox = sandbox(usual());
+    let spinning = sandbox.load(&action(SPIN)).unwrap();
+    let call = on_probation(&sandbox, &spinning).await;
+    let report = sandbox.run_action(&spinning, call, Box::new(NoHost)).await;
+    assert_eq!(report.outcome.unwrap_err().code(), "out_of_fuel");
+    assert_eq!(report.fuel, 200_000_000);
+}
+
+#[tokio::test]
+async fn on_probation_calls_rest_most_of_the_time_and_are_stopped_when_it_is_over() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX,
+        call_max: Duration::from_millis(300),
+        ..usual()
+    };
+    let sandbox = Arc::new(sandbox(limits));
+    let spinning = sandbox.load(&action(SPIN)).unwrap();
+    let call = on_probation(&sandbox, &spinning).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let (sandbox, spinning, call) = (sandbox.clone(), spinning.clone(), call.clone());
+        calls.spawn(async move { sandbox.run_action(&spinning, call, Box::new(NoHost)).await });
+    }
+    let reports = calls.join_all().await;
+    let fuel: u64 = reports.iter().map(|report| report.fuel).sum();
+    for report in reports {
+        let failure = report.outcome.unwrap_err();
+        assert_eq!(failure.to_string(), "the component took longer than 300 ms");
+    }
+    // Those who compute all the time take more than four times as much in theirs.
+    assert!(fuel < 100_000_000, "{fuel}");
 }

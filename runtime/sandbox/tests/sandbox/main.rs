@@ -77,6 +77,7 @@ fn event() -> Arc<Event> {
 
 fn call() -> ActionCall {
     ActionCall {
+        tenant: None,
         event: event(),
         configuration: Arc::new(r#"{"band":"A"}"#.to_owned()),
         settings: Arc::new("{}".to_owned()),

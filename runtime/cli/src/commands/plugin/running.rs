@@ -87,6 +87,7 @@ impl Runner {
         let granted = world.grant.clone().unwrap_or_else(|| declared.clone());
         let grant = Grant::new(declared, granted);
         let call = ActionCall {
+            tenant: None,
             event: Arc::new(occasion.event.granted(&grant)),
             configuration: Arc::new(occasion.configuration.to_string()),
             settings: Arc::new(Value::Object(world.settings.clone()).to_string()),
