@@ -166,6 +166,7 @@ pub(crate) async fn in_time<T>(
     ended.unwrap_or(Err(RunFailure::TimedOut {
         limit: limits.call_max,
         took: limits.call_max,
+        on_probation: false,
     }))
 }
 

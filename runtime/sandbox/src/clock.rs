@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_millis(1);
 const LONG_TICK_MOST: Duration = Duration::from_millis(4);
 
 /// The same where all that run are on probation: each burst of theirs ends with a look at the time.
-const PROBATION_TICK: Duration = Duration::from_millis(20);
+const PROBATION_TICK: Duration = Duration::from_millis(10);
 
 /// How long a turn of all long guests may take on one thread: one whose time is over is stopped when
 /// its turn comes.
@@ -110,18 +110,7 @@ impl Drop for Clock {
 }
 
 impl Running {
-    /// It has computed for long. One on probation stays there.
-    pub(crate) fn set_long(&mut self) {
-        if self.pace == Pace::Quick {
-            self.set(Pace::Long);
-        }
-    }
-
-    pub(crate) fn set_on_probation(&mut self) {
-        self.set(Pace::OnProbation);
-    }
-
-    fn set(&mut self, pace: Pace) {
+    pub(crate) fn set(&mut self, pace: Pace) {
         // It counts as running all the time.
         self.shared.of(pace).fetch_add(1, Ordering::SeqCst);
         self.shared.of(self.pace).fetch_sub(1, Ordering::SeqCst);
@@ -219,7 +208,7 @@ mod tests {
     fn the_clock_ticks_less_often_for_long_guests() {
         let clock = Clock::start(engine()).unwrap();
         let mut running = clock.running();
-        running.set_long();
+        running.set(Pace::Long);
         let is_asleep = || clock.shared.is_asleep.load(Ordering::SeqCst);
         assert!(eventually(is_asleep));
         assert_eq!(long_tick(1), LONG_TICK_MOST);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::class::GuestLimits;
+use crate::probation::PROBATION;
 use crate::store::GuestState;
 use crate::text::{Bytes, sentence};
 
@@ -30,8 +31,13 @@ pub enum RunFailure {
     #[error("the component used up its {limit_units} units of fuel")]
     OutOfFuel { limit_units: u64 },
     /// It took too long.
-    #[error("the component took longer than {} ms", .limit.as_millis())]
-    TimedOut { limit: Duration, took: Duration },
+    #[error("the component took longer than {} ms{}", .limit.as_millis(), probation_words(*.on_probation))]
+    TimedOut {
+        limit: Duration,
+        took: Duration,
+        /// Whether it had a share of its time only, because of an earlier call.
+        on_probation: bool,
+    },
     /// It was refused memory and could not do without.
     #[error("the component wanted {} of memory, and gets at most {}", Bytes(*.wanted_bytes), Bytes(*.limit_bytes))]
     OutOfMemory {
@@ -84,6 +90,14 @@ impl RunFailure {
         matches!(self, Self::OutOfFuel { .. } | Self::TimedOut { .. })
     }
 
+    /// How it failed on probation.
+    pub(crate) fn on_probation(mut self) -> Self {
+        if let Self::TimedOut { on_probation, .. } = &mut self {
+            *on_probation = true;
+        }
+        self
+    }
+
     pub(crate) fn host(error: impl ToString) -> Self {
         Self::Host(error.to_string())
     }
@@ -98,7 +112,7 @@ impl RunFailure {
         let (limit, measured, most) = match self {
             Self::OverLimit(over) => return Some(*over),
             Self::OutOfFuel { limit_units } => ("fuel_max_units", *limit_units, *limit_units),
-            Self::TimedOut { limit, took } => (
+            Self::TimedOut { limit, took, .. } => (
                 "call_max_milliseconds",
                 milliseconds(took),
                 milliseconds(limit),
@@ -155,6 +169,16 @@ pub(crate) enum Stage {
     Call,
 }
 
+fn probation_words(on_probation: bool) -> String {
+    if !on_probation {
+        return String::new();
+    }
+    let seconds = PROBATION.as_secs();
+    format!(
+        "; it was let compute little of that, because a call of it was stopped less than {seconds} s before"
+    )
+}
+
 /// Reads wasmtime's error as the decision that it stands for.
 pub(crate) fn failure_of(
     error: &wasmtime::Error,
@@ -174,6 +198,7 @@ pub(crate) fn failure_of(
         Some(Trap::Interrupt) => RunFailure::TimedOut {
             limit: limits.call_max,
             took: state.elapsed(),
+            on_probation: false,
         },
         // It calls deeper than its stack is.
         Some(Trap::StackOverflow) => RunFailure::OverLimit(OverLimit::new(

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use wasmtime::Store;
 
 use crate::class::GuestLimits;
+use crate::clock::{Pace, Running};
 use crate::digest::Digest;
 use crate::failure::RunFailure;
 use crate::plugin::Plugin;
@@ -25,7 +26,7 @@ use crate::store::{GuestState, thread_time};
 /// How long it lasts after a call was stopped. Shorter than a breaker's shortest pause
 /// ([`BREAKER_PAUSE_SECONDS`](crm_model::limits::BREAKER_PAUSE_SECONDS)): the call that tries whether
 /// a component works again has all that it may.
-const PROBATION: Duration = Duration::from_secs(10);
+pub(crate) const PROBATION: Duration = Duration::from_secs(10);
 
 /// More are not remembered.
 const STOPPED_MAX: u64 = 10_000;
@@ -34,12 +35,16 @@ const STOPPED_MAX: u64 = 10_000;
 /// that they are on probation.
 const BURST_FUEL_UNITS: u64 = 100_000;
 
+/// What computes for longer at a time does things that cost little fuel and much time, as copying its
+/// memory; its clock ends its bursts.
+const BURST_MAX: Duration = Duration::from_millis(1);
+
 /// How many times as long as a burst its rest takes.
 const REST_TIMES: u32 = 19;
 
 /// How long all that are on probation may rest one after the other: each is stopped in time, however
 /// many they are.
-const ROUND_MAX: Duration = Duration::from_millis(30);
+const ROUND_MAX: Duration = Duration::from_millis(20);
 
 /// Who was stopped lately.
 pub(crate) struct Probation {
@@ -56,6 +61,7 @@ pub(crate) struct Bursts {
 /// A call that computes in bursts.
 pub(crate) struct Burst {
     calls: Arc<AtomicUsize>,
+    running: Option<Running>,
     deadline: Instant,
     call_max: Duration,
 }
@@ -96,10 +102,14 @@ impl Bursts {
         let interval = store.fuel_async_yield_interval(Some(BURST_FUEL_UNITS));
         interval.map_err(RunFailure::host)?;
         let state = store.data_mut();
-        state.set_on_probation();
+        let mut running = state.take_running();
+        if let Some(running) = &mut running {
+            running.set(Pace::OnProbation);
+        }
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(Burst {
             calls: Arc::clone(&self.calls),
+            running,
             deadline: state.deadline(),
             call_max: limits.call_max,
         })
@@ -109,24 +119,30 @@ impl Bursts {
 impl Burst {
     /// Runs a call on a thread that is there for such calls alone: their rests are the thread's.
     pub(crate) async fn run<T>(
-        self,
+        mut self,
         call: impl Future<Output = Result<T, RunFailure>>,
     ) -> Result<T, RunFailure> {
         let mut call = pin!(call);
         poll_fn(|context| {
             let computed_before = thread_time();
             let polled = call.as_mut().poll(context);
-            if polled.is_ready() {
-                return polled;
+            if let Poll::Ready(ended) = polled {
+                return Poll::Ready(ended.map_err(RunFailure::on_probation));
             }
             let now = Instant::now();
             let left = self.deadline.saturating_duration_since(now);
             if left.is_zero() {
-                let limit = self.call_max;
-                let took = limit + now.saturating_duration_since(self.deadline);
-                return Poll::Ready(Err(RunFailure::TimedOut { limit, took }));
+                let failure = RunFailure::TimedOut {
+                    limit: self.call_max,
+                    took: self.call_max + now.saturating_duration_since(self.deadline),
+                    on_probation: true,
+                };
+                return Poll::Ready(Err(failure));
             }
             let computed = thread_time().saturating_sub(computed_before);
+            if let (Some(running), true) = (&mut self.running, computed > BURST_MAX) {
+                running.set(Pace::Long);
+            }
             let calls = self.calls.load(Ordering::Relaxed);
             std::thread::sleep(rest(computed, calls).min(left));
             Poll::Pending

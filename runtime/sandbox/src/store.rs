@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::class::GuestLimits;
-use crate::clock::Running;
+use crate::clock::{Pace, Running};
 use crate::failure::RunFailure;
 use crate::host::Gate;
 use crate::host::journal::Exchange;
@@ -32,7 +32,7 @@ pub(crate) struct GuestState {
     deadline: Instant,
     /// Set when it has computed for longer than [`LONG`].
     is_long: Arc<AtomicBool>,
-    /// None while nobody calls it.
+    /// None while nobody calls it, and on probation.
     running: Option<Running>,
     /// How long its thread had computed at the first tick.
     first_tick: Option<Duration>,
@@ -64,11 +64,9 @@ impl GuestState {
         }
     }
 
-    /// Its clock looks at it now and then.
-    pub(crate) fn set_on_probation(&mut self) {
-        if let Some(running) = &mut self.running {
-            running.set_on_probation();
-        }
+    /// For whoever keeps the account of how it runs in the store's place.
+    pub(crate) fn take_running(&mut self) -> Option<Running> {
+        self.running.take()
     }
 
     /// Nobody calls it from here on, until [`store_restart`].
@@ -142,12 +140,14 @@ pub(crate) fn store_new(
         if !state.is_long.load(Ordering::Relaxed) {
             // Not by the clock: on a busy machine most of a tick is others'.
             let computed = thread_time();
-            if computed.saturating_sub(*state.first_tick.get_or_insert(computed)) < LONG {
-                return Ok(UpdateDeadline::Continue(1));
-            }
-            state.is_long.store(true, Ordering::Relaxed);
-            if let Some(running) = &mut state.running {
-                running.set_long();
+            let first_tick = *state.first_tick.get_or_insert(computed);
+            let is_long = computed.saturating_sub(first_tick) >= LONG;
+            state.is_long.store(is_long, Ordering::Relaxed);
+            match &mut state.running {
+                Some(_) if !is_long => return Ok(UpdateDeadline::Continue(1)),
+                Some(running) => running.set(Pace::Long),
+                // On probation it yields at each.
+                None => {}
             }
         }
         let yielding = Box::pin(tokio::task::yield_now());

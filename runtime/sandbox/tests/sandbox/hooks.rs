@@ -77,7 +77,9 @@ async fn a_hook_has_a_time_of_its_own() {
     let report = sandbox.before_save(&plugin, save()).await;
     let limit = Duration::from_millis(50);
     match report.verdict {
-        Err(RunFailure::TimedOut { limit: most, took }) => assert!(most == limit && took >= limit),
+        Err(RunFailure::TimedOut {
+            limit: most, took, ..
+        }) => assert!(most == limit && took >= limit),
         other => panic!("{other:?}"),
     }
     assert!(report.fuel > 0, "what it burnt is counted");
