@@ -1,5 +1,5 @@
 //! What was stopped is on probation: for some seconds, that tenant's calls of that component have a
-//! twentieth of one processor together, in bursts.
+//! thirtieth of one processor together, in bursts.
 //!
 //! A priority is not enough. A call that computes all the time keeps one processor busy, however low
 //! it stands, and whoever answers requests has nowhere to go when something else holds up the other
@@ -39,8 +39,9 @@ const BURST_FUEL_UNITS: u64 = 100_000;
 /// memory; its clock ends its bursts.
 const BURST_MAX: Duration = Duration::from_millis(1);
 
-/// How many times as long as a burst its rest takes.
-const REST_TIMES: u32 = 19;
+/// How many times as long as a burst its rest takes. One call that is alone can still use up the fuel
+/// that it may in the time that it may.
+const REST_TIMES: u32 = 29;
 
 /// How long all that are on probation may rest one after the other: each is stopped in time, however
 /// many they are.
