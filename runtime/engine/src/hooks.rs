@@ -5,7 +5,7 @@ use crm_model::hooks::TemplateHooks;
 use crm_model::limits::BEFORE_SAVE_MAX_TIMEOUTS;
 use crm_model::validate::check_added;
 use crm_model::{Model, TenantId};
-use crm_sandbox::{HookVerdict, Leftover, Plugin, RunFailure};
+use crm_sandbox::{HookVerdict, Leftover, Plugin};
 use futures::StreamExt;
 use futures::stream;
 use std::sync::Arc;
@@ -124,10 +124,7 @@ impl Engine {
                 }
             }
             Err(failure) => {
-                if matches!(
-                    failure,
-                    RunFailure::TimedOut { .. } | RunFailure::OutOfFuel { .. }
-                ) {
+                if failure.is_stop() {
                     slow.fetch_add(1, Ordering::Relaxed);
                 }
                 let status = failure.code();

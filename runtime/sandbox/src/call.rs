@@ -101,18 +101,16 @@ impl Room {
                 .data_mut()
                 .set_wasi(since_1970(call.event.occurred_at), call.seed);
         }
-        let outcome = match bursts {
-            None => {
-                let call = action_in(&mut store, plugin, call, &limits);
-                in_time(plugin, &limits, call).await
-            }
-            Some(bursts) => match bursts.begin(&mut store, &limits) {
-                Ok(burst) => {
-                    let call = action_in(&mut store, plugin, call, &limits);
-                    burst.run(in_time(plugin, &limits, call)).await
-                }
-                Err(failure) => Err(failure),
-            },
+        let burst = bursts.map(|bursts| bursts.begin(&mut store, &limits));
+        let burst = match burst.transpose() {
+            Ok(burst) => burst,
+            Err(failure) => return ActionReport::not_run(failure),
+        };
+        let called = action_in(&mut store, plugin, call, &limits);
+        let called = in_time(plugin, &limits, called);
+        let outcome = match burst {
+            Some(burst) => burst.run(called).await,
+            None => called.await,
         };
         let usage = store_account(&mut store, &limits);
         ActionReport {

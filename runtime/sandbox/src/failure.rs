@@ -86,7 +86,7 @@ impl RunFailure {
     }
 
     /// Whether it was stopped because it computed, or waited, for too long.
-    pub(crate) const fn is_stop(&self) -> bool {
+    pub const fn is_stop(&self) -> bool {
         matches!(self, Self::OutOfFuel { .. } | Self::TimedOut { .. })
     }
 

@@ -34,6 +34,7 @@ mod settings;
 mod shape;
 mod store;
 mod text;
+mod threads;
 mod yielding;
 
 pub use artifact::{CacheKey, CodeCache};

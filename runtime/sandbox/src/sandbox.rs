@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::task::coop::consume_budget;
 use tracing::{Instrument, Span, info_span};
@@ -35,11 +35,19 @@ use crate::probation::Probation;
 use crate::report::ActionReport;
 use crate::settings::SandboxSettings;
 use crate::store::GuestState;
+use crate::threads::Threads;
 use crate::yielding::{get_out_of_the_way, let_others_go_first};
 
 /// Runs components. Guests have a runtime of their own, so that one that spins takes nothing
 /// from those who answer requests.
 pub struct Sandbox {
+    threads: Threads,
+    /// Of hooks.
+    hook_threads: Threads,
+    /// Of calls that take long.
+    long_threads: Threads,
+    /// Of calls on probation.
+    burst_threads: Threads,
     linker: Linker<GuestState>,
     clock: Arc<Clock>,
     /// By digest, as much as fits. A call holds its plugin, so what is evicted stays until its
@@ -49,19 +57,7 @@ pub struct Sandbox {
     artifacts: Option<Artifacts>,
     room: Arc<Room>,
     hooks: Arc<HookRoom>,
-    handle: Handle,
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
-    /// Of hooks. The same.
-    hook_runtime: Option<Runtime>,
-    hook_handle: Handle,
-    /// Of calls that take long.
-    long: Option<Runtime>,
-    long_handle: Handle,
     probation: Arc<Probation>,
-    /// Of calls on probation.
-    bursts: Option<Runtime>,
-    burst_handle: Handle,
 }
 
 impl Sandbox {
@@ -72,12 +68,12 @@ impl Sandbox {
     /// directory.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
         let engine = Engine::new(&wasmtime_config(&settings)).map_err(unavailable)?;
-        let runtime = runtime_new("guest", settings.threads, let_others_go_first)?;
-        let hook_runtime = runtime_new("hook", settings.threads, || {})?;
-        let long = runtime_new("long-guest", settings.long_threads, get_out_of_the_way)?;
-        let bursts = runtime_new("burst-guest", 1, get_out_of_the_way)?;
         let artifacts = settings.cache.map(|cache| Artifacts::open(cache, &engine));
         Ok(Self {
+            threads: Threads::new("guest", settings.threads, let_others_go_first)?,
+            hook_threads: Threads::new("hook", settings.threads, || {})?,
+            long_threads: Threads::new("long-guest", settings.long_threads, get_out_of_the_way)?,
+            burst_threads: Threads::new("burst-guest", 1, get_out_of_the_way)?,
             linker: linker_new(&engine).map_err(unavailable)?,
             clock: Arc::new(Clock::start(engine.clone())?),
             plugins: plugins_new(settings.code_max_bytes),
@@ -89,21 +85,13 @@ impl Sandbox {
                 settings.concurrency,
             )),
             hooks: Arc::new(HookRoom::new()),
-            hook_handle: hook_runtime.handle().clone(),
-            hook_runtime: Some(hook_runtime),
-            handle: runtime.handle().clone(),
-            runtime: Some(runtime),
-            long_handle: long.handle().clone(),
-            long: Some(long),
             probation: Arc::new(Probation::new()),
-            burst_handle: bursts.handle().clone(),
-            bursts: Some(bursts),
         })
     }
 
     /// The guests' runtime, for whoever runs a whole stage of work beside its guest calls there.
     pub fn handle(&self) -> &Handle {
-        &self.handle
+        self.threads.handle()
     }
 
     /// What a call of that component may take; what a plan says that goes past a cap does not
@@ -188,7 +176,8 @@ impl Sandbox {
         call: impl Into<Arc<ActionCall>>,
         host: Box<dyn GuestHost>,
     ) -> ActionReport {
-        joined(self.handle.spawn(self.action(plugin, call.into(), host)))
+        let task = self.action(plugin, call.into(), host);
+        joined(self.handle().spawn(task))
             .await
             .and_then(|ended| ended)
             .unwrap_or_else(ActionReport::not_run)
@@ -218,10 +207,10 @@ impl Sandbox {
         let (told, is_likely_long) = (Arc::clone(&is_long), plugin.is_likely_long());
         let probation = Arc::clone(&self.probation);
         let bursts = probation.bursts(call.tenant, &plugin);
-        let elsewhere = match (&bursts, is_likely_long) {
-            (Some(_), _) => Some(self.burst_handle.clone()),
-            (None, true) => Some(self.long_handle.clone()),
-            (None, false) => None,
+        let long = self.long_threads.handle().clone();
+        let elsewhere = match &bursts {
+            Some(_) => Some(self.burst_threads.handle().clone()),
+            None => is_likely_long.then(|| long.clone()),
         };
         let task = async move {
             let is_long = Arc::clone(&told);
@@ -237,7 +226,7 @@ impl Sandbox {
         };
         // No span of its own: an attempt's says which component is called, and one more would take
         // a tenth of the time that the call takes.
-        let (task, long) = (task.in_current_span(), self.long_handle.clone());
+        let task = task.in_current_span();
         async move {
             match elsewhere {
                 Some(elsewhere) => joined(elsewhere.spawn(task)).await,
@@ -254,7 +243,7 @@ impl Sandbox {
         let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
         let span = call_span(&plugin);
         let task = async move { room.template_model(&plugin).await };
-        joined(self.handle.spawn(task.instrument(span))).await?
+        joined(self.handle().spawn(task.instrument(span))).await?
     }
 }
 
@@ -283,9 +272,13 @@ impl Sandbox {
         };
         // Whoever asks about many records lets others go first now and then.
         consume_budget().await;
-        unless_long(task.instrument(span), is_long, self.hook_handle.clone())
-            .await
-            .unwrap_or_else(HookReport::not_run)
+        unless_long(
+            task.instrument(span),
+            is_long,
+            self.hook_threads.handle().clone(),
+        )
+        .await
+        .unwrap_or_else(HookReport::not_run)
     }
 
     /// Calls a template's `migrate` on one record's data, which an older version of the template
@@ -307,23 +300,7 @@ impl Sandbox {
             let limits = room.limits_of(plugin.manifest().class);
             hooks.migrate(&plugin, limits, of).await
         };
-        joined(self.hook_handle.spawn(task.instrument(span))).await?
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // Waiting for guests here would block, and panic inside of async code; each of them is
-        // stopped by its limits or at its next yield.
-        let runtimes = [
-            self.runtime.take(),
-            self.hook_runtime.take(),
-            self.long.take(),
-            self.bursts.take(),
-        ];
-        for runtime in runtimes.into_iter().flatten() {
-            runtime.shutdown_background();
-        }
+        joined(self.hook_threads.handle().spawn(task.instrument(span))).await?
     }
 }
 
@@ -339,16 +316,6 @@ fn plugins_new(code_max_bytes: u64) -> Cache<Digest, Arc<Plugin>> {
         // A component that is loaded is called next, whatever was called often before.
         .eviction_policy(EvictionPolicy::lru())
         .build()
-}
-
-fn runtime_new(name: &str, threads: usize, start: fn()) -> Result<Runtime, SandboxError> {
-    Builder::new_multi_thread()
-        .worker_threads(threads.max(1))
-        .thread_name(name)
-        .on_thread_start(start)
-        .enable_all()
-        .build()
-        .map_err(unavailable)
 }
 
 /// A call on the caller's thread, and elsewhere once it is long:

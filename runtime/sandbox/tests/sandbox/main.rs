@@ -13,6 +13,7 @@ mod hooks;
 mod inspect;
 mod limits;
 mod load;
+mod pace;
 mod run;
 mod tenants;
 mod wasi;
