@@ -95,6 +95,10 @@ pub(crate) struct Usage {
 /// What a call may compute after its first tick before it is long.
 const LONG: Duration = Duration::from_millis(2);
 
+/// What a call computes at most until its fuel is counted, in units of it: some 4 ms. Compiled code
+/// keeps the count in registers, and what the clock stops takes it with it.
+const COUNTED_EACH_FUEL_UNITS: u64 = 5_000_000;
+
 /// How long the calling thread has computed.
 pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -127,6 +131,7 @@ pub(crate) fn store_new(
     store.limiter(|state| &mut state.limiter);
     store
         .set_fuel(limits.fuel_max_units)
+        .and_then(|()| store.fuel_async_yield_interval(Some(COUNTED_EACH_FUEL_UNITS)))
         .map_err(RunFailure::host)?;
     store.set_hostcall_fuel(limits.crossing_max_bytes());
     // At each tick: stopped when its time is over, else to the end of the queue once it is long.

@@ -87,6 +87,19 @@ async fn a_loop_with_fuel_to_spare_runs_out_of_time() {
 }
 
 #[tokio::test]
+async fn fuel_is_counted_of_a_loop_that_runs_out_of_time_too() {
+    let limits = GuestLimits {
+        fuel_max_units: u64::MAX,
+        call_max: Duration::from_millis(300),
+        ..usual()
+    };
+    let report = run(limits, &action(SPIN)).await;
+    assert_eq!(report.outcome.unwrap_err().code(), "timed_out");
+    // Some 400 million on a machine that is free.
+    assert!(report.fuel >= 5_000_000, "{}", report.fuel);
+}
+
+#[tokio::test]
 async fn guests_that_spin_do_not_keep_others_from_being_served() {
     let limits = GuestLimits {
         fuel_max_units: u64::MAX,
