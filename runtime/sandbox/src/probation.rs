@@ -1,5 +1,6 @@
-//! What was stopped is on probation: for some seconds, that tenant's calls of that component have a
-//! thirtieth of one processor together, in bursts.
+//! What was stopped is on probation: for some seconds, that tenant's calls of that component compute
+//! in bursts, and all that do have a thirtieth of one processor together, or a hundredth where they are
+//! stopped then too.
 //!
 //! A priority is not enough. A call that computes all the time keeps one processor busy, however low
 //! it stands, and whoever answers requests has nowhere to go when something else holds up the other
@@ -11,16 +12,16 @@ use moka::sync::Cache;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{sleep_until, timeout_at};
 use wasmtime::Store;
 
 use crate::class::GuestLimits;
 use crate::clock::{Pace, Running};
 use crate::digest::Digest;
 use crate::failure::RunFailure;
-use crate::plugin::Plugin;
 use crate::store::{GuestState, thread_time};
 
 /// How long it lasts after a call was stopped. Shorter than a breaker's shortest pause
@@ -39,29 +40,37 @@ const BURST_FUEL_UNITS: u64 = 100_000;
 /// memory; its clock ends its bursts.
 const BURST_MAX: Duration = Duration::from_millis(1);
 
-/// How many times as long as a burst its rest takes. One call that is alone can still use up the fuel
-/// that it may in the time that it may.
+/// How many times as long as a burst nobody computes after it. One call that is alone can still use up
+/// the fuel that it may in the time that it may.
 const REST_TIMES: u32 = 29;
 
-/// How long all that are on probation may rest one after the other: each is stopped in time, however
-/// many they are.
-const ROUND_MAX: Duration = Duration::from_millis(20);
+/// The same for what was stopped on probation too.
+const REST_TIMES_AGAIN: u32 = 99;
+
+/// The longest time that nobody computes.
+const REST_MAX: Duration = Duration::from_millis(300);
+
+/// What a rest that was too long is made up for by the next: the runtime's timer knows milliseconds.
+const LATE_MAX: Duration = Duration::from_millis(2);
 
 /// Who was stopped lately.
 pub(crate) struct Probation {
-    stopped: Cache<(TenantId, Digest), ()>,
-    bursts: Bursts,
+    /// And how many times as long as their bursts their rests are.
+    stopped: Cache<(TenantId, Digest), u32>,
+    next: Arc<Mutex<Instant>>,
 }
 
-/// Counts the calls that compute in bursts.
-#[derive(Clone, Default)]
+/// Whose turn it is to compute a burst: one at a time, first come, first served.
+#[derive(Clone)]
 pub(crate) struct Bursts {
-    calls: Arc<AtomicUsize>,
+    /// When the next may begin.
+    next: Arc<Mutex<Instant>>,
+    rest_times: u32,
 }
 
 /// A call that computes in bursts.
 pub(crate) struct Burst {
-    calls: Arc<AtomicUsize>,
+    bursts: Bursts,
     running: Option<Running>,
     deadline: Instant,
     call_max: Duration,
@@ -74,21 +83,35 @@ impl Probation {
                 .max_capacity(STOPPED_MAX)
                 .time_to_live(PROBATION)
                 .build(),
-            bursts: Bursts::default(),
+            next: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
     /// How a tenant's call of a component computes, where it is on probation.
-    pub(crate) fn bursts(&self, tenant: Option<TenantId>, plugin: &Plugin) -> Option<Bursts> {
-        let is_stopped = |tenant| self.stopped.contains_key(&(tenant, plugin.digest()));
-        tenant.is_some_and(is_stopped).then(|| self.bursts.clone())
+    pub(crate) fn bursts(&self, tenant: Option<TenantId>, digest: Digest) -> Option<Bursts> {
+        let rest_times = self.stopped.get(&(tenant?, digest))?;
+        Some(Bursts {
+            next: Arc::clone(&self.next),
+            rest_times,
+        })
     }
 
-    /// A call was stopped that computed for long.
-    pub(crate) fn begin(&self, tenant: TenantId, plugin: &Plugin) {
-        let manifest = plugin.manifest();
-        tracing::debug!(tenant.id = %tenant, plugin.name = %manifest.name, "on probation");
-        self.stopped.insert((tenant, plugin.digest()), ());
+    /// A tenant's call of a component was stopped, by its fuel or its time. Unless it was long it is
+    /// none of its doing that it took so long, but on probation, where it is not let.
+    pub(crate) fn stopped(
+        &self,
+        tenant: TenantId,
+        digest: Digest,
+        was_long: bool,
+        bursts: Option<&Bursts>,
+    ) {
+        let rest_times = match (bursts, was_long) {
+            (Some(_), _) => REST_TIMES_AGAIN,
+            (None, true) => REST_TIMES,
+            (None, false) => return,
+        };
+        tracing::debug!(tenant.id = %tenant, component.digest = %digest, "on probation");
+        self.stopped.insert((tenant, digest), rest_times);
     }
 }
 
@@ -107,9 +130,8 @@ impl Bursts {
         if let Some(running) = &mut running {
             running.set(Pace::OnProbation);
         }
-        self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(Burst {
-            calls: Arc::clone(&self.calls),
+            bursts: self.clone(),
             running,
             deadline: state.deadline(),
             call_max: limits.call_max,
@@ -118,49 +140,67 @@ impl Bursts {
 }
 
 impl Burst {
-    /// Runs a call on a thread that is there for such calls alone: their rests are the thread's.
+    /// Runs a call, a burst in each of its turns.
     pub(crate) async fn run<T>(
         mut self,
         call: impl Future<Output = Result<T, RunFailure>>,
     ) -> Result<T, RunFailure> {
         let mut call = pin!(call);
-        poll_fn(|context| {
+        loop {
+            let deadline = self.deadline.into();
+            let Ok(mut next) = timeout_at(deadline, self.bursts.turn()).await else {
+                return Err(self.timed_out());
+            };
+            let began = Instant::now();
             let computed_before = thread_time();
-            let polled = call.as_mut().poll(context);
-            if let Poll::Ready(ended) = polled {
-                return Poll::Ready(ended.map_err(RunFailure::on_probation));
-            }
-            let now = Instant::now();
-            let left = self.deadline.saturating_duration_since(now);
-            if left.is_zero() {
-                let failure = RunFailure::TimedOut {
-                    limit: self.call_max,
-                    took: self.call_max + now.saturating_duration_since(self.deadline),
-                    on_probation: true,
-                };
-                return Poll::Ready(Err(failure));
-            }
+            let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
             let computed = thread_time().saturating_sub(computed_before);
+            *next = next_turn(*next, began, computed, self.bursts.rest_times);
+            drop(next);
+            if let Poll::Ready(ended) = polled {
+                return ended.map_err(RunFailure::on_probation);
+            }
             if let (Some(running), true) = (&mut self.running, computed > BURST_MAX) {
                 running.set(Pace::Long);
             }
-            let calls = self.calls.load(Ordering::Relaxed);
-            std::thread::sleep(rest(computed, calls).min(left));
-            Poll::Pending
-        })
-        .await
+            until_woken().await;
+        }
+    }
+
+    fn timed_out(&self) -> RunFailure {
+        RunFailure::TimedOut {
+            limit: self.call_max,
+            took: self.call_max + self.deadline.elapsed(),
+            on_probation: true,
+        }
     }
 }
 
-impl Drop for Burst {
-    fn drop(&mut self) {
-        self.calls.fetch_sub(1, Ordering::Relaxed);
+impl Bursts {
+    /// Waits for its turn, which is over when what comes is dropped.
+    async fn turn(&self) -> MutexGuard<'_, Instant> {
+        let next = self.next.lock().await;
+        sleep_until((*next).into()).await;
+        next
     }
 }
 
-fn rest(computed: Duration, calls: usize) -> Duration {
-    let calls = u32::try_from(calls.max(1)).unwrap_or(u32::MAX);
-    computed.saturating_mul(REST_TIMES).min(ROUND_MAX / calls)
+/// When the turn after one begins that was due at `due`, and computed so much from `began` on.
+fn next_turn(due: Instant, began: Instant, computed: Duration, rest_times: u32) -> Instant {
+    let late_at_most = began
+        .checked_sub(LATE_MAX)
+        .map_or(due, |early| due.max(early));
+    late_at_most + computed + computed.saturating_mul(rest_times).min(REST_MAX)
+}
+
+/// Until what was polled last wants to be polled again.
+async fn until_woken() {
+    let mut is_woken = false;
+    poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 #[cfg(test)]
@@ -169,12 +209,33 @@ mod tests {
     use crm_model::limits::BREAKER_PAUSE_SECONDS;
 
     #[test]
-    fn a_rest_is_a_multiple_of_what_was_computed_and_bounded_by_how_many_rest() {
-        let burst = Duration::from_micros(70);
-        assert_eq!(rest(burst, 1), burst * REST_TIMES);
-        assert_eq!(rest(burst, 8), burst * REST_TIMES);
-        assert_eq!(rest(burst, 60), ROUND_MAX / 60);
-        assert_eq!(rest(Duration::from_secs(3), 1), ROUND_MAX);
+    fn nobody_computes_for_a_multiple_of_what_was_computed() {
+        let (burst, late) = (Duration::from_micros(70), Duration::from_micros(900));
+        let (due, period) = (Instant::now(), burst * 30);
+        assert_eq!(next_turn(due, due, burst, 29), due + period);
+        assert_eq!(next_turn(due, due + late, burst, 29), due + period);
+        // Who was not there in their turn does not get it later.
+        let began = due + Duration::from_secs(1);
+        let next = next_turn(due, began, burst, 29);
+        assert_eq!(next, began - LATE_MAX + period);
+        let long = Duration::from_secs(1);
+        assert_eq!(next_turn(due, due, long, 29), due + long + REST_MAX);
+    }
+
+    #[test]
+    fn what_is_stopped_on_probation_rests_longer() {
+        let probation = Probation::new();
+        let tenant = "018f4e6a-7c1e-7000-8000-0000000000aa".parse().unwrap();
+        let digest = Digest::of(b"");
+        let bursts = || probation.bursts(Some(tenant), digest);
+        let rest_times = || bursts().map(|bursts| bursts.rest_times);
+        probation.stopped(tenant, digest, false, bursts().as_ref());
+        assert_eq!(rest_times(), None);
+        probation.stopped(tenant, digest, true, bursts().as_ref());
+        assert_eq!(rest_times(), Some(REST_TIMES));
+        probation.stopped(tenant, digest, false, bursts().as_ref());
+        assert_eq!(rest_times(), Some(REST_TIMES_AGAIN));
+        assert!(probation.bursts(None, digest).is_none());
     }
 
     #[test]

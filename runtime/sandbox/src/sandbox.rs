@@ -206,7 +206,7 @@ impl Sandbox {
         let is_long = Arc::<AtomicBool>::default();
         let (told, is_likely_long) = (Arc::clone(&is_long), plugin.is_likely_long());
         let probation = Arc::clone(&self.probation);
-        let bursts = probation.bursts(call.tenant, &plugin);
+        let bursts = probation.bursts(call.tenant, plugin.digest());
         let long = self.long_threads.handle().clone();
         let elsewhere = match &bursts {
             Some(_) => Some(self.burst_threads.handle().clone()),
@@ -219,8 +219,8 @@ impl Sandbox {
             let was_long = told.load(Ordering::Relaxed);
             plugin.ended(was_long);
             let was_stopped = report.outcome.as_ref().is_err_and(RunFailure::is_stop);
-            if let (true, true, Some(tenant)) = (was_long, was_stopped, call.tenant) {
-                probation.begin(tenant, &plugin);
+            if let (true, Some(tenant)) = (was_stopped, call.tenant) {
+                probation.stopped(tenant, plugin.digest(), was_long, bursts.as_ref());
             }
             report
         };

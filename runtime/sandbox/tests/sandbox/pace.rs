@@ -140,6 +140,6 @@ async fn on_probation_calls_rest_most_of_the_time_and_are_stopped_when_it_is_ove
                         because a call of it was stopped less than 10 s before";
         assert_eq!(failure.to_string(), expected);
     }
-    // Those who do not rest take some 400 million on a machine that is free.
-    assert!(fuel < 40_000_000, "{fuel}");
+    // Those who do not rest take some 400 million on a machine that is free, and these 14 million.
+    assert!(fuel < 30_000_000, "{fuel}");
 }
