@@ -32,8 +32,7 @@ pub(crate) const PROBATION: Duration = Duration::from_secs(10);
 /// More are not remembered.
 const STOPPED_MAX: u64 = 10_000;
 
-/// What is computed at a time, in units of fuel: some 70 µs. Calls that take no more do not notice
-/// that they are on probation.
+/// What is computed at a time, in units of fuel: some 70 µs. Calls that take no more wait for one turn.
 const BURST_FUEL_UNITS: u64 = 100_000;
 
 /// What computes for longer at a time does things that cost little fuel and much time, as copying its
