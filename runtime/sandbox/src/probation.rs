@@ -150,6 +150,9 @@ impl Burst {
             let Ok(mut next) = timeout_at(deadline, self.bursts.turn()).await else {
                 return Err(self.timed_out());
             };
+            // Who is ready too is often behind in its share, so that Linux would have it wait for all of
+            // the burst, however low this thread's priority is.
+            std::thread::yield_now();
             let began = Instant::now();
             let computed_before = thread_time();
             let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;

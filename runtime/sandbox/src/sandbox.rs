@@ -176,10 +176,8 @@ impl Sandbox {
         call: impl Into<Arc<ActionCall>>,
         host: Box<dyn GuestHost>,
     ) -> ActionReport {
-        let task = self.action(plugin, call.into(), host);
-        joined(self.handle().spawn(task))
+        self.action(plugin, call.into(), host, Some(self.handle().clone()))
             .await
-            .and_then(|ended| ended)
             .unwrap_or_else(ActionReport::not_run)
     }
 
@@ -191,16 +189,18 @@ impl Sandbox {
         call: impl Into<Arc<ActionCall>>,
         host: Box<dyn GuestHost>,
     ) -> ActionReport {
-        self.action(plugin, call.into(), host)
+        self.action(plugin, call.into(), host, None)
             .await
             .unwrap_or_else(ActionReport::not_run)
     }
 
+    /// A call that begins on the caller's thread, unless others are said.
     fn action(
         &self,
         plugin: &Arc<Plugin>,
         call: Arc<ActionCall>,
         host: Box<dyn GuestHost>,
+        begins_on: Option<Handle>,
     ) -> impl Future<Output = Result<ActionReport, RunFailure>> + Send + 'static {
         let (room, plugin) = (Arc::clone(&self.room), Arc::clone(plugin));
         let is_long = Arc::<AtomicBool>::default();
@@ -228,9 +228,13 @@ impl Sandbox {
         // a tenth of the time that the call takes.
         let task = task.in_current_span();
         async move {
-            match elsewhere {
-                Some(elsewhere) => joined(elsewhere.spawn(task)).await,
-                None => unless_long(task, is_long, long).await,
+            match (elsewhere, begins_on) {
+                (Some(elsewhere), _) => joined(elsewhere.spawn(task)).await,
+                (None, Some(threads)) => {
+                    let task = unless_long(task, is_long, long);
+                    joined(threads.spawn(task)).await?
+                }
+                (None, None) => unless_long(task, is_long, long).await,
             }
         }
     }
