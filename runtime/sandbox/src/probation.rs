@@ -52,19 +52,33 @@ const REST_MAX: Duration = Duration::from_millis(300);
 /// What a rest that was too long is made up for by the next: the runtime's timer knows milliseconds.
 const LATE_MAX: Duration = Duration::from_millis(2);
 
+/// A yield that takes longer met somebody who computes all the time.
+const YIELD_MAX: Duration = Duration::from_millis(1);
+
+/// For how long there are no yields then. Linux takes a whole slice from who yields, so on a processor
+/// that is always busy each costs a tenth of a second.
+const NO_YIELDS: Duration = Duration::from_secs(1);
+
 /// Who was stopped lately.
 pub(crate) struct Probation {
     /// And how many times as long as their bursts their rests are.
     stopped: Cache<(TenantId, Digest), u32>,
-    next: Arc<Mutex<Instant>>,
+    next: Arc<Mutex<Next>>,
 }
 
 /// Whose turn it is to compute a burst: one at a time, first come, first served.
 #[derive(Clone)]
 pub(crate) struct Bursts {
-    /// When the next may begin.
-    next: Arc<Mutex<Instant>>,
+    next: Arc<Mutex<Next>>,
     rest_times: u32,
+}
+
+/// The next burst, whosever it is.
+struct Next {
+    /// When it may begin.
+    at: Instant,
+    /// From when on it yields.
+    yields_from: Instant,
 }
 
 /// A call that computes in bursts.
@@ -82,7 +96,10 @@ impl Probation {
                 .max_capacity(STOPPED_MAX)
                 .time_to_live(PROBATION)
                 .build(),
-            next: Arc::new(Mutex::new(Instant::now())),
+            next: Arc::new(Mutex::new(Next {
+                at: Instant::now(),
+                yields_from: Instant::now(),
+            })),
         }
     }
 
@@ -150,14 +167,12 @@ impl Burst {
             let Ok(mut next) = timeout_at(deadline, self.bursts.turn()).await else {
                 return Err(self.timed_out());
             };
-            // Who is ready too is often behind in its share, so that Linux would have it wait for all of
-            // the burst, however low this thread's priority is.
-            std::thread::yield_now();
+            next.let_others_go_first();
             let began = Instant::now();
             let computed_before = thread_time();
             let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
             let computed = thread_time().saturating_sub(computed_before);
-            *next = next_turn(*next, began, computed, self.bursts.rest_times);
+            next.at = next_turn(next.at, began, computed, self.bursts.rest_times);
             drop(next);
             if let Poll::Ready(ended) = polled {
                 return ended.map_err(RunFailure::on_probation);
@@ -180,10 +195,25 @@ impl Burst {
 
 impl Bursts {
     /// Waits for its turn, which is over when what comes is dropped.
-    async fn turn(&self) -> MutexGuard<'_, Instant> {
+    async fn turn(&self) -> MutexGuard<'_, Next> {
         let next = self.next.lock().await;
-        sleep_until((*next).into()).await;
+        sleep_until(next.at.into()).await;
         next
+    }
+}
+
+impl Next {
+    /// Who is ready too has often had more than its share, and Linux would have it wait for all of the
+    /// burst, however low this thread's priority is.
+    fn let_others_go_first(&mut self) {
+        let began = Instant::now();
+        if began < self.yields_from {
+            return;
+        }
+        std::thread::yield_now();
+        if began.elapsed() > YIELD_MAX {
+            self.yields_from = Instant::now() + NO_YIELDS;
+        }
     }
 }
 
