@@ -32,6 +32,7 @@ mod export;
 mod field_removal;
 mod field_types;
 mod flow;
+mod functions;
 mod fuzz_found;
 mod guests;
 mod guide;
