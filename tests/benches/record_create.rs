@@ -1,6 +1,7 @@
-//! Records created over HTTP: each validated and committed with its history, its event and one
-//! job. The reference: pgbench with the same rows in the same tables, pipelined, under the same
-//! row-level security, on the same server, with as many clients.
+//! Records created over HTTP: each validated and committed with its history, its event, what is
+//! indexed, unique and searched of it, and one job. The reference: pgbench with the same rows in
+//! the same tables, pipelined, under the same row-level security, on the same server, with as many
+//! clients.
 //!
 //! Both take turns, each in a database of its own; no worker runs, so that the jobs stay. The
 //! server makes commits durable, as in production.
@@ -11,13 +12,13 @@ use crm_model::TenantId;
 use crm_store::StoreSettings;
 use crm_store::admin::Admin;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 use crate::load::{Load, Request, quantile};
-use crate::pgbench::{self, Pgbench};
+use crate::pgbench::{self, Pgbench, Seen};
 use crate::report::{Aim, Measure, median};
 use crate::say;
 use crate::serving::{Serving, database, on_postgres};
@@ -28,6 +29,8 @@ const CLIENTS: usize = 32;
 const ROUNDS: u32 = 3;
 const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_secs(8);
+/// More than any client creates in one run.
+const RUN_CREATES_MAX: u64 = 100_000_000;
 
 const OURS: &str = "bench_ours";
 const REFERENCE: &str = "bench_reference";
@@ -38,22 +41,30 @@ const NUMBER: &str = "{number}";
 
 const DIAMONDS: &str = include_str!("../../templates/jewellery/sample/diamonds.csv");
 
-/// The statements that a create comes down to, in one transaction and one round trip.
-const PIPELINE: &str = r"\startpipeline
+/// The statements that a create comes down to, in one transaction and one round trip. Ids grow, as
+/// ours do: `n` is a client's own, and no two runs have one in common.
+const PIPELINE: &str = r"\set n :n + 1
+\set id :n * 100 + :client_id
+\startpipeline
 begin;
 select set_config('crm.tenant_id', :tenant, true);
 select language::regconfig from tenant_crm_configs where tenant_id = :tenant::uuid and model_version = :model_version::bigint;
-insert into crm_records (tenant_id, id, module_slug, data, version, owner_id, created_at, created_by, updated_at, updated_by) values (:tenant::uuid, gen_random_uuid(), 'items', :data::jsonb, 1, :person, now(), :person, now(), :person);
-insert into crm_record_history (tenant_id, record_id, version, kind, changed_before, changed_after, changed_at, changed_by, cause, event_id) values (:tenant::uuid, gen_random_uuid(), 1, 'record_created', null, :data::jsonb, now(), :person, :cause::jsonb, gen_random_uuid());
-insert into crm_events (tenant_id, id, kind, module_slug, record_id, record_version, before, after, changed_fields, actor, cause, depth, occurred_at) values (:tenant::uuid, gen_random_uuid(), 'record_created', 'items', gen_random_uuid(), 1, null, :data::jsonb, :changed_fields::jsonb, :actor::jsonb, :cause::jsonb, 0, now());
-insert into crm_jobs (tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at, created_at) values (:tenant::uuid, gen_random_uuid(), 'valuation', gen_random_uuid(), 'items', gen_random_uuid(), 'queued', now(), now());
+insert into crm_records (tenant_id, id, module_slug, data, version, owner_id, created_at, created_by, updated_at, updated_by) values (:tenant::uuid, lpad(to_hex(:id::bigint), 32, '0')::uuid, 'items', :data::jsonb, 1, :person, now(), :person, now(), :person);
+insert into crm_record_history (tenant_id, record_id, version, kind, changed_before, changed_after, changed_at, changed_by, cause, event_id) values (:tenant::uuid, lpad(to_hex(:id::bigint), 32, '0')::uuid, 1, 'record_created', null, :data::jsonb, now(), :person, :cause::jsonb, lpad(to_hex(:id::bigint), 32, '0')::uuid);
+insert into crm_events (tenant_id, id, kind, module_slug, record_id, record_version, before, after, changed_fields, actor, cause, depth, occurred_at) values (:tenant::uuid, lpad(to_hex(:id::bigint), 32, '0')::uuid, 'record_created', 'items', lpad(to_hex(:id::bigint), 32, '0')::uuid, 1, null, :data::jsonb, :changed_fields::jsonb, :actor::jsonb, :cause::jsonb, 0, now());
+insert into crm_index (tenant_id, slot, key, record_id) select :tenant::uuid, u.slot, u.key, lpad(to_hex(:id::bigint), 32, '0')::uuid from unnest(:slots::text[], :keys::text[]) as u (slot, key);
+insert into crm_unique (tenant_id, slot, key, record_id) values (:tenant::uuid, :unique_slot, 'D-' || :id, lpad(to_hex(:id::bigint), 32, '0')::uuid);
+insert into crm_words (tenant_id, word, module_slug, record_id) select :tenant::uuid, w.word, 'items', lpad(to_hex(:id::bigint), 32, '0')::uuid from unnest(tsvector_to_array(to_tsvector(:language::regconfig, :text))) as w (word);
+insert into crm_jobs (tenant_id, id, workflow_slug, event_id, module_slug, record_id, state, available_at, created_at) values (:tenant::uuid, lpad(to_hex(:id::bigint), 32, '0')::uuid, 'valuation', lpad(to_hex(:id::bigint), 32, '0')::uuid, 'items', lpad(to_hex(:id::bigint), 32, '0')::uuid, 'queued', now(), now());
 commit;
 \endpipeline
 ";
 
-/// The store's own statement, for comparison: what it costs without HTTP, model and engine. The
-/// ids have to be put into the JSON here, which costs a little itself.
-const STATEMENT: &str = r"select crm_commit(:tenant::uuid, :model_version::bigint, now(), :actor::jsonb, :cause::jsonb, 0, array['record_created'], array['items'], array[gen_random_uuid()], array[0::bigint], array[gen_random_uuid()], array[null::jsonb], array[:data::jsonb], array[:changed_fields::jsonb], array[null::jsonb], array[null::jsonb], null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, jsonb_build_array(jsonb_build_object('id', gen_random_uuid(), 'workflow', 'valuation', 'event_id', gen_random_uuid(), 'module', 'items', 'record_id', gen_random_uuid(), 'error', null)), null, null, null, null);
+/// The store's own statement, for comparison: what it costs without HTTP, model and engine. Its
+/// arrays and its JSON have to be made here, which costs a little itself.
+const STATEMENT: &str = r"\set n :n + 1
+\set id :n * 100 + :client_id
+select crm_commit(:tenant::uuid, :model_version::bigint, now(), :actor::jsonb, :cause::jsonb, 0, array['record_created'], array['items'], array[lpad(to_hex(:id::bigint), 32, '0')::uuid], array[0::bigint], array[lpad(to_hex(:id::bigint), 32, '0')::uuid], array[null::jsonb], array[:data::jsonb], array[:changed_fields::jsonb], array[null::jsonb], array[null::jsonb], null, null, null, null, null, :slots::text[], :keys::text[], array_fill(lpad(to_hex(:id::bigint), 32, '0')::uuid, array[cardinality(:slots::text[])]), null, null, array[:unique_slot], array['D-' || :id], array[lpad(to_hex(:id::bigint), 32, '0')::uuid], array['items'], array[lpad(to_hex(:id::bigint), 32, '0')::uuid], array[null::text], array[:text], null, null, jsonb_build_array(jsonb_build_object('id', lpad(to_hex(:id::bigint), 32, '0')::uuid, 'workflow', 'valuation', 'event_id', lpad(to_hex(:id::bigint), 32, '0')::uuid, 'module', 'items', 'record_id', lpad(to_hex(:id::bigint), 32, '0')::uuid, 'error', null)), null, null, null, null);
 ";
 
 pub(crate) async fn measure() -> Result<Measure> {
@@ -90,12 +101,13 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
         .await?;
     let mut ours_connection = PgConnection::connect_with(&ours_options).await?;
     let mut reference_connection = PgConnection::connect_with(&reference_options).await?;
-    let pgbench = Pgbench {
+    let mut pgbench = Pgbench {
         variables: variables(&mut ours_connection, &mut reference_connection).await?,
         clients: CLIENTS,
         ..Pgbench::new(pgbench, postgres, REFERENCE)
     };
 
+    let mut runs = 0;
     let mut ours = Vec::new();
     let mut reference = Vec::new();
     let mut latencies = Vec::new();
@@ -113,8 +125,10 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
         latencies.push(latencies_json(&seen.latencies_microseconds));
 
         sqlx::query("checkpoint").execute(&mut connection).await?;
-        transactions += pgbench.run(PIPELINE, WARM_UP).await?.transactions;
-        let seen = pgbench.run(PIPELINE, MEASURED).await?;
+        transactions += numbered(&mut pgbench, &mut runs, PIPELINE, WARM_UP)
+            .await?
+            .transactions;
+        let seen = numbered(&mut pgbench, &mut runs, PIPELINE, MEASURED).await?;
         say(&format!(
             "round {round}: pgbench {:.0} creates/s",
             seen.per_second
@@ -122,7 +136,7 @@ async fn on(postgres: &PrivatePostgres, pgbench: std::path::PathBuf) -> Result<M
         reference.push(seen.per_second);
         transactions += seen.transactions;
     }
-    let statement = pgbench.run(STATEMENT, MEASURED).await?;
+    let statement = numbered(&mut pgbench, &mut runs, STATEMENT, MEASURED).await?;
     transactions += statement.transactions;
     say(&format!(
         "pgbench with the store's statement: {:.0} creates/s",
@@ -222,39 +236,74 @@ async fn variables(
     ours: &mut PgConnection,
     reference: &mut PgConnection,
 ) -> Result<Vec<(&'static str, String)>> {
-    let (data, changed_fields, actor, cause, model_version): (String, String, String, String, i64) =
-        sqlx::query_as(
-            "select e.after::text, e.changed_fields::text, e.actor::text, e.cause::text,
-                c.model_version
-            from crm_events e join tenant_crm_configs c using (tenant_id) limit 1",
-        )
-        .fetch_one(ours)
-        .await?;
+    let stored = sqlx::query(
+        "select e.after::text as data, e.changed_fields::text, e.actor::text, e.cause::text,
+            c.model_version::text, c.language,
+            i.slots, i.keys, q.slot as unique_slot, w.text
+        from crm_events e
+        join tenant_crm_configs c using (tenant_id)
+        join crm_unique q using (tenant_id, record_id)
+        cross join lateral (
+            select array_agg(slot order by slot, key)::text as slots,
+                array_agg(key order by slot, key)::text as keys
+            from crm_index where record_id = e.record_id) i
+        cross join lateral (
+            select string_agg(word, ' ') as text from crm_words where record_id = e.record_id) w
+        limit 1",
+    )
+    .fetch_one(ours)
+    .await?;
+    let mut variables = vec![
+        ("tenant", TENANT.to_string()),
+        ("person", "bench".to_owned()),
+    ];
+    for name in [
+        "data",
+        "changed_fields",
+        "actor",
+        "cause",
+        "model_version",
+        "language",
+        "slots",
+        "keys",
+        "unique_slot",
+        "text",
+    ] {
+        variables.push((name, stored.try_get(name)?));
+    }
+    let model_version: String = stored.try_get("model_version")?;
     sqlx::query(
         "insert into tenant_crm_configs (tenant_id, template_slug, template_version,
             model_version, selected_at, selected_by)
-        values ($1, 'jewellery', '0.1.0', $2, now(), 'bench')",
+        values ($1, 'jewellery', '0.1.0', $2::bigint, now(), 'bench')",
     )
     .bind(TENANT.uuid())
     .bind(model_version)
     .execute(reference)
     .await?;
-    Ok(vec![
-        ("tenant", TENANT.to_string()),
-        ("model_version", model_version.to_string()),
-        ("person", "bench".to_owned()),
-        ("data", data),
-        ("changed_fields", changed_fields),
-        ("actor", actor),
-        ("cause", cause),
-    ])
+    Ok(variables)
+}
+
+/// Runs a script, with ids that begin where no earlier run's can have ended.
+async fn numbered(
+    pgbench: &mut Pgbench,
+    runs: &mut u64,
+    script: &str,
+    time: Duration,
+) -> Result<Seen> {
+    *runs += 1;
+    let first = *runs * RUN_CREATES_MAX;
+    pgbench.variables.retain(|(name, _)| *name != "n");
+    pgbench.variables.push(("n", first.to_string()));
+    pgbench.run(script, time).await
 }
 
 /// Rows of the tables that a create writes, counted as the owner of the server.
-async fn count(connection: &mut PgConnection) -> Result<[(&'static str, i64); 4]> {
-    let (records, history, events, jobs): (i64, i64, i64, i64) = sqlx::query_as(
+async fn count(connection: &mut PgConnection) -> Result<[(&'static str, i64); 5]> {
+    let (records, history, events, jobs, values): (i64, i64, i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from crm_records), (select count(*) from crm_record_history),
-            (select count(*) from crm_events), (select count(*) from crm_jobs)",
+            (select count(*) from crm_events), (select count(*) from crm_jobs),
+            (select count(*) from crm_unique)",
     )
     .fetch_one(connection)
     .await?;
@@ -263,6 +312,7 @@ async fn count(connection: &mut PgConnection) -> Result<[(&'static str, i64); 4]
         ("crm_record_history", history),
         ("crm_events", events),
         ("crm_jobs", jobs),
+        ("crm_unique", values),
     ])
 }
 
