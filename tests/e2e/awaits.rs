@@ -338,10 +338,8 @@ async fn who_is_cancelled_takes_along_what_it_called() {
         added.expect(201);
     }
     let contact = ada(&owner).await;
-    let mut last = owner.run("last", &contact, &["queued", "running"]).await;
-    while last["waits_for"] != "delay" {
-        last = owner.run("last", &contact, &["queued", "running"]).await;
-    }
+    let rests = |run: &Value| run["waits_for"] == "delay";
+    owner.run_that("last", &contact, "at rest", rests).await;
     let body = json!({ "workflow": "first" });
     let taken = owner.post("runs/cancel", body).await.expect(200);
     assert_eq!(taken["taken"], 1, "{taken}");

@@ -84,15 +84,13 @@ async fn a_run_goes_from_step_to_step() {
 async fn a_run_waits_in_between() {
     let (_app, owner) = office(json!([
         set("first", json!({ "status": "'waits'" })),
-        { "delay": { "seconds": 2 } },
+        { "delay": { "seconds": 4 } },
         set("last", json!({ "status": "'over'" })),
     ]))
     .await;
     let contact = owner.create("contacts", json!({ "name": "Ada" })).await;
-    let mut seen = owner.run("flow", &contact, &["queued", "running"]).await;
-    while seen["waits_for"] != "delay" {
-        seen = owner.run("flow", &contact, &["queued", "running"]).await;
-    }
+    let rests = |run: &Value| run["waits_for"] == "delay";
+    let seen = owner.run_that("flow", &contact, "at rest", rests).await;
     assert_eq!(found(&owner, "contacts", &contact).await["status"], "waits");
     let run = owner.run("flow", &contact, ENDED).await;
     assert_eq!(steps(&run), [("first", "done"), ("last", "done")]);
@@ -319,10 +317,8 @@ async fn a_paused_workflow_keeps_its_runs() {
     assert_eq!(audit["data"][0]["after"]["paused"], true, "{audit}");
     let while_paused = owner.create("contacts", json!({ "name": "Grace" })).await;
     let _worker = start_worker_with(&app.database.url(), &[]);
-    let mut run = owner.run("flow", &before, &["queued"]).await;
-    while run["error"] != "the workflow is paused" {
-        run = owner.run("flow", &before, &["queued"]).await;
-    }
+    let waits = |run: &Value| run["status"] == "queued" && run["error"] == "the workflow is paused";
+    let run = owner.run_that("flow", &before, "paused", waits).await;
     assert_eq!(run["attempts"], 0, "it is not held against it");
     pause(false).await;
     let run = owner.run("flow", &before, ENDED).await;

@@ -161,12 +161,8 @@ fn rests(value: &str) -> Value {
 
 /// Waits until the contact's run rests.
 async fn resting(owner: &Client, contact: &str) -> Value {
-    loop {
-        let run = owner.run("flow", contact, &["queued", "running"]).await;
-        if run["waits_for"] == "delay" {
-            return run;
-        }
-    }
+    let rests = |run: &Value| run["waits_for"] == "delay";
+    owner.run_that("flow", contact, "at rest", rests).await
 }
 
 #[tokio::test]

@@ -292,22 +292,35 @@ impl Client {
     /// Waits until the record's run of this workflow has one of these statuses; the run with its
     /// log.
     pub async fn run(&self, workflow: &str, record: &str, statuses: &[&str]) -> Value {
+        let is_there = |run: &Value| statuses.iter().any(|status| run["status"] == *status);
+        let what = format!("{statuses:?}");
+        self.run_that(workflow, record, &what, is_there).await
+    }
+
+    /// Waits until the record's run of this workflow is so; the run with its log.
+    pub async fn run_that(
+        &self,
+        workflow: &str,
+        record: &str,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Value {
         let path = format!("runs?workflow={workflow}&record_id={record}");
         let began = std::time::Instant::now();
         loop {
             let runs = self.get(&path).await.expect(200);
-            let run = runs["data"]
-                .as_array()
-                .and_then(|runs| runs.last().cloned());
-            if let Some(run) = &run
-                && statuses.contains(&run["status"].as_str().unwrap_or_default())
-            {
-                let id = run["id"].as_str().expect("an id");
-                return self.get(&format!("runs/{id}")).await.expect(200);
+            let last = runs["data"].as_array().and_then(|runs| runs.last());
+            let mut seen = None;
+            if let Some(id) = last.and_then(|run| run["id"].as_str()) {
+                let run = self.get(&format!("runs/{id}")).await.expect(200);
+                if is_so(&run) {
+                    return run;
+                }
+                seen = Some(run);
             }
             assert!(
                 began.elapsed() < PATIENCE,
-                "no run of {workflow} is {statuses:?}: {run:?}"
+                "no run of {workflow} is {what}: {seen:?}"
             );
             tokio::time::sleep(LOOK).await;
         }
