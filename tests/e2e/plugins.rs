@@ -504,6 +504,15 @@ async fn stalled(app: &TestApp, owner: &Client) -> TcpStream {
     stream
 }
 
+/// Begins those again that were refused: whoever asked whether they are there had their turn.
+async fn begin_again(app: &TestApp, uploads: &mut [(&Client, TcpStream)]) {
+    for (owner, stream) in uploads {
+        if stream.try_read(&mut [0]).is_ok() {
+            *stream = stalled(app, owner).await;
+        }
+    }
+}
+
 /// Components are in memory as a whole, so few are taken in at once, and one of each tenant.
 #[tokio::test]
 async fn few_components_are_taken_in_at_once() {
@@ -513,22 +522,30 @@ async fn few_components_are_taken_in_at_once() {
         owners.push(app.owner_of("hospital").await.1);
     }
     let (last, first) = owners.split_last().unwrap();
-    let mut streams = vec![stalled(&app, &first[0]).await];
     let is_busy = async |client: &Client, component: &[u8]| {
         client.install(component, &[]).await.status == 503
     };
     let nothing = b"no component".as_slice();
-    crm_tests::client::wait_until("it is being sent", || is_busy(&first[0], nothing)).await;
+    let mut uploads = vec![(&first[0], stalled(&app, &first[0]).await)];
+    crm_tests::client::wait_until("it is being sent", async || {
+        begin_again(&app, &mut uploads).await;
+        is_busy(&first[0], nothing).await
+    })
+    .await;
     last.install(nothing, &[]).await.expect(422);
     for owner in &first[1..] {
-        streams.push(stalled(&app, owner).await);
+        uploads.push((owner, stalled(&app, owner).await));
     }
-    crm_tests::client::wait_until("all turns are taken", || is_busy(last, nothing)).await;
+    crm_tests::client::wait_until("all turns are taken", async || {
+        begin_again(&app, &mut uploads).await;
+        is_busy(last, nothing).await
+    })
+    .await;
     // Who sends no component needs no turn, and who may not decide gets none.
     let known = Form::new().text("name", "nobody");
     last.send_form("plugins", None, known).await.expect(422);
     // Whoever goes away gives the turn back.
-    drop(streams);
+    drop(uploads);
     crm_tests::client::wait_until("turns are free", async || {
         last.install(nothing, &[]).await.status == 422
     })
