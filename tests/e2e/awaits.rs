@@ -338,8 +338,7 @@ async fn who_is_cancelled_takes_along_what_it_called() {
         added.expect(201);
     }
     let contact = ada(&owner).await;
-    let rests = |run: &Value| run["waits_for"] == "delay";
-    owner.run_that("last", &contact, "at rest", rests).await;
+    owner.run_at_rest("last", &contact).await;
     let body = json!({ "workflow": "first" });
     let taken = owner.post("runs/cancel", body).await.expect(200);
     assert_eq!(taken["taken"], 1, "{taken}");

@@ -89,8 +89,7 @@ async fn a_run_waits_in_between() {
     ]))
     .await;
     let contact = owner.create("contacts", json!({ "name": "Ada" })).await;
-    let rests = |run: &Value| run["waits_for"] == "delay";
-    let seen = owner.run_that("flow", &contact, "at rest", rests).await;
+    let seen = owner.run_at_rest("flow", &contact).await;
     assert_eq!(found(&owner, "contacts", &contact).await["status"], "waits");
     let run = owner.run("flow", &contact, ENDED).await;
     assert_eq!(steps(&run), [("first", "done"), ("last", "done")]);

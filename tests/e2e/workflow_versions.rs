@@ -159,12 +159,6 @@ fn rests(value: &str) -> Value {
     json!([{ "delay": { "seconds": 86_400 } }, sets(value)])
 }
 
-/// Waits until the contact's run rests.
-async fn resting(owner: &Client, contact: &str) -> Value {
-    let rests = |run: &Value| run["waits_for"] == "delay";
-    owner.run_that("flow", contact, "at rest", rests).await
-}
-
 #[tokio::test]
 async fn a_run_finishes_on_the_version_that_it_began_on() {
     let (_app, owner) = office().await;
@@ -175,7 +169,7 @@ async fn a_run_finishes_on_the_version_that_it_began_on() {
     .await;
     publish(&owner, json!({})).await;
     let contact = owner.create("contacts", json!({ "name": "Ada" })).await;
-    resting(&owner, &contact).await;
+    owner.run_at_rest("flow", &contact).await;
     save(
         &owner,
         json!([{ "id": "other", "action": "field-set",
@@ -200,7 +194,7 @@ async fn a_run_finishes_on_the_version_that_it_began_on() {
     .await;
     publish(&owner, json!({})).await;
     let contact = owner.create("contacts", json!({ "name": "Bob" })).await;
-    resting(&owner, &contact).await;
+    owner.run_at_rest("flow", &contact).await;
     assert_eq!(owner.delete("workflows/flow").await.status, 204);
     let run = owner.run("flow", &contact, ENDED).await;
     assert_eq!(run["status"], "done", "{run}");
@@ -219,7 +213,7 @@ async fn runs_go_over_where_that_is_asked_for() {
     save(&owner, rests("'new'")).await;
     publish(&owner, json!({})).await;
     let contact = owner.create("contacts", json!({ "name": "Ada" })).await;
-    resting(&owner, &contact).await;
+    owner.run_at_rest("flow", &contact).await;
     let bound = json!([
         { "delay": { "seconds": 86_400 } },
         { "for_each": { "module": "visits" }, "do": [sets("'new'")] }
@@ -238,7 +232,7 @@ async fn runs_go_over_where_that_is_asked_for() {
     publish(&owner, json!({})).await;
     let moved = owner.post("workflows/flow/runs/move", json!({})).await;
     assert_eq!(moved.expect(200), json!({ "moved": 1, "finishing": 0 }));
-    let run = resting(&owner, &contact).await;
+    let run = owner.run_at_rest("flow", &contact).await;
     assert_eq!(
         run["workflow_version"], 3,
         "it rests as long as it meant to"

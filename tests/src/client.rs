@@ -297,6 +297,14 @@ impl Client {
         self.run_that(workflow, record, &what, is_there).await
     }
 
+    /// Waits until the record's run of this workflow rests for a delay; the run with its log.
+    pub async fn run_at_rest(&self, workflow: &str, record: &str) -> Value {
+        let rests = |run: &Value| {
+            (run["status"] == "queued" || run["status"] == "running") && run["waits_for"] == "delay"
+        };
+        self.run_that(workflow, record, "at rest", rests).await
+    }
+
     /// Waits until the record's run of this workflow is so; the run with its log.
     pub async fn run_that(
         &self,
